@@ -1,0 +1,1 @@
+"""A peer that writes, carries and shares where links come and go."""

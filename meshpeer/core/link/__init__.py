@@ -1,0 +1,1 @@
+"""Handshake, packets, loss recovery, congestion, streams."""

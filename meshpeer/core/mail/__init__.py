@@ -1,0 +1,1 @@
+"""What persons write to each other: compose, seal, open, receipts."""

@@ -1,0 +1,1 @@
+"""The shell: clock, sockets and disk meet the core."""

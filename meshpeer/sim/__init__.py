@@ -1,0 +1,1 @@
+"""Many cores on a simulated network, one seed, no sleeping."""

@@ -1,0 +1,3 @@
+"""SQLite: queue, people, mail, contact times; knows ids, not their meaning."""
+
+OWNER = "meshpeer"
