@@ -129,10 +129,12 @@ class MoveMessage(NamedTuple):
 
 
 class EraseMessage(NamedTuple):
-    """Drop a message's text for good; that it was once shown stays known."""
+    """Drop a message for good; that it was once shown stays known (PutSeen)."""
 
     message_id: bytes
     contact: bytes
+    sent: bool | None = None
+    """Only the outbox's, only a received one, or (None) both: a contact may copy our id."""
 
 
 class PutDelivery(NamedTuple):
@@ -145,6 +147,7 @@ class PutDelivery(NamedTuple):
     receipt: bytes
     """r: whoever shows it has opened the seal."""
     expires: float
+    priority: int = 1
 
 
 class SetDelivery(NamedTuple):
