@@ -1,0 +1,89 @@
+"""The log: JSON lines in a rotating file, and in the foreground plain lines on stderr.
+
+Quiet by default (warnings), bounded on disk, and never a message's text or a key: what is logged
+are fixed words plus named fields (`log.warning("link down", extra={"fields": {...}})`), and of an
+exception its type and the places it passed, since the text of somebody else's exception may
+quote the bytes it choked on. Our own errors' texts are written for people and are kept.
+"""
+
+import json
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+from meshpeer.errors import MeshpeerError
+
+ROOT = "meshpeer"
+FILE_BYTES = 1024 * 1024
+OLD_FILES = 2
+
+
+def start(path: Path, level: str, *, foreground: bool) -> None:
+    """Send what `meshpeer.*` logs from `level` up to the file, and to stderr if asked."""
+    root = logging.getLogger(ROOT)
+    root.setLevel(level.upper())
+    root.propagate = False
+    stop()
+    file = RotatingFileHandler(path, maxBytes=FILE_BYTES, backupCount=OLD_FILES, delay=True)
+    file.setFormatter(JsonLines())
+    root.addHandler(file)
+    if foreground:
+        screen = logging.StreamHandler(sys.stderr)
+        screen.setFormatter(PlainLines())
+        root.addHandler(screen)
+
+
+def stop() -> None:
+    """Close what `start` opened."""
+    root = logging.getLogger(ROOT)
+    for handler in list(root.handlers):
+        if isinstance(handler.formatter, JsonLines | PlainLines):
+            root.removeHandler(handler)
+            handler.close()
+
+
+def record_fields(record: logging.LogRecord) -> dict[str, Any]:
+    """Give what a line says, without anything that came from outside unasked."""
+    said = {"event": record.getMessage(), **getattr(record, "fields", {})}
+    if record.exc_info and record.exc_info[1] is not None:
+        error = record.exc_info[1]
+        said["error"] = type(error).__name__
+        if isinstance(error, MeshpeerError):
+            said["text"] = str(error)
+        frames = traceback.extract_tb(error.__traceback__)
+        said["at"] = [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames]
+    return said
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time (UTC, a hint), level, where, event and fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write one line."""
+        when = datetime.fromtimestamp(record.created, UTC)
+        line = {
+            "time": when.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "where": record.name,
+            **record_fields(record),
+        }
+        return json.dumps(line, ensure_ascii=True, default=_plain)
+
+
+class PlainLines(logging.Formatter):
+    """The same for a person who watches."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write one line."""
+        said = record_fields(record)
+        event = said.pop("event")
+        fields = ", ".join(f"{key} {json.dumps(said[key], default=_plain)}" for key in said)
+        return f"{record.levelname.lower()}: {event}{' (' + fields + ')' if fields else ''}"
+
+
+def _plain(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,43 @@
+"""The log tells what happened and never what was written."""
+
+import json
+import logging
+
+import pytest
+
+from meshpeer.errors import StoreError
+from meshpeer.node import log
+
+
+@pytest.fixture
+def lines(tmp_path, capsys):
+    path = tmp_path / "meshpeer.log"
+    log.start(path, "warning", foreground=True)
+    yield lambda: [json.loads(line) for line in path.read_text().splitlines()]
+    log.stop()
+
+
+def test_a_line_is_one_json_object_with_its_fields(lines, capsys):
+    logger = logging.getLogger("meshpeer.node.links")
+    logger.info("not shown")
+    logger.warning("link down", extra={"fields": {"peer": b"\x01\x02", "after_s": 3}})
+    (line,) = lines()
+    assert (line["event"], line["peer"], line["after_s"]) == ("link down", "0102", 3)
+    assert (line["level"], line["where"]) == ("warning", "meshpeer.node.links")
+    assert capsys.readouterr().err == 'warning: link down (peer "0102", after_s 3)\n'
+
+
+def test_an_exception_leaves_its_places_but_not_its_text(lines, capsys):
+    try:
+        raise ValueError("the secret text")
+    except ValueError:
+        logging.getLogger("meshpeer").exception("fault")
+    try:
+        raise StoreError("disk says no")
+    except StoreError:
+        logging.getLogger("meshpeer").exception("store")
+    fault, store = lines()
+    assert fault["error"] == "ValueError"
+    assert "test_log.py" in fault["at"][0]
+    assert store["text"] == "disk says no"
+    assert "secret" not in str(lines()) + capsys.readouterr().err
