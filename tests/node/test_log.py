@@ -10,14 +10,19 @@ from meshpeer.node import log
 
 
 @pytest.fixture
-def lines(tmp_path, capsys):
+def start(tmp_path):
     path = tmp_path / "meshpeer.log"
-    log.start(path, "warning", foreground=True)
-    yield lambda: [json.loads(line) for line in path.read_text().splitlines()]
+
+    def start():
+        log.start(path, "warning", foreground=True)
+        return lambda: [json.loads(line) for line in path.read_text().splitlines()]
+
+    yield start
     log.stop()
 
 
-def test_a_line_is_one_json_object_with_its_fields(lines, capsys):
+def test_a_line_is_one_json_object_with_its_fields(start, capsys):
+    lines = start()
     logger = logging.getLogger("meshpeer.node.links")
     logger.info("not shown")
     logger.warning("link down", extra={"fields": {"peer": b"\x01\x02", "after_s": 3}})
@@ -27,7 +32,8 @@ def test_a_line_is_one_json_object_with_its_fields(lines, capsys):
     assert capsys.readouterr().err == 'warning: link down (peer "0102", after_s 3)\n'
 
 
-def test_an_exception_leaves_its_places_but_not_its_text(lines, capsys):
+def test_an_exception_leaves_its_places_but_not_its_text(start, capsys):
+    lines = start()
     try:
         raise ValueError("the secret text")
     except ValueError:
