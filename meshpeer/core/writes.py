@@ -88,6 +88,7 @@ class DeliveryState(IntEnum):
     RECALL_ASKED = 2
     EXPIRED = 3
     ARRIVED = 4
+    """Durable on the receiver's device."""
 
 
 class PutMessage(NamedTuple):
@@ -174,8 +175,10 @@ class PutContact(NamedTuple):
     nickname: str
     petname: str | None
     status: str
-    """'contact', 'stranger' (wrote a request), 'blocked' or 'removed'."""
+    """'contact', 'stranger' (wrote a request) or 'blocked'."""
     verified: bool
+    introduced: bool
+    """A receipt or a message shows that this person holds our card."""
     since: int
 
 
