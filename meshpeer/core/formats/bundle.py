@@ -28,6 +28,8 @@ from hashlib import blake2s
 from struct import Struct
 from typing import Final, NamedTuple
 
+from meshpeer.core.identity.noise import KeyPair
+from meshpeer.core.identity.seal import Opened, open_seal
 from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 
 VERSION: Final = 1
@@ -181,6 +183,18 @@ class Bundle(NamedTuple):
     def wire(self) -> bytes:
         """Header and payload as they go over a link."""
         return self.header.wire + self.payload
+
+    def open(self, key: KeyPair) -> Opened:
+        """Open the seal with the device's sealing key, or raise RemoteProtocolError."""
+        header = self.header
+        if header.suite != SUITE_NOISE_X:
+            raise RemoteProtocolError("suite", f"{header.suite}, known is {SUITE_NOISE_X}")
+        return open_seal(
+            self.payload,
+            immutable=header.immutable,
+            receipt_hash=header.receipt_hash,
+            key=key,
+        )
 
 
 def bundle_id(wire: bytes) -> bytes:

@@ -16,6 +16,8 @@ from meshpeer.core.formats.bundle import (
     Priority,
     rewrite,
 )
+from meshpeer.core.identity.noise import KeyPair
+from meshpeer.core.identity.seal import Seal
 from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 
 HEADER = Header(
@@ -183,3 +185,23 @@ def test_a_header_that_can_not_be_said_is_our_own_bug(change):
 def test_an_empty_payload_is_our_own_bug():
     with pytest.raises(LocalProtocolError):
         Bundle.make(HEADER, b"")
+
+
+def test_a_carrier_can_not_move_a_seal_under_another_header():
+    alice, bob = KeyPair(b"\xa1" * 32), KeyPair(b"\xb0" * 32)
+    seal = Seal(
+        sender=alice,
+        receiver=bob.public,
+        message_id=bytes(16),
+        ephemeral=KeyPair(b"\x0e" * 32),
+    )
+    header = EXTENDED._replace(receipt_hash=seal.receipt_hash)
+    bundle = Bundle.make(header, seal.close(header.immutable, b"text"))
+    carried = Bundle.parse(rewrite(bundle.wire, hops=3, age=4000))
+    assert carried.open(bob).body == b"text"
+    for change in ({"lifetime": 9}, {"hop_limit": 99}, {"hour": 0}, {"extensions": b""}):
+        moved = Bundle.make(header._replace(**change), bundle.payload)
+        with pytest.raises(RemoteProtocolError, match="noise"):
+            moved.open(bob)
+    with pytest.raises(RemoteProtocolError, match="suite"):
+        Bundle.make(header._replace(suite=2), bundle.payload).open(bob)
