@@ -1,0 +1,47 @@
+"""Small integers for keys and names that many rows repeat.
+
+What was looked up is remembered, within a bound: 4,096 entries are half a megabyte. When a
+transaction is undone, the memory goes too, for it may know numbers that never came to be.
+"""
+
+import sqlite3
+
+REMEMBERED = 4_096
+
+
+class Names:
+    """Numbers of accounts and keys, given on first use; for the one writer."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._known: dict[str | bytes, int] = {}
+
+    def account(self, name: str) -> int:
+        """Give the number of an account."""
+        return self._known.get(name) or self._learn(
+            name,
+            "SELECT n FROM account WHERE name = ?",
+            "INSERT INTO account(name) VALUES (?) RETURNING n",
+        )
+
+    def key(self, id: bytes) -> int:
+        """Give the number of a peer's, person's or device's key."""
+        return self._known.get(id) or self._learn(
+            id,
+            "SELECT n FROM key WHERE id = ?",
+            "INSERT INTO key(id) VALUES (?) RETURNING n",
+        )
+
+    def forget(self) -> None:
+        """Ask the database again from now on."""
+        self._known.clear()
+
+    def _learn(self, name: str | bytes, find: str, add: str) -> int:
+        row = self._connection.execute(find, (name,)).fetchone()
+        if row is None:
+            row = self._connection.execute(add, (name,)).fetchone()
+        number: int = row[0]
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        self._known[name] = number
+        return number

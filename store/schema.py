@@ -1,0 +1,162 @@
+"""The tables, as migrations: each is a named function that runs once, in a transaction.
+
+Choices, for a Raspberry Pi with an SD card and 100,000 bundles:
+
+- Ids that many rows repeat (32-byte keys of peers and persons, names of accounts) are stored
+  once, in `key` and `account`, and are integers elsewhere.
+- A bundle's header and size lie apart from its payload, so that the index which the queue needs
+  at start is read without touching 32 GB of payloads.
+- Two rows for one thing are never needed to list a box: unread and box listings have an index.
+- `carried` is about bundles held; `carrier` is what a sender knows of its own message and
+  outlives the bundle.
+
+A released migration is never changed; a change is a new function below the last.
+"""
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+APPLICATION_ID = 0x6D736870
+"""'mshp' in the file's header: says whose database this is."""
+
+MIGRATIONS = Migrations("meshpeer")
+
+FIRST = (
+    # --- names that rows repeat
+    """CREATE TABLE account (
+        n INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE
+    ) STRICT""",
+    """CREATE TABLE key (
+        n INTEGER PRIMARY KEY,
+        id BLOB NOT NULL UNIQUE
+    ) STRICT""",
+    # --- the queue
+    """CREATE TABLE bundle (
+        n INTEGER PRIMARY KEY,
+        id BLOB NOT NULL UNIQUE,
+        header BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        account INTEGER NOT NULL REFERENCES account(n),
+        first_seen REAL NOT NULL,
+        received REAL NOT NULL,
+        own INTEGER NOT NULL
+    ) STRICT""",
+    """CREATE TABLE payload (
+        bundle INTEGER PRIMARY KEY REFERENCES bundle(n) ON DELETE CASCADE,
+        data BLOB NOT NULL
+    ) STRICT""",
+    """CREATE TABLE carried (
+        bundle INTEGER NOT NULL REFERENCES bundle(n) ON DELETE CASCADE,
+        peer INTEGER NOT NULL REFERENCES key(n),
+        at REAL NOT NULL,
+        PRIMARY KEY (bundle, peer)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE over (
+        id BLOB PRIMARY KEY,
+        until REAL NOT NULL,
+        account INTEGER NOT NULL REFERENCES account(n)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE value (
+        value BLOB PRIMARY KEY,
+        expires REAL NOT NULL,
+        account INTEGER NOT NULL REFERENCES account(n)
+    ) STRICT, WITHOUT ROWID""",
+    # --- mail
+    """CREATE TABLE message (
+        n INTEGER PRIMARY KEY AUTOINCREMENT,
+        id BLOB NOT NULL,
+        box INTEGER NOT NULL,
+        person INTEGER NOT NULL REFERENCES key(n),
+        contact INTEGER NOT NULL REFERENCES key(n),
+        text TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        lamport INTEGER NOT NULL,
+        written INTEGER NOT NULL,
+        stored REAL NOT NULL,
+        stored_wall INTEGER NOT NULL,
+        lifetime INTEGER NOT NULL,
+        reply_to BLOB,
+        read INTEGER NOT NULL DEFAULT 0
+    ) STRICT""",
+    "CREATE UNIQUE INDEX message_once ON message(id, contact, box = 2)",
+    "CREATE INDEX message_box ON message(box)",
+    "CREATE INDEX message_contact ON message(contact, box)",
+    "CREATE INDEX message_unread ON message(box) WHERE read = 0",
+    """CREATE TABLE delivery (
+        n INTEGER PRIMARY KEY,
+        message INTEGER NOT NULL REFERENCES message(n) ON DELETE CASCADE,
+        bundle BLOB NOT NULL UNIQUE,
+        device INTEGER NOT NULL REFERENCES key(n),
+        receipt BLOB NOT NULL,
+        expires REAL NOT NULL,
+        priority INTEGER NOT NULL,
+        state INTEGER NOT NULL DEFAULT 0,
+        at REAL
+    ) STRICT""",
+    "CREATE INDEX delivery_message ON delivery(message)",
+    "CREATE INDEX delivery_pending ON delivery(state) WHERE state < 4",
+    """CREATE TABLE carrier (
+        delivery INTEGER NOT NULL REFERENCES delivery(n) ON DELETE CASCADE,
+        peer INTEGER NOT NULL REFERENCES key(n),
+        at REAL NOT NULL,
+        PRIMARY KEY (delivery, peer)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE seen (
+        sender INTEGER NOT NULL REFERENCES key(n),
+        message BLOB NOT NULL,
+        at REAL NOT NULL,
+        PRIMARY KEY (sender, message)
+    ) STRICT, WITHOUT ROWID""",
+    # --- people and peers
+    """CREATE TABLE contact (
+        person INTEGER PRIMARY KEY REFERENCES key(n),
+        card BLOB NOT NULL,
+        nickname TEXT NOT NULL,
+        petname TEXT,
+        status TEXT NOT NULL,
+        verified INTEGER NOT NULL,
+        introduced INTEGER NOT NULL,
+        since INTEGER NOT NULL
+    ) STRICT""",
+    """CREATE TABLE setting (
+        name TEXT PRIMARY KEY,
+        value BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE path (
+        peer INTEGER NOT NULL REFERENCES key(n),
+        transport TEXT NOT NULL,
+        address TEXT NOT NULL,
+        configured INTEGER NOT NULL,
+        last_up REAL NOT NULL,
+        PRIMARY KEY (peer, transport, address)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX path_recent ON path(configured, last_up)",
+    """CREATE TABLE contact_time (
+        n INTEGER PRIMARY KEY,
+        peer INTEGER NOT NULL REFERENCES key(n),
+        start REAL NOT NULL,
+        "end" REAL NOT NULL,
+        transport TEXT NOT NULL
+    ) STRICT""",
+    # --- history and clock
+    """CREATE TABLE event (
+        seq INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE clock (
+        only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+        running REAL NOT NULL,
+        boot_id TEXT NOT NULL,
+        boottime REAL NOT NULL,
+        wall REAL NOT NULL
+    ) STRICT""",
+)
+
+
+@MIGRATIONS(name="0001_first")
+def first(db: Database) -> None:
+    """Make everything that a peer remembers."""
+    for statement in FIRST:
+        db.execute(statement)

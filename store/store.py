@@ -1,0 +1,167 @@
+"""The store: one writer that commits batches, and reads that never wait for it.
+
+A batch is one transaction. Writes of one kind are given to SQLite together, because a call for
+each costs more than the row: a batch is first sorted into LANES, whose kinds touch the same
+rows, and keeps its order within a lane; lanes touch different rows, or come in an order in
+which later ones need earlier ones (a delivery its message, a carrier its delivery). Within a
+lane runs of one kind go as one `executemany`.
+
+After a commit the file is tidied in bounded steps: the write-ahead log is cut when a slow
+reader let it grow, and free pages above some slack go back to the disk, half a thousand at a
+time. Neither can undo the commit, so neither is allowed to fail it.
+"""
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+from meshpeer.core.clock import ClockReading
+from meshpeer.core.writes import (
+    DropBundle,
+    DropContact,
+    DropOver,
+    DropPeer,
+    DropValue,
+    EraseMessage,
+    MoveMessage,
+    PutBundle,
+    PutCarried,
+    PutContact,
+    PutContactTime,
+    PutDelivery,
+    PutEvent,
+    PutMessage,
+    PutOver,
+    PutPeer,
+    PutSeen,
+    PutSetting,
+    PutValue,
+    SetDelivery,
+    SetRead,
+    TouchBundle,
+    Write,
+)
+from store import history, mail, people, queue
+from store.database import MEMORY, open_for_reading, open_for_writing, reporting
+from store.history import HistoryReads
+from store.mail import MailReads
+from store.names import Names
+from store.people import PeopleReads
+from store.plan import Plan
+from store.queue import QueueReads
+from store.rows import Counts
+
+LANES: tuple[tuple[type, ...], ...] = (
+    (PutMessage,),
+    (PutDelivery,),
+    (SetRead, MoveMessage, EraseMessage, SetDelivery),
+    (PutSeen,),
+    (PutBundle, TouchBundle, DropBundle),
+    (PutCarried,),
+    (PutOver, DropOver),
+    (PutValue, DropValue),
+    (PutContact, DropContact),
+    (PutSetting,),
+    (PutPeer, DropPeer),
+    (PutContactTime,),
+    (PutEvent,),
+)
+LANE_OF = {kind: number for number, kinds in enumerate(LANES) for kind in kinds}
+
+PLAN: Plan = {**queue.PLAN, **mail.PLAN, **people.PLAN, **history.PLAN}
+
+TRIMS = {
+    PutEvent: (history.TRIM_EVENTS, history.EVENTS),
+    PutContactTime: (people.TRIM_CONTACT_TIMES, people.CONTACT_TIMES),
+}
+
+LOG_TOO_LONG = 32 << 20
+SLACK_PAGES = 2_048
+"""8 MB of free pages are kept for what comes next."""
+STEP_PAGES = 512
+
+
+class Store(QueueReads, MailReads, PeopleReads, HistoryReads):
+    """Everything that a peer remembers, except its keys and files.
+
+    `commit` is for one thread; reads may come from any. `path` may be ":memory:".
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        clock: Callable[[], ClockReading] | None = None,
+    ) -> None:
+        """Open, or create; `clock` is asked at each commit and may be set after opening."""
+        self.path = os.fspath(path)
+        self.clock = clock
+        self._db = open_for_writing(self.path)
+        self._names = Names(self._db.conn)
+        self._writing = threading.RLock()
+        if self.path == MEMORY:
+            super().__init__(self._db.conn, self._writing)
+        else:
+            super().__init__(open_for_reading(self.path), threading.RLock())
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        """Write all in one transaction, durable on return, or raise and have written none.
+
+        StoreFullError: no room on the disk. StoreError: anything else the disk says.
+        """
+        with self._writing:
+            try:
+                with reporting("write to"), self._db.atomic():
+                    self._run(writes)
+            except BaseException:
+                self._names.forget()
+                raise
+            with contextlib.suppress(sqlite3.OperationalError, OSError):
+                self._tidy()
+
+    def counts(self, now: float = 0.0) -> Counts:
+        """Count what a status shows; `now` tells which deliveries are out of time."""
+        row = self._one(
+            """SELECT (SELECT count(*) FROM message WHERE box = 0 AND read = 0),
+                (SELECT count(*) FROM message WHERE box = 1),
+                (SELECT count(*) FROM delivery WHERE state < 4 AND expires > ?),
+                (SELECT count(*) FROM contact WHERE status = 'contact'),
+                page_count * page_size FROM pragma_page_count, pragma_page_size""",
+            now,
+        )
+        return Counts(*row)
+
+    def close(self) -> None:
+        """Close every connection; the write-ahead log goes into the file."""
+        with self._writing, self._reading:
+            self._reads.close()
+            self._db.close()
+
+    def _run(self, writes: Sequence[Write]) -> None:
+        for kind, run in groupby(sorted(writes, key=_lane), type):
+            same = list(run)
+            for statement in PLAN[kind]:
+                rows = [statement.values(write, self._names) for write in same]
+                self._db.conn.executemany(statement.sql, rows)
+            if kind in TRIMS:
+                sql, kept = TRIMS[kind]
+                self._db.conn.execute(sql, (kept,))
+        if self.clock is not None:
+            self._db.conn.execute(history.SAVE_CLOCK, self.clock())
+
+    def _tidy(self) -> None:
+        if self.path == MEMORY:
+            return
+        if os.stat(f"{self.path}-wal").st_size > LOG_TOO_LONG:
+            self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        (free,) = self._db.conn.execute("PRAGMA freelist_count").fetchone()
+        if free > SLACK_PAGES:
+            # gives one page for each step, and only a script steps to the end
+            self._db.conn.executescript(f"PRAGMA incremental_vacuum({STEP_PAGES})")
+
+
+def _lane(write: Write) -> int:
+    return LANE_OF[type(write)]
