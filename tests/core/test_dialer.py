@@ -1,3 +1,4 @@
+from itertools import pairwise
 from random import Random
 
 from meshpeer.core.dialer import FOUND_TRIES, LONGEST_WAIT, MAX_FOUND, Dialer
@@ -22,7 +23,7 @@ def test_a_configured_peer_is_tried_at_once_then_ever_more_seldom_but_for_ever()
         assert list(d.due(now)) == [(PEER, ETH)]
         assert list(d.due(now)) == [], "once each time"
         times.append(now)
-    waits = [b - a for a, b in zip(times, times[1:], strict=False)]
+    waits = [b - a for a, b in pairwise(times)]
     assert waits[0] < 6
     assert waits[-1] > LONGEST_WAIT / 2
     assert max(waits) <= LONGEST_WAIT * 1.25
