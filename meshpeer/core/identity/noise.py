@@ -9,8 +9,8 @@ X25519 is libsodium's, by PyNaCl: 32 us an exchange and 17 us a new key from byt
 against 2 for `hmac.digest`, and a handshake makes six to twelve of them.
 
 Rules of this file:
-- A public key is refused unless canonical (below 2^255 - 19), and an exchange unless its result
-  is other than zero; low-order keys, all of which give zero, fall with that.
+- A public key is refused unless canonical (below 2^255 - 19) and not of low order, and an exchange
+  unless its result is other than zero, which says the same once more.
 - A read that fails changes nothing, so a forged answer can't spoil a handshake under way.
 """
 
@@ -31,18 +31,30 @@ KEY_SIZE: Final = 32
 TAG_SIZE: Final = 16
 
 _FIELD_PRIME = 2**255 - 19
+_LOW_ORDER = frozenset(
+    {
+        0,
+        1,
+        325606250916557431795983626356110631294008115727848805560023387167927233504,
+        39382357235489614581723060781553021112529911719440698176882885853963445705823,
+        _FIELD_PRIME - 1,
+    }
+)
 _INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 
 
 def check_public(public: bytes) -> bytes:
-    """Give the X25519 public key back if it is 32 bytes and canonical, or raise RemoteProtocolError."""
+    """Give the X25519 public key back if it is a good one, or raise RemoteProtocolError."""
     if len(public) != KEY_SIZE:
         raise RemoteProtocolError(
             "public key", f"{len(public)} bytes, a key has {KEY_SIZE}"
         )
-    if int.from_bytes(public, "little") >= _FIELD_PRIME:
+    coordinate = int.from_bytes(public, "little")
+    if coordinate >= _FIELD_PRIME:
         raise RemoteProtocolError("public key", "not the canonical form of its point")
+    if coordinate in _LOW_ORDER:
+        raise RemoteProtocolError("public key", "of low order")
     return public
 
 
@@ -127,6 +139,10 @@ class SymmetricState:
     def mix_key(self, secret: bytes) -> None:
         """Bind a shared secret: from here on what is written is encrypted."""
         self.chaining_key, key = hkdf(self.chaining_key, secret)
+        self.set_key(key)
+
+    def set_key(self, key: bytes) -> None:
+        """Encrypt under a key that `hkdf` gave before."""
         self._cipher, self._nonce = ChaCha20Poly1305(key), 0
 
     @property

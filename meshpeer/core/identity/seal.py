@@ -84,10 +84,9 @@ class Seal:
         self._receiver = receiver
         self._ephemeral = ephemeral.public
         self._message_id = message_id
-        self._secrets = ephemeral.exchange(receiver), sender.exchange(receiver)
         chaining_key = SymmetricState(Pattern.X.protocol_name).chaining_key
-        for secret in self._secrets:
-            chaining_key, _ = hkdf(chaining_key, secret)
+        chaining_key, self._sender_key = hkdf(chaining_key, ephemeral.exchange(receiver))
+        chaining_key, self._body_key = hkdf(chaining_key, sender.exchange(receiver))
         self.receipt = _receipt(chaining_key, message_id)
         """r: whoever shows it has opened the seal, or made it."""
         self.receipt_hash = one_way(one_way(self.receipt))
@@ -98,9 +97,9 @@ class Seal:
         state = SymmetricState(Pattern.X.protocol_name)
         for public in (immutable, self._receiver, self._ephemeral):
             state.mix_hash(public)
-        state.mix_key(self._secrets[0])
+        state.set_key(self._sender_key)
         sender = state.encrypt_and_hash(self._sender)
-        state.mix_key(self._secrets[1])
+        state.set_key(self._body_key)
         return (
             self._ephemeral + sender + state.encrypt_and_hash(pad(self._message_id + body))
         )

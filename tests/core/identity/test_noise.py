@@ -8,6 +8,8 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from hypothesis import given
 from hypothesis import strategies as st
+from nacl.bindings import crypto_scalarmult
+from nacl.exceptions import CryptoError
 
 from meshpeer.core.identity.noise import Handshake, KeyPair, Pattern, check_public
 from meshpeer.errors import LocalProtocolError, RemoteProtocolError
@@ -157,6 +159,12 @@ def test_a_pattern_without_its_keys_is_our_own_bug():
 def test_bad_public_keys_are_refused(public):
     with pytest.raises(RemoteProtocolError, match="public key"):
         KeyPair(b"\x07" * 32).exchange(public)
+
+
+@pytest.mark.parametrize("public", LOW_ORDER)
+def test_libsodium_refuses_the_low_order_keys_that_we_list(public):
+    with pytest.raises(CryptoError):
+        crypto_scalarmult(b"\x07" * 32, public)
 
 
 @pytest.mark.parametrize("public", NOT_CANONICAL)
