@@ -6,6 +6,7 @@ are to be sent. A bundle put twice keeps its number, so what neighbours acknowle
 
 from collections.abc import Iterable, Iterator
 
+from meshpeer.core.formats.bundle import HEADER_SIZE
 from meshpeer.core.writes import (
     DropBundle,
     DropOver,
@@ -20,14 +21,13 @@ from store.plan import Plan, Statement
 from store.reader import Reader
 from store.rows import AccountUse, CarriedRow, HeldRow, OverRow, ValueRow
 
-FIXED_HEADER = 49
 EXTENSION_LENGTH = 3
 """Offset of the byte that says how many bytes of extensions follow the fixed header."""
 
 
 def header_size(wire: bytes) -> int:
     """Say where the payload begins."""
-    return FIXED_HEADER + wire[EXTENSION_LENGTH]
+    return HEADER_SIZE + wire[EXTENSION_LENGTH]
 
 
 PLAN: Plan = {

@@ -15,7 +15,9 @@ bundle held, where not believing it only keeps some for longer than their time.
 
 from typing import NamedTuple
 
-PLAUSIBLE_S = 35 * 86_400.0
+from meshpeer.core.formats.bundle import MAX_LIFETIME
+
+PLAUSIBLE_S = float(MAX_LIFETIME)
 """The longest lifetime: a longer gap between two starts is not believed."""
 
 STEP_S = 3_600.0

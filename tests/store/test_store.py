@@ -251,7 +251,9 @@ def test_the_clock_is_saved_with_every_commit(tmp_path):
     store.clock = lambda: reading
     store.commit([])
     store.close()
-    assert Store(tmp_path / "meshpeer.db").saved_clock() == reading
+    store = Store(tmp_path / "meshpeer.db")
+    assert store.saved_clock() == reading
+    store.close()
 
 
 def test_another_thread_reads_while_one_writes(tmp_path):
@@ -269,6 +271,7 @@ def test_another_thread_reads_while_one_writes(tmp_path):
     reader.join()
     assert all(count % 10 == 0 for count in seen), "a batch is seen whole or not at all"
     assert seen == sorted(seen)
+    store.close()
 
 
 def test_room_comes_back_after_a_big_drop(tmp_path):
@@ -281,6 +284,7 @@ def test_room_comes_back_after_a_big_drop(tmp_path):
         store.commit([])
     assert full > 30e6
     assert store.counts().database_bytes < (store_module.SLACK_PAGES + 100) * 4096
+    store.close()
 
 
 def test_the_log_is_cut_after_a_slow_reader(tmp_path, monkeypatch):
@@ -293,6 +297,7 @@ def test_the_log_is_cut_after_a_slow_reader(tmp_path, monkeypatch):
     list(slow)
     store.commit([])
     assert (tmp_path / "meshpeer.db-wal").stat().st_size <= 1 << 20
+    store.close()
 
 
 ids = st.integers(1, 4)
