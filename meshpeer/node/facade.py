@@ -26,6 +26,7 @@ T = TypeVar("T")
 BoxName: TypeAlias = Literal["inbox", "requests", "outbox"]
 PriorityName: TypeAlias = Literal["bulk", "normal", "expedited"]
 StateName: TypeAlias = Literal["queued", "carried", "recall_asked", "expired", "arrived"]
+ContactStatus: TypeAlias = Literal["contact", "stranger", "blocked"]
 EventKind: TypeAlias = Literal[
     "message", "state", "erased", "read", "contact", "link", "gap"
 ]
@@ -69,7 +70,7 @@ class Contact(msgspec.Struct, frozen=True):
     id: str
     petname: str | None
     nickname: str
-    status: Literal["contact", "stranger", "blocked"]
+    status: ContactStatus
     verified: bool
     devices: int
     since: int
