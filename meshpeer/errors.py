@@ -8,6 +8,7 @@
     ├── StoreError             the database can't do it; exit 5
     │   ├── StoreFullError     no room on the disk; nothing held is lost
     │   └── StoreTooNewError   a newer meshpeer made this database
+    ├── NotReachedError        what was waited for did not come; exit 6
     ├── TransportError         a way in or out of the machine is dead; the node retries
     └── ProtocolError
         ├── LocalProtocolError     our own bug: a move that the protocol does not have
@@ -60,6 +61,12 @@ class StoreFullError(StoreError):
 
 class StoreTooNewError(StoreError):
     """The database was made by a newer meshpeer; nothing was touched."""
+
+
+class NotReachedError(MeshpeerError):
+    """What was waited for did not come in time, or can't come any more."""
+
+    exit_code = 6
 
 
 class TransportError(MeshpeerError):
