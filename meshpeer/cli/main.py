@@ -1,8 +1,96 @@
-"""The command line's root."""
+"""The command line's root: a table of commands, each imported only when it is called.
+
+Errors become text here and nowhere else. Exit codes:
+
+    0  done                          4  nothing by that name or id
+    1  something failed              5  the database can't do it
+    2  asked wrongly, or a setting   6  what was waited for did not come
+       is wrong                    130  interrupted
+    3  no peer runs on this folder
+"""
+
+import sys
+from importlib import import_module
 
 import click
 
+from meshpeer import __version__
+from meshpeer.errors import MeshpeerError
 
-@click.group()
+COMMANDS = {
+    "init": ("local", "Make a peer's keys and settings"),
+    "run": ("run", "Run the peer in the foreground"),
+    "status": ("peers", "How the peer is doing"),
+    "id": ("people", "Show who you are"),
+    "card": ("people", "Show your card, for others to add"),
+    "add": ("people", "Add a contact from a card"),
+    "contacts": ("people", "List, rename, verify, remove, block"),
+    "send": ("mail", "Write a message"),
+    "inbox": ("mail", "List what came in"),
+    "read": ("mail", "Show a message and mark it read"),
+    "delete": ("mail", "Erase messages here"),
+    "outbox": ("mail", "List what you sent and what became of it"),
+    "recall": ("mail", "Ask carriers to drop a message"),
+    "requests": ("mail", "List, accept, refuse strangers who wrote"),
+    "peers": ("peers", "List, add, remove peers"),
+    "queue": ("peers", "List the bundles that this peer carries"),
+    "config": ("local", "Show or change settings"),
+    "log": ("local", "Show the log"),
+    "check": ("local", "Check the database, repair it"),
+    "service": ("service", "Run in the background with systemd"),
+    "sim": ("simulate", "Simulate many peers from contact traces"),
+    "demo": ("demo", "Watch a message cross a gap"),
+}
+ATTRIBUTES = {"id": "id_"}
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 failed; 2 asked wrongly or a setting is wrong; 3 no peer runs; "
+    "4 not found; 5 database; 6 what was waited for did not come; 130 interrupted."
+)
+
+
+class Commands(click.Group):
+    """Finds commands by the table, so that one command's call imports only its own module."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give all names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"meshpeer.cli.{COMMANDS[cmd_name][0]}")
+        found = getattr(module, ATTRIBUTES.get(cmd_name, cmd_name))
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help) for name, (_, help) in COMMANDS.items()])
+
+
+@click.group(cls=Commands, invoke_without_command=True, epilog=EXIT_CODES)
+@click.version_option(__version__)
+@click.option("--state", metavar="FOLDER", help="The state folder; else MESHPEER_STATE.")
+@click.pass_context
+def root(context: click.Context, state: str | None) -> None:
+    """Write, carry and share where links come and go.
+
+    Without a command it tells what to do next.
+    """
+    if context.invoked_subcommand is None:
+        from meshpeer.cli.advice import give_advice
+
+        give_advice(state)
+
+
 def cli() -> None:
-    """Write, carry and share where links come and go."""
+    """Run a command and exit with its code."""
+    try:
+        root(prog_name="meshpeer")
+    except MeshpeerError as error:
+        from meshpeer.cli.show import safe
+
+        click.echo(f"meshpeer: {safe(str(error), lines=True)}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,120 @@
+"""What all commands share: where the state is, how a result is given, what help looks like.
+
+stdout holds the result and nothing else; talk goes to stderr. `--json` gives the same result for
+programs: one JSON value, or one a line where a command follows something.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import click
+
+from meshpeer.cli.client import Api
+from meshpeer.errors import UsageError
+from meshpeer.node.state import State
+
+T = TypeVar("T")
+
+SPAN_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+class Session:
+    """One command's view of the world."""
+
+    def __init__(self, state: State, *, as_json: bool) -> None:
+        self.state = state
+        self.as_json = as_json
+        self.api = Api(state)
+
+    def give(self, result: T, lines: Callable[[T], Iterable[str]]) -> None:
+        """Print the result: as JSON if asked, else as the lines made of it."""
+        if self.as_json:
+            click.echo(json.dumps(result))
+            return
+        for line in lines(result):
+            click.echo(line)
+
+    def say(self, text: str) -> None:
+        """Talk to the person; not a part of the result."""
+        click.echo(text, err=True)
+
+
+class Span(click.ParamType):  # type: ignore[type-arg]
+    """A duration: 90, 90s, 30m, 12h, 7d, 2w."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Give seconds."""
+        text = str(value).strip().lower()
+        digits = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
+        unit = text[len(digits) :].strip() or "s"
+        try:
+            seconds = int(float(digits) * SPAN_UNITS[unit])
+        except (ValueError, KeyError, OverflowError):
+            self.fail(f"{value!r} is not a duration such as 90s, 30m, 12h, 7d or 2w", param)
+        if seconds <= 0:
+            self.fail(f"a duration must be above 0, not {value}", param)
+        return seconds
+
+
+def command(
+    example: str, *, group: click.Group | None = None, name: str | None = None
+) -> Callable[[Callable[..., None]], click.Command]:
+    """Make a command of a function that takes a Session first; help shows the example."""
+
+    def wrap(function: Callable[..., None]) -> click.Command:
+        def run(state: str | None, as_json: bool, **options: object) -> None:
+            inherited = click.get_current_context().find_root().params.get("state")
+            session = Session(State.find(state or inherited), as_json=as_json)
+            function(session, **options)
+
+        made = click.Command(
+            name or function.__name__.strip("_"),
+            callback=run,
+            params=_params(function),
+            help=function.__doc__,
+            epilog=f"\b\nExample:\n  {example}",
+        )
+        if group is not None:
+            group.add_command(made)
+        return made
+
+    return wrap
+
+
+class ListGroup(click.Group):
+    """A group that lists when nothing else is asked: `peers --json` is `peers list --json`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `list` in front where no subcommand is named."""
+        if not args or (args[0].startswith("-") and args[0] != "--help"):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+def _params(function: Callable[..., None]) -> list[click.Parameter]:
+    declared: list[click.Parameter] = list(
+        reversed(getattr(function, "__click_params__", []))
+    )
+    return [
+        *declared,
+        click.Option(["--state"], metavar="FOLDER", help="The state folder."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
+    ]
+
+
+def text_from(argument: str | None, what: str) -> str:
+    """Give an argument, or what stdin says where it is missing or `-`."""
+    if argument is not None and argument != "-":
+        return argument
+    if argument is None and sys.stdin.isatty():
+        click.echo(f"Type the {what}; end with Ctrl-D.", err=True)
+    text = sys.stdin.read()
+    if not text.strip():
+        raise UsageError(f"the {what} is empty")
+    return text

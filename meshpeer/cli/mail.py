@@ -1,0 +1,208 @@
+"""Writing, reading, and what became of it."""
+
+import json
+from collections import deque
+from typing import Any
+
+import click
+
+from meshpeer.cli import show
+from meshpeer.cli.command import ListGroup, Session, Span, command, text_from
+from meshpeer.errors import NotReachedError, UsageError
+
+RANK = {"queued": 0, "carried": 1, "arrived": 2}
+
+
+@command('meshpeer send bob "The bridge is open again" --wait arrived --timeout 2h')
+@click.argument("to")
+@click.argument("text", required=False)
+@click.option("--lifetime", type=Span(), help="How long it may travel (7d unless you say).")
+@click.option(
+    "--priority", type=click.Choice(["bulk", "normal", "expedited"]), default="normal"
+)
+@click.option("--reply-to", metavar="ID", help="The message that this one answers.")
+@click.option("--as", "sender", metavar="PERSON", help="Who writes, if several live here.")
+@click.option("--wait", type=click.Choice(list(RANK)), help="Return when it is that far.")
+@click.option("--timeout", type=Span(), help="How long to wait; exit code 6 after that.")
+def send(
+    session: Session,
+    to: str,
+    text: str | None,
+    wait: str | None,
+    timeout: int | None,
+    **options: object,
+) -> None:
+    """Queue TEXT (or stdin) for TO and print the message's id and state.
+
+    It is on this disk when the command returns.
+    """
+    draft = {"to": to, "text": text_from(text, "message"), **options}
+    draft["lifetime_s"] = draft.pop("lifetime")
+    before = session.api.get("status")["last_event"] if wait else ""
+    (sent,) = session.api.post("messages", body={"messages": [draft]})["sent"]
+    if wait is not None:
+        sent["state"] = _wait(session, sent, wait, before, timeout)
+    session.give(sent, lambda sent: [f"{sent['id']}  {sent['state']}"])
+
+
+def _wait(
+    session: Session, sent: dict[str, Any], wanted: str, after: str, timeout: int | None
+) -> str:
+    state: str = sent["state"]
+    if RANK[state] >= RANK[wanted]:
+        return state
+    session.say(f"{sent['id']}: {state}; waiting for {wanted}")
+    for event in session.api.events(after, timeout):
+        if event.kind != "state" or event.body["id"] != sent["id"]:
+            continue
+        state = event.body["state"]
+        if state == "expired":
+            raise NotReachedError(f"{sent['id']} expired before it was {wanted}")
+        if RANK.get(state, -1) >= RANK[wanted]:
+            return state
+    return state
+
+
+@command("meshpeer inbox --follow")
+@click.option("--all", "everything", is_flag=True, help="Read ones too.")
+@click.option("--from", "who", metavar="WHO", help="Only from this person.")
+@click.option("--follow", is_flag=True, help="Go on with what comes in.")
+def inbox(session: Session, everything: bool, who: str | None, follow: bool) -> None:
+    """List what came in and is unread."""
+    status = session.api.get("status")
+    found = list(session.api.all("messages", box="inbox", unread=not everything, who=who))
+    session.say(f"{status['unread']} unread, {status['requests']} in requests")
+    if not follow:
+        session.give(found, lambda found: [_line(message) for message in found])
+        return
+    person = session.api.get("contacts", who)["id"] if who else None
+    for message in found:
+        _follow_line(session, message)
+    last = found[-1]["number"] if found else 0
+    for event in session.api.events(status["last_event"]):
+        if event.kind == "message" and event.body["box"] == "inbox":
+            message = session.api.get("messages", event.body["id"])
+            if message["number"] > last and person in (None, message["contact"]["id"]):
+                _follow_line(session, message)
+
+
+def _follow_line(session: Session, message: dict[str, Any]) -> None:
+    click.echo(json.dumps(message) if session.as_json else _line(message))
+
+
+def _line(message: dict[str, Any]) -> str:
+    mark = " " if message["read"] else "*"
+    who, when = show.name(message["contact"]), show.when(message["written"])
+    return (
+        f"{mark}{message['number']:>5}  {when}  {who}  {show.first_line(message['text'])}"
+    )
+
+
+@command("meshpeer read 12")
+@click.argument("which", nargs=-1)
+@click.option("--keep", is_flag=True, help="Leave it unread.")
+def read(session: Session, which: tuple[str, ...], keep: bool) -> None:
+    """Show messages by number or id, or all unread ones, and mark them read."""
+    found = (
+        [session.api.get("messages", one) for one in which]
+        if which
+        else list(session.api.all("messages", box="inbox", unread=True))
+    )
+    session.give(
+        found, lambda found: [line for message in found for line in _whole(message)]
+    )
+    if not found:
+        session.say("nothing is unread")
+    unread = [str(m["number"]) for m in found if m["box"] != "outbox" and not m["read"]]
+    if unread and not keep:
+        session.api.post("messages", "read", body={"which": unread, "read": True})
+
+
+def _whole(message: dict[str, Any]) -> list[str]:
+    way = "to" if message["box"] == "outbox" else "from"
+    head = f"{message['number']}  {way} {show.name(message['contact'])}"
+    lines = [f"{head}  {show.when(message['written'])}  {message['id']}"]
+    if message["delivery"]:
+        lines.append(f"  {show.delivery(message['delivery'])}")
+    text = show.safe(message["text"], lines=True).rstrip()
+    return [*lines, "", *(f"  {line}" for line in text.split("\n")), ""]
+
+
+@command("meshpeer delete 12 13")
+@click.argument("which", nargs=-1, required=True)
+def delete(session: Session, which: tuple[str, ...]) -> None:
+    """Erase messages here for good. What you sent still travels: see `recall`."""
+    done = session.api.post("messages", "delete", body={"which": which})
+    session.give(done, lambda _: [f"deleted {len(which)}"])
+
+
+@command("meshpeer outbox")
+@click.option("--underway", is_flag=True, help="Only what may still arrive.")
+@click.option("--last", default=50, show_default=True, help="How many, the newest ones.")
+@click.option("--to", "who", metavar="WHO", help="Only to this person.")
+def outbox(session: Session, underway: bool, last: int, who: str | None) -> None:
+    """List what you sent, and what is known of it."""
+    found = session.api.all("messages", box="outbox", who=who)
+    over = ("arrived", "expired") if underway else ()
+    kept = deque((m for m in found if m["delivery"]["state"] not in over), maxlen=last)
+    session.give(list(kept), lambda found: [line for m in found for line in _sent_lines(m)])
+
+
+def _sent_lines(message: dict[str, Any]) -> list[str]:
+    who, when = show.name(message["contact"]), show.when(message["written"])
+    head = (
+        f"{message['number']:>5}  {when}  to {who}  {show.first_line(message['text'], 40)}"
+    )
+    left = message["delivery"]["remaining_s"]
+    ends = (
+        f" ({show.span(left)} left)"
+        if message["delivery"]["state"] in RANK and left
+        else ""
+    )
+    ends = "" if message["delivery"]["state"] == "arrived" else ends
+    return [head, f"       {show.delivery(message['delivery'])}{ends}"]
+
+
+@command("meshpeer recall 14")
+@click.argument("which")
+def recall(session: Session, which: str) -> None:
+    """Ask every carrier to drop a message of yours; it may still arrive."""
+    session.give(session.api.post("messages", which, "recall", body={}), _sent_lines)
+
+
+@click.group(cls=ListGroup)
+def requests() -> None:
+    """List, accept or refuse strangers who wrote to you."""
+
+
+@command("meshpeer requests list", group=requests, name="list")
+def requests_list(session: Session) -> None:
+    """List what strangers wrote. A stranger's name is only what it says of itself."""
+    found = list(session.api.all("messages", box="requests"))
+    session.give(found, lambda found: [line for m in found for line in _request_lines(m)])
+
+
+def _request_lines(message: dict[str, Any]) -> list[str]:
+    return [_line(message), f"        id {message['contact']['id']}"]
+
+
+@command("meshpeer requests accept ~bob --name bob", group=requests)
+@click.argument("who")
+@click.option("--name", help="Your petname for this person.")
+def accept(session: Session, who: str, name: str | None) -> None:
+    """Make a stranger a contact; what it wrote moves to the inbox."""
+    contact = session.api.post("requests", who, "accept", body={"petname": name})
+    session.give(contact, lambda contact: [f"{show.name(contact)}  {contact['id']}"])
+
+
+@command("meshpeer requests refuse ~mallory --block", group=requests)
+@click.argument("who")
+@click.option("--block", is_flag=True, help="Take nothing from it again.")
+def refuse(session: Session, who: str, block: bool) -> None:
+    """Erase what a stranger wrote; it is not told."""
+    if not who:
+        raise UsageError("say whom to refuse")
+    session.give(
+        session.api.post("requests", who, "refuse", body={"block": block}),
+        lambda _: ["refused and blocked" if block else "refused"],
+    )

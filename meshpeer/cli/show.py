@@ -1,0 +1,99 @@
+"""How things look in a terminal.
+
+Names and texts of others are untrusted: control characters could move the cursor or retitle the
+window, bidirectional ones reorder what is read, so both are shown as escapes. A nickname always
+carries its `~`, a petname never does: no screen mixes them up.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+JOINERS = "\u200c\u200d"
+UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+STATES = {
+    "queued": "queued here; no neighbour has it yet",
+    "recall_asked": "recall asked; it may still arrive",
+    "expired": "expired; no proof that it arrived",
+    "arrived": "arrived",
+}
+UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+
+
+def safe(text: str, *, lines: bool = False) -> str:
+    """Give the text with everything that could deceive shown as an escape.
+
+    `lines` lets line breaks and tabs pass, and what joins letters in Persian and emoji.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    from unicodedata import category
+
+    allowed = "\n\t" + JOINERS if lines else ""
+    return "".join(
+        character
+        if character in allowed or category(character) not in UNSAFE
+        else character.encode("unicode_escape", "surrogatepass").decode()
+        for character in text
+    )
+
+
+def name(person: dict[str, Any]) -> str:
+    """Write a person: `bob` as we call it, or `~bob` as only it calls itself."""
+    petname = person["petname"]
+    return safe(petname) if petname is not None else "~" + safe(person["nickname"])
+
+
+def first_line(text: str, width: int = 60) -> str:
+    """Give the beginning of a message for a list."""
+    line = safe(text.strip().partition("\n")[0])
+    return (
+        line if len(line) <= width and "\n" not in text.strip() else line[: width - 1] + "…"
+    )
+
+
+def span(seconds: float) -> str:
+    """Write a duration in its largest unit: 3 d, 5 h, 40 s."""
+    for unit, size in UNITS:
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return "0 s"
+
+
+def size(count: float) -> str:
+    """Write a number of bytes."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def when(wall: int) -> str:
+    """Write a wall time as this machine's clock would: a hint."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(wall))
+
+
+def delivery(told: dict[str, Any]) -> str:
+    """Say what the sender knows, and no more."""
+    if told["state"] != "carried":
+        return STATES[told["state"]]
+    carriers = [
+        f"{safe(c['name'] or c['peer'][:11])} since {span(c['ago_s'])}"
+        for c in told["carriers"]
+    ]
+    return f"carried by {', '.join(carriers)}; further copies can't be known"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Lay rows out in columns under a head; nothing at all for no rows."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    if not cells:
+        return []
+    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    return [
+        "  ".join(
+            f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in [list(head), *cells]
+    ]
