@@ -1,0 +1,253 @@
+"""Cards: what their signature covers, their three forms, and what no card may hold."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshpeer.core.formats.card import (
+    MAX_CARD,
+    MAX_DEVICES,
+    MAX_HINTS,
+    MAX_NUMBER,
+    Card,
+    nickname_fault,
+)
+from meshpeer.core.formats.cbor import decode, encode
+from meshpeer.core.formats.hint import MAX_HINT
+from meshpeer.core.identity.certificate import Certificate
+from meshpeer.core.identity.keys import DeviceKey, PersonKey
+from meshpeer.core.identity.noise import KeyPair
+from meshpeer.errors import LocalProtocolError, RemoteProtocolError, UsageError
+
+PERSON = PersonKey(b"\x01" * 32)
+
+
+def certificate(number):
+    return Certificate(
+        DeviceKey(b"d" * 16 + bytes([number]) * 16).public,
+        KeyPair(b"s" * 16 + bytes([number]) * 16).public,
+        KeyPair(b"p" * 16 + bytes([number]) * 16).public,
+    )
+
+
+CARD = Card.sign(
+    PERSON,
+    number=3,
+    nickname="Ada Lovelace",
+    devices=[certificate(0), certificate(1)],
+    hints=["udp:203.0.113.7:4711", "udp:[2001:db8::7]:4711", "udp:node.example.org:4711"],
+)
+
+
+@st.composite
+def cards(draw):
+    nickname = draw(
+        st.text(min_size=1, max_size=16).filter(lambda n: not nickname_fault(n))
+    )
+    return Card.sign(
+        PERSON,
+        number=draw(st.integers(1, MAX_NUMBER)),
+        nickname=nickname,
+        devices=[certificate(n) for n in draw(st.sets(st.integers(0, 9), min_size=1))],
+        hints=draw(
+            st.lists(st.from_regex(r"memory:[a-z]{1,9}", fullmatch=True), unique=True)
+        )[:8],
+    )
+
+
+def changed(**parts):
+    """The card's parts as CBOR after a change, not signed anew."""
+    names = ("version", "person", "number", "nickname", "devices", "signature", "hints")
+    values = dict(zip(names, decode(CARD.to_bytes()), strict=True)) | parts
+    return encode(list(values.values()))
+
+
+def signed_anyway(**parts):
+    """What a person can sign who breaks the rules."""
+    values = {
+        "version": 1,
+        "person": PERSON.public,
+        "number": 3,
+        "nickname": "Ada",
+        "devices": [certificate(0).pack()],
+    } | parts
+    signature = PERSON.sign(b"meshpeer/device-list/1", encode(list(values.values())))
+    return encode([*values.values(), signature, []])
+
+
+@given(cards())
+def test_a_card_survives_each_of_its_forms(card):
+    assert Card.parse(card.to_bytes()) == card
+    assert Card.load(card.to_bytes()) == card
+    assert Card.read(card.to_uri()) == card
+    assert Card.read(card.to_file()) == card
+
+
+def test_a_card_that_a_mail_program_wrapped_is_read():
+    uri = CARD.to_uri()
+    wrapped = "\n> ".join(uri[at : at + 60] for at in range(0, len(uri), 60)).replace(
+        "> ", "  "
+    )
+    assert Card.read(f"  {wrapped}\r\n") == CARD
+    assert Card.read("MESHPEER:" + uri.removeprefix("meshpeer:")) == CARD
+
+
+def test_the_card_of_one_device_fits_a_qr_code():
+    for number, hint in [(1, "udp:203.0.113.7:4711"), (255, "udp:[2001:db8::7]:4711")]:
+        card = Card.sign(
+            PERSON, number=number, nickname="n" * 16, devices=[certificate(0)], hints=[hint]
+        )
+        assert len(card.to_uri()) <= 330
+
+
+def test_the_largest_card_is_within_the_limit():
+    card = Card.sign(
+        PERSON,
+        number=MAX_NUMBER,
+        nickname="n" * 64,
+        devices=map(certificate, range(MAX_DEVICES)),
+        hints=[f"memory:{n}".ljust(MAX_HINT, "x") for n in range(MAX_HINTS)],
+    )
+    assert len(card.to_bytes()) == 2403 < MAX_CARD
+    assert Card.parse(card.to_bytes()) == card
+
+
+def test_hints_change_without_the_persons_key():
+    moved = CARD.with_hints(["memory:elsewhere"])
+    assert Card.parse(moved.to_bytes()).hints == ("memory:elsewhere",)
+    assert moved.signature == CARD.signature
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"nickname": "Eve"},
+        {"number": 4},
+        {"devices": [certificate(0).pack()]},
+        {"devices": [certificate(1).pack(), certificate(0).pack()]},
+        {"devices": [certificate(0).pack(), certificate(2).pack()]},
+        {"person": PersonKey(b"\x02" * 32).public},
+        {"signature": bytes(64)},
+    ],
+)
+def test_what_the_person_did_not_sign_is_refused(parts):
+    with pytest.raises(RemoteProtocolError, match="signature"):
+        Card.parse(changed(**parts))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"version": 2},
+        {"version": True},
+        {"number": True},
+        {"number": 0},
+        {"number": -1},
+        {"number": MAX_NUMBER + 1},
+        {"number": "3"},
+        {"nickname": b"Ada"},
+        {"nickname": ""},
+        {"nickname": " Ada"},
+        {"nickname": "Ada\nadmin"},
+        {"nickname": "Ada\x1b[2J"},
+        {"nickname": "\u202eadA"},
+        {"nickname": "Ada\u200b"},
+        {"nickname": "\u3164"},
+        {"nickname": "n" * 65},
+        {"devices": []},
+        {"devices": [certificate(0).pack()] * 2},
+        {"devices": [certificate(n).pack() for n in range(17)]},
+        {"devices": [certificate(0).pack()[:-1]]},
+        {"devices": [list(certificate(0))]},
+        {"devices": certificate(0).pack()},
+        {"devices": [certificate(0)._replace(device=bytes(32)).pack()]},
+        {"devices": [certificate(0)._replace(sealing=bytes(32)).pack()]},
+        {"devices": [certificate(0)._replace(peer=b"\xff" * 32).pack()]},
+        {"devices": [certificate(0)._replace(device=PERSON.public).pack()]},
+        {
+            "devices": [
+                certificate(0).pack(),
+                certificate(1)._replace(peer=certificate(0).peer).pack(),
+            ]
+        },
+        {"person": b"short"},
+        {"more": 1},
+    ],
+)
+def test_a_card_that_breaks_a_rule_is_refused_though_it_is_signed(parts):
+    with pytest.raises(RemoteProtocolError):
+        Card.parse(signed_anyway(**parts))
+
+
+def test_signing_by_hand_is_right_apart_from_the_broken_rule():
+    assert Card.parse(signed_anyway()).nickname == "Ada"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"hints": ["memory:a"] * 2},
+        {"hints": [f"memory:{n}" for n in range(9)]},
+        {"hints": ["no hint"]},
+        {"hints": "memory:a"},
+        {"signature": b"short"},
+        {"signature": None},
+    ],
+)
+def test_a_card_with_bad_parts_outside_the_signature_is_refused(parts):
+    with pytest.raises(RemoteProtocolError):
+        Card.parse(changed(**parts))
+
+
+def test_every_changed_byte_is_noticed_unless_it_is_in_a_hint():
+    data = CARD.to_bytes()
+    hints_at = data.index(CARD.signature) + 64
+    for at in range(hints_at):
+        with pytest.raises(RemoteProtocolError):
+            Card.parse(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+
+
+@given(st.binary(max_size=200))
+def test_noise_gives_a_protocol_error(noise):
+    with pytest.raises(RemoteProtocolError):
+        Card.parse(noise)
+
+
+@given(st.text(max_size=50) | st.binary(max_size=50) | st.text().map("meshpeer:".__add__))
+def test_what_a_person_gives_us_is_a_card_or_a_usage_error(source):
+    with pytest.raises(UsageError, match="card"):
+        Card.read(source)
+
+
+def test_base64_has_one_form():
+    uri = CARD.to_uri()
+    assert len(CARD.to_bytes()) % 3, "the last letter has bits to spare"
+    last = uri[-1]
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    sibling = letters[letters.index(last) ^ 1]
+    for damaged in (
+        uri[:-1] + sibling,
+        uri + "=",
+        uri[:-1],
+        uri.replace("_", "/", 1) + "!",
+    ):
+        with pytest.raises(UsageError, match="damaged"):
+            Card.read(damaged)
+
+
+def test_too_long_a_card_is_not_even_read():
+    with pytest.raises(RemoteProtocolError, match="limit"):
+        Card.parse(bytes(MAX_CARD + 1))
+
+
+def test_our_own_mistakes():
+    with pytest.raises(UsageError, match="nickname"):
+        Card.sign(PERSON, number=1, nickname="a\tb", devices=[certificate(0)])
+    with pytest.raises(UsageError, match="nickname"):
+        Card.sign(PERSON, number=1, nickname="\ud800", devices=[certificate(0)])
+    with pytest.raises(LocalProtocolError):
+        Card.sign(PERSON, number=0, nickname="Ada", devices=[certificate(0)])
+    with pytest.raises(LocalProtocolError):
+        Card.sign(PERSON, number=1, nickname="Ada", devices=[])
+    with pytest.raises(LocalProtocolError):
+        CARD.with_hints(["nonsense"]).to_bytes()
