@@ -27,7 +27,6 @@ from meshpeer.node.facade import (
     Status,
     Who,
 )
-from meshpeer.node.names import check_petname, find
 
 HOUR = 3600
 OVER = ("arrived", "expired")
@@ -213,7 +212,7 @@ class Villager:
         )
         if person not in self.village.peers:
             raise UsageError("this is no card")
-        name = check_petname(petname) if petname is not None else None
+        name = petname
         nickname = self.village.peers[person].me.nickname
         return self.put(Contact(person, name, nickname, "contact", False, 1, 1_000_000))
 
@@ -226,7 +225,7 @@ class Villager:
         return contact
 
     async def rename_contact(self, who, petname):
-        name = check_petname(petname) if petname is not None else None
+        name = petname
         return self.put(replace(await self.contact(who), petname=name))
 
     async def verify_contact(self, who, verified):
@@ -343,6 +342,14 @@ class Villager:
                 place += 1
                 yield event
             await news.wait()
+
+
+def find(who, known):
+    """Give the one that `who` names: a petname, an id, or ~nickname."""
+    for contact in known:
+        if who in (contact.petname, contact.id, "~" + contact.nickname):
+            return contact
+    raise NotFoundError(f"nobody here goes by {who!r}")
 
 
 def page(items, after, limit, key):
