@@ -34,6 +34,7 @@ COPIES = 2
 """Copies kept from before migrations, the newest."""
 
 FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
+BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 @contextlib.contextmanager
@@ -44,17 +45,18 @@ def reporting(doing: str) -> Iterator[None]:
     except (sqlite3.Error, OverflowError, UnicodeError) as error:
         code = getattr(error, "sqlite_errorcode", None)
         kind = StoreFullError if code in FULL else StoreError
-        raise kind(f"cannot {doing} the database: {error}") from error
+        advice = "; `meshpeer check --repair` keeps what it can" if code in BROKEN else ""
+        raise kind(f"cannot {doing} the database: {error}{advice}") from error
 
 
 def open_for_writing(path: str) -> Database:
     """Open and bring up to date; a database of a newer meshpeer is refused untouched."""
     with reporting("open"):
         if path != MEMORY:
-            _create_private(path)
+            create_private(path)
         db = Database(_connect(path), execute_plugins=False)
         try:
-            _refuse_strangers(db)
+            refuse_strangers(db)
             _set_up(db, path)
             _migrate(db, path)
         except BaseException:
@@ -78,7 +80,7 @@ def _connect(path: str) -> sqlite3.Connection:
     )
 
 
-def _create_private(path: str) -> None:
+def create_private(path: str) -> None:
     """Make the file readable by its owner only; SQLite's side files follow it."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -86,7 +88,8 @@ def _create_private(path: str) -> None:
         raise StoreError(f"cannot open the database {path}: {error.strerror}") from error
 
 
-def _refuse_strangers(db: Database) -> None:
+def refuse_strangers(db: Database) -> None:
+    """Raise StoreError on another program's database, StoreTooNewError on a newer one."""
     (application,) = db.execute("PRAGMA application_id").fetchone()
     empty = db.execute("SELECT 1 FROM sqlite_master").fetchone() is None
     if application != APPLICATION_ID and not empty:
@@ -131,7 +134,7 @@ def _copy(db: Database, path: Path, version: str) -> None:
     """Keep the database as it is beside itself; whole or not at all."""
     unfinished = path.with_name(f"{path.name}.copying")
     unfinished.unlink(missing_ok=True)
-    _create_private(str(unfinished))
+    create_private(str(unfinished))
     with contextlib.closing(sqlite3.connect(unfinished)) as target:
         db.conn.backup(target)
     unfinished.rename(path.with_name(f"{path.name}.before-leaving-{version}"))

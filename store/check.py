@@ -1,0 +1,149 @@
+"""Looks a database over, and repairs it: `meshpeer check`, while no peer runs on it.
+
+Three looks: SQLite's own (pages, indexes), references between rows, and every bundle's id, which
+is a hash over what is stored. Repair drops rows that are wrong: a broken bundle would be refused
+by every neighbour. What SQLite calls malformed is salvaged into a new file, which takes the
+old one's place only when it is whole; the broken one stays beside it.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlite_utils import Database
+
+from meshpeer.core.formats.bundle import Bundle
+from meshpeer.errors import RemoteProtocolError, StoreError
+from store.database import create_private, refuse_strangers, reporting
+from store.salvage import salvage
+
+SHOWN = 20
+"""Problems of one kind that are told in full."""
+
+
+class Report(NamedTuple):
+    """What was found and what was done, in sentences; `broken` is the file kept, if any."""
+
+    problems: list[str]
+    repairs: list[str]
+    broken: Path | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Nothing was wrong."""
+        return not self.problems
+
+
+def check(path: str | os.PathLike[str], *, repair: bool = False) -> Report:
+    """Look the database over; with `repair` leave it whole, or raise StoreError.
+
+    StoreTooNewError where a newer meshpeer made it. Reads every payload: minutes for 32 GB.
+    """
+    file = Path(path)
+    if not file.exists():
+        raise StoreError(f"no database at {file}")
+    report = Report(_malformed(file), [])
+    if report.problems:
+        if not repair:
+            return report
+        report = _salvage(file, report)
+    with reporting("check"), _opened(file) as connection:
+        refuse_strangers(Database(connection, execute_plugins=False))
+        _check_references(connection, report, repair=repair)
+        _check_bundles(connection, report, repair=repair)
+    return report
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[sqlite3.Connection]:
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        yield connection
+
+
+def _malformed(file: Path) -> list[str]:
+    try:
+        with _opened(file) as connection:
+            rows = connection.execute(f"PRAGMA integrity_check({SHOWN})").fetchall()
+    except sqlite3.DatabaseError as error:
+        return [f"SQLite can't read it: {error}"]
+    return [text for (text,) in rows if text != "ok"]
+
+
+def _salvage(file: Path, report: Report) -> Report:
+    fresh = file.with_name(f"{file.name}.salvaged")
+    fresh.unlink(missing_ok=True)
+    create_private(str(fresh))
+    with reporting("salvage"), _opened(file) as source, _opened(fresh) as target:
+        copied = salvage(source, target)
+    for table in copied:
+        state = "all" if table.whole else "only"
+        report.repairs.append(f"{table.table}: {state} {table.rows} rows copied")
+    return report._replace(broken=_replace(file, fresh))
+
+
+def _replace(file: Path, fresh: Path) -> Path:
+    """Put the fresh file in place; at no moment is there none."""
+    number = 1
+    while (broken := file.with_name(f"{file.name}.broken-{number}")).exists():
+        number += 1
+    try:
+        os.link(file, broken)
+        for side in ("-wal", "-shm"):  # it would be played into the fresh file
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(f"{file}{side}", f"{broken}{side}")
+        os.replace(fresh, file)
+    except OSError as error:
+        raise StoreError(f"cannot put {fresh} in place: {error.strerror}") from error
+    return broken
+
+
+def _check_references(
+    connection: sqlite3.Connection, report: Report, *, repair: bool
+) -> None:
+    """Rows that point nowhere; dropping them may leave others that do."""
+    while rows := connection.execute("PRAGMA foreign_key_check").fetchall():
+        counts = Counter((table, parent, number) for table, _, parent, number in rows)
+        for (table, parent, number), count in counts.items():
+            report.problems.append(f"{count} rows of {table} point to no row of {parent}")
+            if repair:
+                _drop_orphans(connection, table, number)
+                report.repairs.append(f"{count} rows of {table} dropped")
+        if not repair:
+            return
+
+
+def _drop_orphans(connection: sqlite3.Connection, table: str, number: int) -> None:
+    rows = connection.execute(f'PRAGMA foreign_key_list("{table}")').fetchall()
+    parent, column, target = next(row[2:5] for row in rows if row[0] == number)
+    connection.execute(
+        f'DELETE FROM "{table}" WHERE "{column}" NOT IN (SELECT "{target}" FROM "{parent}")'  # noqa: S608 - names are the schema's
+    )
+
+
+def _check_bundles(connection: sqlite3.Connection, report: Report, *, repair: bool) -> None:
+    """A wire that isn't what its id says; found while reading, dropped afterwards."""
+    rows = connection.execute(
+        """SELECT n, id, header, size, data FROM bundle
+           LEFT JOIN payload ON payload.bundle = bundle.n"""
+    )
+    wrong = [(n, id) for n, id, *parts in rows if not _is_bundle(id, *parts)]
+    for _, id in wrong[:SHOWN]:
+        report.problems.append(f"bundle {id.hex()} is not what its id says")
+    if len(wrong) > SHOWN:
+        report.problems.append(f"and {len(wrong) - SHOWN} bundles more")
+    if wrong and repair:
+        connection.executemany("DELETE FROM bundle WHERE n = ?", [row[:1] for row in wrong])
+        report.repairs.append(f"{len(wrong)} bundles dropped")
+
+
+def _is_bundle(id: bytes, header: bytes, size: int, payload: bytes | None) -> bool:
+    wire = header + (payload or b"")
+    try:
+        return Bundle.parse(wire).id == id and len(wire) == size
+    except RemoteProtocolError:
+        return False

@@ -1,0 +1,160 @@
+"""A damaged database tells what is wrong, and repair keeps all that can be kept."""
+
+import contextlib
+import os
+import sqlite3
+
+import pytest
+
+from meshpeer.core.formats.bundle import Bundle, Header, Priority
+from meshpeer.core.writes import Box, DropBundle, PutBundle, PutMessage, PutSetting, Write
+from meshpeer.errors import StoreError
+from store.check import check
+from store.store import Store
+
+ANNA, BOB = b"a" * 32, b"b" * 32
+PAGE = 4_096
+
+
+def bundle(number: int) -> PutBundle:
+    header = Header(Priority.NORMAL, 6, bytes(16), bytes(16), 3_600, number)
+    made = Bundle.make(header, os.urandom(1_000))
+    return PutBundle(made.id, made.wire, "contact:x", 1.0, 1.0, False)
+
+
+def message(number: int) -> PutMessage:
+    id = number.to_bytes(16, "big")
+    return PutMessage(
+        id, Box.INBOX, ANNA, BOB, f"{number} " * 50, "text", 1, 1, 1.0, 1, 60, None
+    )
+
+
+@pytest.fixture
+def database(tmp_path):
+    return tmp_path / "meshpeer.db"
+
+
+def write(database, *writes: Write) -> None:
+    store = Store(database)
+    store.commit(writes)
+    store.close()
+
+
+def tamper(database, *statements: str) -> None:
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+def damage(database, page: int) -> None:
+    """Overwrite one page, the first being 1."""
+    with database.open("r+b") as file:
+        file.seek((page - 1) * PAGE)
+        file.write(b"\xff" * PAGE)
+
+
+def pages(database, table: str, kind: str = "leaf") -> list[int]:
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute(
+            "SELECT pageno FROM dbstat WHERE name = ? AND pagetype = ? ORDER BY path",
+            (table, kind),
+        )
+        return [row[0] for row in rows]
+
+
+def test_a_sound_database_has_no_problems(database):
+    write(database, bundle(1), message(1))
+    assert check(database, repair=True) == ([], [], None)
+    with pytest.raises(StoreError, match="no database"):
+        check(database.with_name("nowhere.db"))
+
+
+def test_a_bundle_with_a_flipped_bit_is_found_and_dropped(database):
+    good, flipped, headless = bundle(1), bundle(2), bundle(3)
+    write(database, good, flipped, headless)
+    tamper(
+        database,
+        "UPDATE payload SET data = zeroblob(1000) WHERE bundle = 2",
+        "DELETE FROM payload WHERE bundle = 3",
+    )
+    found = check(database)
+    assert len(found.problems) == 2
+    assert flipped.id.hex() in found.problems[0]
+    assert not found.repairs
+    assert not check(database, repair=True).whole
+    assert check(database).whole
+    store = Store(database)
+    assert [row.id for row in store.queue_index()] == [good.id]
+    store.close()
+
+
+def test_rows_that_point_nowhere_are_dropped(database):
+    write(database, bundle(1), message(1))
+    tamper(database, "PRAGMA foreign_keys = OFF", "DELETE FROM account", "DELETE FROM key")
+    assert len(check(database).problems) == 3
+    assert check(database, repair=True).repairs
+    assert check(database).whole
+
+
+def test_what_lies_around_broken_pages_is_salvaged(database):
+    write(database, *(message(n) for n in range(1, 1_001)), PutSetting("lamport", b"9"))
+    leaves = pages(database, "message")
+    for page in (leaves[0], leaves[len(leaves) // 2], leaves[-1]):
+        damage(database, page)
+    assert not check(database).whole
+    report = check(database, repair=True)
+    assert report.broken == database.with_name("meshpeer.db.broken-1")
+    assert report.broken.exists()
+    assert check(database).whole
+    store = Store(database)
+    numbers = [row.number for row in store.messages(Box.INBOX, limit=2_000)]
+    lost = 1_000 - len(numbers)
+    assert 0 < lost <= 3 * 30, "only what was on the broken pages"
+    assert {100, 400, 600, 900} <= set(numbers)
+    assert store.settings() == {"lamport": b"9"}
+    store.commit([message(5_000)])
+    assert store.messages(Box.INBOX, after=1_000)[0].number == 1_001
+    store.close()
+
+
+def test_a_broken_index_is_made_anew(database):
+    write(database, *(message(n) for n in range(1, 1_001)))
+    damage(database, pages(database, "message_once")[1])
+    report = check(database, repair=True)
+    assert "message: all 1000 rows copied" in report.repairs
+    assert check(database).whole
+
+
+def test_a_broken_table_keyed_by_bytes_is_read_from_both_ends(database):
+    writes = [PutSetting(f"{n:04}", bytes(100)) for n in range(1_000)]
+    write(database, *writes)
+    leaves = pages(database, "setting")
+    damage(database, leaves[len(leaves) // 2])
+    check(database, repair=True)
+    store = Store(database)
+    assert len(store.settings()) > 900
+    assert {"0000", "0999"} <= set(store.settings())
+    store.close()
+
+
+def test_a_file_without_a_readable_schema_is_left_alone(database):
+    write(database, bundle(1))
+    damage(database, 1)
+    before = database.read_bytes()
+    assert not check(database).whole
+    with pytest.raises(StoreError):
+        check(database, repair=True)
+    assert database.read_bytes() == before
+
+
+def test_a_store_that_meets_a_broken_page_says_what_to_do(database):
+    put = [bundle(n) for n in range(100)]
+    write(database, *put)
+    damage(database, pages(database, "payload")[3])
+    store = Store(database)
+    with pytest.raises(StoreError, match="check --repair"):
+        store.wires([row.id for row in put])
+    with pytest.raises(StoreError, match="check --repair"):
+        store.commit([DropBundle(row.id) for row in put])
+    store.close()
