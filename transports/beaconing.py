@@ -6,9 +6,10 @@ LAN stays quiet: one round of three small packets in two minutes.
 
 An answer goes to the newcomer alone, after a short random pause. Thirty peers answer with
 thirty packets, and a shout from thousands of forged addresses meets the limits below. Who is
-still in its own burst keeps silent: its next beacon says the same.
+about to beacon anyway keeps silent: that beacon says the same.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -22,6 +23,8 @@ ROUND = 120.0
 """Seconds between rounds of all addresses, give or take a tenth."""
 ANSWER_PAUSE = 0.02
 """Longest pause before an answer, in seconds; its length is random."""
+SPARED = 0.25
+"""An answer is spared if a beacon is due within so many seconds."""
 REPEAT = 1.0
 """Seconds for which a beacon heard again by another way is not told again."""
 HOST_RATE, HOST_BURST = 5.0, 20.0
@@ -63,9 +66,10 @@ class Rounds:
         burst = [now + delay for delay in BURST]
         self._bursts = {each: self._bursts.get(each, burst.copy()) for each in addresses}
 
-    def in_burst(self, address: Local) -> bool:
-        """Whether another beacon follows soon from this address."""
-        return bool(self._bursts.get(address))
+    def speaks_soon(self, address: Local, now: float) -> bool:
+        """Whether this address is about to beacon anyway, so that an answer can be spared."""
+        times = self._bursts.get(address) or [math.inf]
+        return times[0] - now <= SPARED
 
     def due(self, now: float) -> list[Local]:
         """Take the addresses from which to beacon now."""

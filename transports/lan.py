@@ -147,8 +147,8 @@ class Lan:
         addresses = frozenset(speaking(usable, self._named))
         if addresses == self.addresses:
             return
-        if self.addresses and addresses and not self.addresses & addresses:
-            self._nonces.append(self._rng(NONCE_SIZE))
+        if addresses and not self.addresses & addresses:
+            self._nonces.append(self._rng(NONCE_SIZE))  # another network, for all we know
         self.addresses = addresses
         self._join()
         self._rounds.set_addresses(addresses, self._loop.time())
@@ -268,7 +268,8 @@ class Lan:
             self.counters[f"dropped: {error.field}"] += 1
             return
         path = path_to(origin.host, beacon.port)
-        if self._tell(beacon, path) and not self._rounds.in_burst(origin.local):
+        soon = self._rounds.speaks_soon(origin.local, self._loop.time())
+        if self._tell(beacon, path) and not soon:
             pause = ANSWER_PAUSE * self._rng(1)[0] / 255
             self._later(pause, self._answer, origin)
 

@@ -257,8 +257,9 @@ class Interfaces:
         self._listeners.append(changed)
 
     def unfollow(self, changed: Changed) -> None:
-        """Call it no more."""
-        self._listeners.remove(changed)
+        """Call it no more; does nothing if it was not called before."""
+        if changed in self._listeners:
+            self._listeners.remove(changed)
 
     def start(self) -> None:
         """Ask the kernel and listen; needs a running loop. A second call does nothing."""

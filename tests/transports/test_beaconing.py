@@ -43,11 +43,21 @@ def test_a_new_address_gets_a_burst_and_then_quiet():
     schedule = rounds()
     assert schedule.next_wakeup() is None
     schedule.set_addresses([ETH0], now=10.0)
-    assert schedule.in_burst(ETH0)
     assert [at for at, _ in spoken(schedule, until=60.0)] == [
         10.0 + delay for delay in BURST
     ]
-    assert not schedule.in_burst(ETH0)
+
+
+def test_an_answer_is_spared_only_where_a_beacon_follows_at_once():
+    schedule = rounds()
+    schedule.set_addresses([ETH0], now=0.0)
+    schedule.due(0.0)
+    assert schedule.speaks_soon(ETH0, 0.0)
+    schedule.due(0.2)
+    assert not schedule.speaks_soon(ETH0, 0.3)
+    assert schedule.speaks_soon(ETH0, 0.8)
+    schedule.due(1.0)
+    assert not schedule.speaks_soon(ETH0, 1.0)
 
 
 def test_an_address_that_comes_later_bursts_alone():

@@ -87,11 +87,13 @@ def test_an_interface_that_comes_up_later(lan):
 def test_an_address_that_changes(lan):
     first, second = (lan.add_host(f"192.0.2.{n}/24", ipv6=False) for n in (A, B))
     a, b = lan.peer(first, A), lan.peer(second, B)
-    a.until("found", peer=B, host="192.0.2.2")
+    before = a.until("found", peer=B, host="192.0.2.2")
     lan.ip(second, "address", "del", "192.0.2.2/24", "dev", "eth0")
     lan.ip(second, "address", "add", "192.0.2.77/24", "dev", "eth0")
     usable = b.until("usable", hosts=["127.0.0.1", "192.0.2.77"])["at"]
-    assert a.until("found", peer=B, host="192.0.2.77")["at"] - usable < SOON
+    after = a.until("found", peer=B, host="192.0.2.77")
+    assert after["at"] - usable < SOON
+    assert after["nonce"] != before["nonce"]
 
 
 def test_a_path_whose_interface_is_gone_is_lost(lan):
@@ -190,7 +192,7 @@ def test_thirty_peers_on_one_bridge(lan, inside_namespace):
             await done.wait()
         await asyncio.sleep(1.2)  # till the bursts are over
         sent = [peer.counters["sent"] for peer in peers]
-        for peer in peers:
+        for peer in peers * 2:
             await peer.close()
         return sent
 
