@@ -11,6 +11,8 @@ against 2 for `hmac.digest`, and a handshake makes six to twelve of them.
 Rules of this file:
 - A public key is refused unless canonical (below 2^255 - 19) and not of low order, and an exchange
   unless its result is other than zero, which says the same once more.
+- The secret of two static keys is remembered, so that one who writes again costs 32 us less. How
+  long a failure takes tells nobody who wrote before: asking is what makes the answer yes.
 - A read that fails changes nothing, so a forged answer can't spoil a handshake under way.
 """
 
@@ -40,6 +42,7 @@ _LOW_ORDER = frozenset(
         _FIELD_PRIME - 1,
     }
 )
+_MAX_KNOWN = 512
 _INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 
@@ -61,7 +64,7 @@ def check_public(public: bytes) -> bytes:
 class KeyPair:
     """An X25519 key pair; shows only its public half."""
 
-    __slots__ = ("private", "public")
+    __slots__ = ("_known", "private", "public")
 
     def __init__(self, private: bytes) -> None:
         if len(private) != KEY_SIZE:
@@ -70,6 +73,7 @@ class KeyPair:
             )
         self.private = private
         self.public: bytes = crypto_scalarmult_base(private)
+        self._known: dict[bytes, bytes] = {}
 
     @classmethod
     def generate(cls, rng: Callable[[int], bytes]) -> "KeyPair":
@@ -85,6 +89,16 @@ class KeyPair:
             raise RemoteProtocolError("public key", "of low order") from error
         if not any(secret):
             raise RemoteProtocolError("public key", "of low order")
+        return secret
+
+    def exchange_static(self, public: bytes) -> bytes:
+        """The same for another's static key, whose secret is remembered: it comes again."""
+        secret = self._known.get(public)
+        if secret is None:
+            secret = self.exchange(public)
+            if len(self._known) >= _MAX_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[public] = secret
         return secret
 
     def __repr__(self) -> str:
@@ -281,6 +295,8 @@ class Handshake:
         ours, theirs = tuple(token) if self._initiator else tuple(reversed(token))
         pair = self._ephemeral if ours == "e" else self._static
         public = self._remote_ephemeral if theirs == "e" else self.remote_static
+        if token == "ss":
+            return self._pair(pair).exchange_static(self._key(public))
         return self._pair(pair).exchange(self._key(public))
 
     @staticmethod

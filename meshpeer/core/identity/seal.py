@@ -86,7 +86,7 @@ class Seal:
         self._message_id = message_id
         chaining_key = SymmetricState(Pattern.X.protocol_name).chaining_key
         chaining_key, self._sender_key = hkdf(chaining_key, ephemeral.exchange(receiver))
-        chaining_key, self._body_key = hkdf(chaining_key, sender.exchange(receiver))
+        chaining_key, self._body_key = hkdf(chaining_key, sender.exchange_static(receiver))
         self.receipt = _receipt(chaining_key, message_id)
         """r: whoever shows it has opened the seal, or made it."""
         self.receipt_hash = one_way(one_way(self.receipt))

@@ -186,6 +186,18 @@ def test_a_key_pair_does_not_show_its_private_half():
     assert repr(pair.private) not in repr(pair)
 
 
+def test_secrets_of_static_keys_are_remembered_for_a_bounded_number_of_others():
+    pair = KeyPair(b"\x07" * 32)
+    others = [
+        KeyPair(number.to_bytes(31) + b"\0").public for number in range(2**40, 2**40 + 600)
+    ]
+    for public in (*others, *others[-3:]):
+        assert pair.exchange_static(public) == pair.exchange(public)
+    assert len(pair._known) == 512
+    with pytest.raises(RemoteProtocolError):
+        pair.exchange_static(bytes(32))
+
+
 @given(st.binary(max_size=300))
 def test_noise_in_gives_a_protocol_error(message):
     _, bob = make_two(Pattern.IK)
