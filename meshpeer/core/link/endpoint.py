@@ -1,0 +1,493 @@
+"""All links of one peer: handshakes, and which packet belongs to which link.
+
+One link for two peers. When both begin at once, the handshake of the lower peer id wins:
+- the lower one, with its own initiation under way, does not answer the other's for a second, but
+  repeats its own by the path from which that came;
+- the higher one answers, and holds its own back meanwhile.
+Should two handshakes be confirmed all the same, a later one replaces an earlier, except at the
+lower peer where the earlier was its own and the other side's instance is the same, so that the
+other did not restart: there the later one is dropped while the earlier is still alive.
+
+A responder's link is pending until the first packet under its keys. Pending links are few and
+small; they take no place, store nothing, and replace nothing. A first packet that is repeated gets the
+same answer again, which is shorter than itself.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from meshpeer.core.identity.noise import KeyPair
+from meshpeer.core.link import packet
+from meshpeer.core.link.config import LinkConfig
+from meshpeer.core.link.cookie import CookieJar, open_cookie
+from meshpeer.core.link.events import Event, LinkDown, LinkUp, Readable, Writable
+from meshpeer.core.link.handshake import (
+    EARLY_LIMIT,
+    INSTANCE_SIZE,
+    SPOKEN,
+    Established,
+    Initiator,
+    Parameters,
+    respond,
+)
+from meshpeer.core.link.link import Link
+from meshpeer.core.link.path import Datagram, Path, Traits
+from meshpeer.errors import LocalProtocolError, RemoteProtocolError
+
+PENDING_TIME: Final = 6.0
+"""Seconds that an answered initiation waits to be confirmed."""
+WINNER_WAITS: Final = 1.0
+"""Seconds for which the lower peer's own initiation goes before the other's."""
+GOODBYES: Final = 64
+"""Links that were closed here whose last word is repeated when the other side still sends."""
+GOODBYE_TIME: Final = 10.0
+
+
+class Pending(NamedTuple):
+    """An initiation answered, not yet confirmed."""
+
+    link: Link
+    first: bytes
+    """The initiation's Noise message, by which a repetition is known."""
+    response: bytes
+    early: bytes
+    until: float
+
+
+class Endpoint:
+    """Makes links and feeds them. Sans-IO: call `outgoing` and `events` after every other verb."""
+
+    def __init__(
+        self,
+        *,
+        static: KeyPair,
+        now: float,
+        rng: Callable[[int], bytes],
+        config: LinkConfig | None = None,
+    ) -> None:
+        self.peer_id = static.public
+        self.counters: Counter[str] = Counter()
+        """What was dropped or refused, by reason."""
+        self.traits: dict[str, Traits] = {}
+        """What each transport declares; for paths from which a peer comes to us."""
+        self._static, self._rng = static, rng
+        self._config = config or LinkConfig()
+        self._parameters = Parameters(
+            rng(INSTANCE_SIZE), self._config.link_window, self._config.stream_window
+        )
+        self._mac1_key = packet.mac1_key(self.peer_id)
+        self._jar = CookieJar(self.peer_id, now=now, rng=rng)
+        self._links: dict[bytes, Link] = {}
+        self._by_id: dict[bytes, Link] = {}
+        self._begun: dict[bytes, Initiator] = {}
+        self._pending: dict[bytes, Pending] = {}
+        self._answered: dict[bytes, bytes] = {}
+        self._parked: dict[bytes, tuple[Link, float]] = {}
+        self._goodbyes: dict[bytes, tuple[bytes, float, list[int]]] = {}
+        self._out: list[Datagram] = []
+        self._events: list[Event] = []
+        self._dirty: dict[Link, None] = {}
+        self._budget, self._budget_at = float(self._config.free_rate), now
+
+    @property
+    def links(self) -> Mapping[bytes, Link]:
+        """The links that are up, by peer id."""
+        return MappingProxyType(self._links)
+
+    # -- verbs
+
+    def connect(
+        self,
+        peer_id: bytes,
+        path: Path,
+        now: float,
+        traits: Traits | None = None,
+        early: bytes = b"",
+    ) -> None:
+        """Begin a link to a peer, or offer a further path to the one that is up or coming up.
+
+        `early`, at most 1,024 bytes for stream 0, travels in the first packet; the other
+        side sees it once the handshake is confirmed.
+        """
+        if peer_id == self.peer_id:
+            raise LocalProtocolError("a peer has no link to itself")
+        if len(early) > EARLY_LIMIT:
+            raise LocalProtocolError(f"{len(early)} early bytes, limit {EARLY_LIMIT}")
+        traits = traits or self._traits(path)
+        link = self._links.get(peer_id)
+        if link is not None:
+            link.offer(path, traits, now)
+            self._dirty[link] = None
+            return
+        begun = self._begun.get(peer_id)
+        if begun is None:
+            begun = self._begin(peer_id, early, now)
+        if path not in begun.paths:
+            begun.paths[path] = traits
+            if begun.repeated and begun.due > now:
+                self._out.append(Datagram(path, begun.first_packet()))
+
+    def receive(self, batch: Sequence[Datagram], now: float) -> None:
+        """Take in what came. Never raises for what others sent: it is counted and dropped."""
+        end, at = len(batch), 0
+        while at < end:
+            path, data = batch[at]
+            at += 1
+            if not isinstance(data, bytes):
+                data = bytes(data)
+            if len(data) <= packet.DATA_OVERHEAD or data[0] & ~3 != packet.DATA:
+                self._receive_other(path, data, now)
+                continue
+            connection = data[1:5]
+            packets = [data]
+            while at < end:
+                path_, data = batch[at]
+                if (
+                    data[1:5] != connection
+                    or path_ is not path
+                    or data[0] & ~3 != packet.DATA
+                ):
+                    break
+                if len(data) <= packet.DATA_OVERHEAD:
+                    break
+                packets.append(data if isinstance(data, bytes) else bytes(data))
+                at += 1
+            self._receive_data(connection, path, packets, now)
+
+    def path_lost(self, path: Path, now: float) -> None:
+        """Nothing goes by this path any more: links without another are down at once."""
+        for link in list(self._links.values()):
+            link.lose_path(path, now)
+            self._dirty[link] = None
+        for peer_id, begun in list(self._begun.items()):
+            if begun.paths.pop(path, None) and not begun.paths:
+                del self._begun[peer_id]
+        self._sweep(now)
+
+    def wake(self, now: float) -> None:
+        """Do what time asks for; early or late does no harm."""
+        for link in self._links.values():
+            if link.next_wakeup() <= now:
+                link.wake(now)
+                self._dirty[link] = None
+        for peer_id, begun in list(self._begun.items()):
+            if begun.due <= now:
+                self._repeat(peer_id, begun, now)
+        self._expire(now)
+        self._sweep(now)
+
+    def next_wakeup(self) -> float | None:
+        """When to call `wake`, at the latest; None if time changes nothing."""
+        due = [link.next_wakeup() for link in self._links.values()]
+        due += [begun.due for begun in self._begun.values()]
+        due += [pending.until for pending in self._pending.values()]
+        due += [until for _, until in self._parked.values()]
+        due += [until for _, until, _ in self._goodbyes.values()]
+        return min(due, default=None)
+
+    def outgoing(self, now: float) -> list[Datagram]:
+        """Give what may be sent now: call after every other verb, and after writing or reading."""
+        out, self._out = self._out, []
+        for link in self._links.values():
+            link.outgoing(now, out)
+        self._dirty.clear()
+        self._sweep(now)
+        out += self._out
+        self._out = []
+        return out
+
+    def events(self) -> list[Event]:
+        """Give what happened since the last call, in order."""
+        for link in self._links.values():
+            self._collect(link)
+        events, self._events = self._events, []
+        return events
+
+    # -- data
+
+    def _receive_data(
+        self, connection: bytes, path: Path, packets: list[bytes], now: float
+    ) -> None:
+        link = self._by_id.get(connection)
+        if link is None:
+            self._answer_goodbye(connection, path, now)
+            self.counters["unknown connection"] += len(packets)
+            return
+        link.receive(path, self._traits(path), packets, now)
+        self._dirty[link] = None
+        if connection in self._pending and link.heard:
+            self._confirm(self._pending.pop(connection), now)
+        if link.closed is not None:
+            self._sweep(now)
+
+    def _answer_goodbye(self, connection: bytes, path: Path, now: float) -> None:
+        goodbye = self._goodbyes.get(connection)
+        if goodbye is None:
+            return
+        words, _, asked = goodbye
+        asked[0] += 1
+        if asked[0] & (asked[0] - 1) == 0:
+            self._out.append(Datagram(path, words))
+
+    # -- handshakes
+
+    def _receive_other(self, path: Path, data: bytes, now: float) -> None:
+        kind = data[0] if data else -1
+        try:
+            if kind == packet.INITIATION:
+                self._receive_initiation(path, data, now)
+            elif kind == packet.RESPONSE:
+                self._receive_response(path, data, now)
+            elif kind == packet.COOKIE:
+                self._receive_cookie(data, now)
+            elif kind == packet.VERSIONS:
+                self._receive_versions(data)
+            else:
+                raise RemoteProtocolError("packet", f"{len(data)} bytes of no known type")
+        except RemoteProtocolError as error:
+            self.counters[f"refused {error.field}"] += 1
+
+    def _begin(self, peer_id: bytes, early: bytes, now: float) -> Initiator:
+        begun = self._begun[peer_id] = Initiator(
+            peer_id,
+            self._new_id(),
+            static=self._static,
+            parameters=self._parameters,
+            early=early,
+            now=now,
+            rng=self._rng,
+        )
+        if self._pending_of(peer_id):
+            begun.due = now + WINNER_WAITS
+        return begun
+
+    def _repeat(self, peer_id: bytes, begun: Initiator, now: float) -> None:
+        if not begun.repeat(now):
+            del self._begun[peer_id]
+            self.counters["unanswered"] += 1
+            return
+        first = begun.first_packet()
+        self._out += [Datagram(path, first) for path in begun.paths]
+
+    def _receive_initiation(self, path: Path, data: bytes, now: float) -> None:
+        first = packet.parse_initiation(data, self._mac1_key)
+        if first.version != packet.VERSION:
+            self._out.append(Datagram(path, packet.versions(first.sender, SPOKEN)))
+            raise RemoteProtocolError("version", f"{first.version} is not spoken here")
+        known = self._answered.get(first.noise)
+        if known is not None:
+            self._out.append(Datagram(path, self._pending[known].response))
+            return
+        if not self._affordable(first, path, now):
+            self.counters["cookies"] += 1
+            self._out.append(Datagram(path, self._jar.reply(first, path, now)))
+            return
+        local_id = self._new_id()
+        answer = respond(
+            first, local_id, static=self._static, parameters=self._parameters, rng=self._rng
+        )
+        peer_id = answer.established.peer_id
+        if peer_id == self.peer_id:
+            raise RemoteProtocolError("initiation", "from ourselves")
+        if not self._gives_way(peer_id, path, now):
+            return
+        if len(self._pending) >= self._config.pending_limit:
+            self._forget(next(iter(self._pending)))
+        link = self._new_link(answer.established, local_id, False, path, now)
+        self._pending[local_id] = Pending(
+            link, first.noise, answer.response, answer.early, now + PENDING_TIME
+        )
+        self._answered[first.noise] = local_id
+        self._by_id[local_id] = link
+        self._out.append(Datagram(path, answer.response))
+
+    def _affordable(self, first: packet.Initiation, path: Path, now: float) -> bool:
+        """Whether the Diffie-Hellman may be done: within the free rate, or with a cookie."""
+        rate = self._config.free_rate
+        self._budget = min(rate, self._budget + (now - self._budget_at) * rate)
+        self._budget_at = now
+        if len(self._pending) < self._config.pending_limit // 2 and self._budget >= 1:
+            self._budget -= 1
+            return True
+        return self._jar.valid(first, path, now)
+
+    def _gives_way(self, peer_id: bytes, path: Path, now: float) -> bool:
+        """Whether to answer this peer, or to insist on our own initiation."""
+        begun = self._begun.get(peer_id)
+        if begun is None:
+            return True
+        if self.peer_id < peer_id and now - begun.started < WINNER_WAITS:
+            begun.paths.setdefault(path, self._traits(path))
+            self._out.append(Datagram(path, begun.first_packet()))
+            return False
+        begun.due = max(begun.due, now + WINNER_WAITS)
+        return True
+
+    def _receive_response(self, path: Path, data: bytes, now: float) -> None:
+        answer = packet.parse_response(data, self._mac1_key)
+        begun = self._begun_by_id(answer.receiver)
+        if begun is None:
+            raise RemoteProtocolError("response", "to nothing that was asked")
+        established = begun.finish(answer)
+        del self._begun[begun.peer_id]
+        used = path if path in begun.paths else next(iter(begun.paths))
+        link = self._new_link(
+            established, begun.local_id, True, used, now, begun.paths[used]
+        )
+        if begun.early:
+            link.streams.sent_early(0, begun.early)
+        self._by_id[begun.local_id] = link
+        link.greet()
+        for other, traits in begun.paths.items():
+            link.offer(other, traits, now)
+        self._up(link, now)
+
+    def _receive_cookie(self, data: bytes, now: float) -> None:
+        reply = packet.parse_cookie(data)
+        begun = self._begun_by_id(reply.receiver)
+        if begun is None:
+            raise RemoteProtocolError("cookie", "to nothing that was asked")
+        begun.cookie = open_cookie(reply, begun.peer_id, begun.mac1)
+        self._out += [Datagram(path, begun.first_packet()) for path in begun.paths]
+
+    def _receive_versions(self, data: bytes) -> None:
+        """Only version 1 exists: who doesn't speak it can't be reached; it is only counted, for
+        the packet proves nothing."""
+        packet.parse_versions(data)
+        self.counters["other version"] += 1
+
+    def _confirm(self, pending: Pending, now: float) -> None:
+        """The first packet under the new keys came: the handshake was no replay."""
+        link = pending.link
+        self._answered.pop(pending.first, None)
+        if pending.early:
+            link.streams.receive_early(0, pending.early)
+        self._begun.pop(link.peer_id, None)
+        before = self._links.get(link.peer_id)
+        if before is not None and self._outranks(before, link):
+            self._parked[link.local_id] = (link, now + 4 * before.rtt + 0.1)
+            before.greet()
+            return
+        self._up(link, now)
+
+    def _outranks(self, before: Link, after: Link) -> bool:
+        """Whether two handshakes crossed and the earlier, our own, is the one that counts."""
+        return (
+            before.initiator
+            and self.peer_id < before.peer_id
+            and before.remote.instance == after.remote.instance
+        )
+
+    def _up(self, link: Link, now: float) -> None:
+        before = self._links.get(link.peer_id)
+        if before is None and len(self._links) >= self._config.links_limit:
+            link.close("too many links", now)
+            self._bury(link, now)
+            return
+        if before is not None:
+            before.closed = before.closed or "replaced by a newer link"
+            self._down(before, now)
+        link.up_since = now
+        self._links[link.peer_id] = link
+        self._dirty[link] = None
+        self._events.append(LinkUp(link))
+
+    # -- ends
+
+    def _sweep(self, now: float) -> None:
+        for link in [link for link in self._links.values() if link.closed is not None]:
+            self._down(link, now)
+
+    def _down(self, link: Link, now: float) -> None:
+        self._collect(link)
+        self._links.pop(link.peer_id, None)
+        self._dirty.pop(link, None)
+        self._bury(link, now)
+        self._events.append(LinkDown(link, link.closed or ""))
+
+    def _bury(self, link: Link, now: float) -> None:
+        self._by_id.pop(link.local_id, None)
+        if not link.last_words:
+            return
+        self._out.append(Datagram(link.path, link.last_words))
+        while len(self._goodbyes) >= GOODBYES:
+            del self._goodbyes[next(iter(self._goodbyes))]
+        self._goodbyes[link.local_id] = (link.last_words, now + GOODBYE_TIME, [0])
+
+    def _expire(self, now: float) -> None:
+        for local_id in [key for key, each in self._pending.items() if each.until <= now]:
+            self._forget(local_id)
+        for local_id, (link, until) in list(self._parked.items()):
+            if until <= now:
+                self._settle(local_id, link, until, now)
+        for local_id in [key for key, each in self._goodbyes.items() if each[1] <= now]:
+            del self._goodbyes[local_id]
+
+    def _settle(self, local_id: bytes, link: Link, until: float, now: float) -> None:
+        """A parked link takes over if the one before it is silent, and goes if it is not."""
+        del self._parked[local_id]
+        before = self._links.get(link.peer_id)
+        if before is None or not before.answered:
+            self._up(link, now)
+        else:
+            self._by_id.pop(local_id, None)
+
+    def _forget(self, local_id: bytes) -> None:
+        pending = self._pending.pop(local_id)
+        self._answered.pop(pending.first, None)
+        self._by_id.pop(local_id, None)
+
+    # -- small things
+
+    def _collect(self, link: Link) -> None:
+        streams = link.streams
+        if streams.readable:
+            self._events += [Readable(link, number) for number in streams.readable]
+            streams.readable.clear()
+        if streams.writable:
+            self._events += [Writable(link, number) for number in streams.writable]
+            streams.writable.clear()
+
+    def _new_link(
+        self,
+        established: Established,
+        local_id: bytes,
+        initiator: bool,
+        path: Path,
+        now: float,
+        traits: Traits | None = None,
+    ) -> Link:
+        return Link(
+            established,
+            local_id,
+            initiator=initiator,
+            path=path,
+            traits=traits or self._traits(path),
+            config=self._config,
+            now=now,
+            rng=self._rng,
+            counters=self.counters,
+        )
+
+    def _traits(self, path: Path) -> Traits:
+        return self.traits.get(path.transport, DEFAULT_TRAITS)
+
+    def _new_id(self) -> bytes:
+        while True:
+            local_id = self._rng(packet.ID_SIZE)
+            if local_id not in self._by_id and self._begun_by_id(local_id) is None:
+                return local_id
+
+    def _begun_by_id(self, local_id: bytes) -> Initiator | None:
+        for begun in self._begun.values():
+            if begun.local_id == local_id:
+                return begun
+        return None
+
+    def _pending_of(self, peer_id: bytes) -> bool:
+        return any(each.link.peer_id == peer_id for each in self._pending.values())
+
+
+DEFAULT_TRAITS: Final = Traits()

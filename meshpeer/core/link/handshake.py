@@ -1,0 +1,171 @@
+"""The handshake: Noise IK in one round trip, and what both sides tell each other in it.
+
+    payload 1:  instance (8) | link window u32 | stream window u32 | versions u8 n, n bytes | early data
+    payload 2:  instance (8) | link window u32 | stream window u32 | versions u8 n, n bytes
+
+The prologue is "meshpeer link" and the version byte of the packet. An instance is random for each
+start of a peer: it tells a restart from a second handshake that crossed the first. The list of
+versions inside is what a forged VERSIONS packet can't change: a responder that sees a better
+common version there than the one used refuses.
+
+A first packet can be replayed by whoever recorded it. So a responder only answers it and waits:
+nothing of it takes effect before a packet under the new keys, which a replayer can't make.
+"""
+
+from collections.abc import Callable
+from struct import Struct
+from typing import Final, NamedTuple
+
+from meshpeer.core.identity.noise import Handshake, KeyPair, Pattern
+from meshpeer.core.link import packet
+from meshpeer.core.link.keys import Keys
+from meshpeer.core.link.path import Path, Traits
+from meshpeer.errors import RemoteProtocolError
+
+PROLOGUE: Final = b"meshpeer link" + bytes((packet.VERSION,))
+SPOKEN: Final = bytes((packet.VERSION,))
+INSTANCE_SIZE: Final = 8
+EARLY_LIMIT: Final = 1_024
+"""Bytes of data that a first packet may carry."""
+
+FIRST_RETRY: Final = 0.25
+"""Seconds till the first repetition of an initiation; each later one waits twice as long."""
+TRIES: Final = 6
+
+_HEAD = Struct(">8sIIB")
+
+
+class Parameters(NamedTuple):
+    """What each side tells the other in the handshake."""
+
+    instance: bytes
+    link_window: int
+    stream_window: int
+
+    def encode(self) -> bytes:
+        """Write them with the versions spoken here."""
+        return _HEAD.pack(*self, len(SPOKEN)) + SPOKEN
+
+
+def parse_payload(payload: bytes) -> tuple[Parameters, bytes]:
+    """Read a handshake payload: parameters and early data; refuse a downgraded version."""
+    if len(payload) < _HEAD.size:
+        raise RemoteProtocolError(
+            "handshake", f"{len(payload)} bytes, at least {_HEAD.size}"
+        )
+    instance, link_window, stream_window, count = _HEAD.unpack_from(payload)
+    theirs = payload[_HEAD.size : _HEAD.size + count]
+    if len(theirs) < count or not 1 <= count <= packet.VERSIONS_LIMIT:
+        raise RemoteProtocolError("handshake", f"{count} versions")
+    common = set(theirs) & set(SPOKEN)
+    if not common or max(common) != packet.VERSION:
+        raise RemoteProtocolError("version", f"{packet.VERSION} is not the best in common")
+    early = payload[_HEAD.size + count :]
+    if len(early) > EARLY_LIMIT:
+        raise RemoteProtocolError("handshake", f"{len(early)} early bytes")
+    return Parameters(instance, link_window, stream_window), early
+
+
+class Established(NamedTuple):
+    """What a handshake leaves behind for the link."""
+
+    peer_id: bytes
+    keys: Keys
+    binding: bytes
+    remote_id: bytes
+    """The connection id that the other side listens to."""
+    remote: Parameters
+
+
+class Initiator:
+    """Our side of a handshake that we began: repeats itself until answered or given up."""
+
+    def __init__(
+        self,
+        peer_id: bytes,
+        local_id: bytes,
+        *,
+        static: KeyPair,
+        parameters: Parameters,
+        early: bytes,
+        now: float,
+        rng: Callable[[int], bytes],
+    ) -> None:
+        self.peer_id = peer_id
+        self.local_id = local_id
+        self.early = early
+        self.paths: dict[Path, Traits] = {}
+        self.started = now
+        self.repeated = 0
+        self.due = now
+        self.cookie: bytes | None = None
+        self._noise = Handshake(
+            Pattern.IK,
+            initiator=True,
+            prologue=PROLOGUE,
+            static=static,
+            remote_static=peer_id,
+            ephemeral=KeyPair.generate(rng),
+        )
+        self._message = self._noise.write(parameters.encode() + early)
+        self._mac1_key = packet.mac1_key(peer_id)
+
+    def first_packet(self) -> bytes:
+        """The initiation, with a mac2 once a cookie was given."""
+        return packet.initiation(self.local_id, self._message, self._mac1_key, self.cookie)
+
+    @property
+    def mac1(self) -> bytes:
+        """The mac1 of our initiation: what a cookie is sealed to."""
+        sent = self.first_packet()
+        return sent[-2 * packet.MAC_SIZE : -packet.MAC_SIZE]
+
+    def repeat(self, now: float) -> bool:
+        """Count a repetition; False when it is time to give up."""
+        self.repeated += 1
+        self.due = now + FIRST_RETRY * 2 ** (self.repeated - 1)
+        return self.repeated <= TRIES
+
+    def finish(self, answer: packet.Response) -> Established:
+        """Read the response, or raise RemoteProtocolError and go on waiting."""
+        remote, _ = parse_payload(self._noise.read(answer.noise))
+        ours, theirs = self._noise.split()
+        return Established(
+            self.peer_id, Keys(ours, theirs), self._noise.hash, answer.sender, remote
+        )
+
+
+class Answered(NamedTuple):
+    """What a responder knows after one initiation."""
+
+    established: Established
+    response: bytes
+    early: bytes
+
+
+def respond(
+    first: packet.Initiation,
+    local_id: bytes,
+    *,
+    static: KeyPair,
+    parameters: Parameters,
+    rng: Callable[[int], bytes],
+) -> Answered:
+    """Answer an initiation, or raise RemoteProtocolError. Changes nothing."""
+    noise = Handshake(
+        Pattern.IK,
+        initiator=False,
+        prologue=PROLOGUE,
+        static=static,
+        remote_static=None,
+        ephemeral=KeyPair.generate(rng),
+    )
+    remote, early = parse_payload(noise.read(first.noise))
+    message = noise.write(parameters.encode())
+    theirs, ours = noise.split()
+    peer_id = noise.remote_static or b""
+    response = packet.response(local_id, first.sender, message, packet.mac1_key(peer_id))
+    keys = Keys(ours, theirs)
+    return Answered(
+        Established(peer_id, keys, noise.hash, first.sender, remote), response, early
+    )

@@ -1,0 +1,618 @@
+"""One link: packets sealed and opened, acknowledged and repeated, over the best of its paths.
+
+The two loops that carry bulk, `receive` and `_send_bulk`, are written out flat, with what they
+touch in local variables: a call costs Python a tenth of a microsecond, and a packet has ten of
+them. All else takes the general road through `_send_mixed` and `_frame`.
+
+The sender decides how often it is acknowledged: it sets ACK_NOW on every quarter window (at most
+every 24th packet) and on the last packet that the window lets pass. Without that flag a receiver
+answers a gap at once, and anything else after 25 ms or with what it has to send itself.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+
+from meshpeer.core.link import frames
+from meshpeer.core.link.config import LinkConfig
+from meshpeer.core.link.congestion import Bbr, Congestion
+from meshpeer.core.link.handshake import Established
+from meshpeer.core.link.packet import ACK_NOW, DATA, DATA_HEADER, DATA_OVERHEAD, PHASE
+from meshpeer.core.link.path import Datagram, Path, Traits
+from meshpeer.core.link.paths import Paths
+from meshpeer.core.link.ranges import Ranges
+from meshpeer.core.link.recovery import MAX_ACK_DELAY, Burst, Record, Recovery
+from meshpeer.core.link.stream import Piece, SendStream
+from meshpeer.core.link.streams import Streams
+from meshpeer.errors import LocalProtocolError, RemoteProtocolError
+
+REPLAY_WINDOW: Final = 2_048
+"""Counters behind the newest that are still accepted."""
+ACK_AFTER: Final = 32
+"""Packets that are acknowledged at once even if no flag asks for it."""
+ACK_EVERY: Final = 24
+"""Packets after which the sender asks for an acknowledgement, at most."""
+PACING_SLACK: Final = 0.002
+"""Seconds of sending that may be caught up after a late timer."""
+DEAD_PATH_TIMEOUTS: Final = 2
+"""Probe timeouts in a row after which another proved path is used."""
+LOW: Final = 0xFFFFFFFF
+
+_datagram = tuple.__new__
+
+
+class Link:
+    """An encrypted association with one peer: ordered, reliable streams over changing paths."""
+
+    def __init__(
+        self,
+        established: Established,
+        local_id: bytes,
+        *,
+        initiator: bool,
+        path: Path,
+        traits: Traits,
+        config: LinkConfig,
+        now: float,
+        rng: Callable[[int], bytes],
+        counters: Counter[str],
+        congestion: Callable[[int, float | None], Congestion] = Bbr,
+    ) -> None:
+        self.peer_id = established.peer_id
+        self.initiator = initiator
+        """Whether the handshake was begun here."""
+        self.binding = established.binding
+        """32 bytes that only the two sides of this link share: the handshake's hash."""
+        self.local_id = local_id
+        self.remote = established.remote
+        self.up_since = now
+        self.closed: str | None = None
+        """Why the link is down, once it is."""
+        self.last_words = b""
+        self.counters = counters
+        self._remote_id = established.remote_id
+        self._keys = established.keys
+        self._config = config
+        self._streams = Streams(
+            link_window=config.link_window,
+            stream_window=config.stream_window,
+            remote_link=established.remote.link_window,
+            remote_stream=established.remote.stream_window,
+        )
+        self.answered = False
+        """Whether anything came since the last greeting."""
+        self._paths = Paths(path, traits, now=now, rng=rng)
+        self._congestion = congestion
+        self._recovery = self._new_recovery(now)
+        self._received = Ranges()
+        self._next_counter = 0
+        self._heard_at = now
+        self._newest_at = now
+        self._ack_floor = 0
+        self._to_ack = 0
+        self._ack_at: float | None = None
+        self._ack_now = False
+        self._since_flag = 0
+        self._ping = False
+        self._probes = 0
+        self._pace_at = now
+        self._path_answers: list[tuple[Path, bytes]] = []
+        self._renewed_at, self._renewed_counter = now, 0
+
+    # -- what the application does
+
+    @property
+    def path(self) -> Path:
+        """The path in use."""
+        return self._paths.active.path
+
+    @property
+    def paths(self) -> list[Path]:
+        """The paths that were proved."""
+        return [way.path for way in self._paths.ways.values() if way.proved]
+
+    @property
+    def rtt(self) -> float:
+        """The smoothed round trip in seconds."""
+        return self._recovery.rtt
+
+    @property
+    def lost_packets(self) -> int:
+        """Packets taken for lost on the path in use."""
+        return self._recovery.lost_packets
+
+    def write(self, stream: int, data: bytes) -> None:
+        """Accept bytes for a stream; they arrive in order, or the link goes down."""
+        if self.closed is not None:
+            raise LocalProtocolError(f"the link is down: {self.closed}")
+        self._streams.write(stream, data)
+
+    def finish(self, stream: int) -> None:
+        """Say that nothing more follows on this stream."""
+        self._streams.finish(stream)
+
+    def buffered(self, stream: int) -> int:
+        """Bytes accepted that wait to be sent, first or again; not those under way."""
+        return self._streams.buffered(stream)
+
+    def read(self, stream: int, limit: int = 1 << 30) -> bytes:
+        """Take at most `limit` bytes that came; only reading gives the other side room for more."""
+        return self._streams.read(stream, limit)
+
+    def ended(self, stream: int) -> bool:
+        """Whether the other side finished the stream and all was read."""
+        return self._streams.ended(stream)
+
+    def close(self, reason: str, now: float) -> None:
+        """Say goodbye; the endpoint reports LinkDown."""
+        if self.closed is None:
+            self.closed = reason
+            self.last_words = self._seal(frames.close(reason))
+
+    # -- what the endpoint does
+
+    @property
+    def heard(self) -> bool:
+        """Whether a packet under the link's keys has come."""
+        return bool(self._received.ends)
+
+    @property
+    def streams(self) -> Streams:
+        """The streams, for the endpoint's events."""
+        return self._streams
+
+    def greet(self) -> None:
+        """Send something at once: a first packet confirms the handshake, a later one is a question."""
+        self._ping = True
+        self.answered = False
+
+    def offer(self, path: Path, traits: Traits, now: float) -> None:
+        """Try a path; it is used if it proves to be better."""
+        self._paths.offer(path, traits, now)
+
+    def lose_path(self, path: Path, now: float) -> None:
+        """The transport says that the path is gone."""
+        before = self._paths.active
+        if not self._paths.lose(path):
+            self.closed = "path lost"
+        elif self._paths.active is not before:
+            self._move(now)
+
+    def receive(self, path: Path, traits: Traits, packets: list[bytes], now: float) -> None:
+        """Take in packets that came by one path; what can't be opened is counted and dropped."""
+        received, keys = self._received, self._keys
+        expected, phase = received.next, keys.receive_phase
+        decrypt, add = keys.receive.decrypt, received.add
+        number_of = int.from_bytes
+        opened = eliciting = 0
+        newest = False
+        for data in packets:
+            low = number_of(data[5:9], "big")
+            counter = expected
+            if low != expected & LOW:
+                counter += (low - expected + 0x80000000 & LOW) - 0x80000000
+                if counter < expected and (counter < 0 or counter in received):
+                    self.counters["repeated"] += 1
+                    continue
+            header = data[:9]
+            kind = data[0]
+            try:
+                if kind & PHASE == phase:
+                    plain = decrypt(counter.to_bytes(12, "big"), data[9:], header)
+                    if counter < keys.phase_start:
+                        keys.opened(counter)
+                else:
+                    nonce = counter.to_bytes(12, "big")
+                    plain = keys.open_other(nonce, counter, data[9:], header)
+                    phase, decrypt = keys.receive_phase, keys.receive.decrypt
+            except InvalidTag:
+                self.counters["unopened"] += 1
+                continue
+            add(counter)
+            opened += len(data)
+            if counter == expected:
+                expected += 1
+                newest = True
+            else:
+                self._ack_now = True
+                if counter > expected:
+                    expected = counter + 1
+                    newest = True
+            if kind & ACK_NOW:
+                self._ack_now = True
+            try:
+                if plain and plain[0] == frames.STREAM and len(plain) > 7:
+                    _, stream, offset = frames.STREAM_NARROW.unpack_from(plain)
+                    self._streams.receive(stream, offset, plain[7:], False)
+                    eliciting += 1
+                elif self._frames(plain, path, now):
+                    eliciting += 1
+            except RemoteProtocolError as error:
+                self.counters["malformed"] += 1
+                self.close(str(error), now)
+                return
+            if self.closed is not None:
+                return
+        if opened:
+            self._came(path, traits, opened, newest, eliciting, now)
+
+    def wake(self, now: float) -> None:
+        """Do what time asks for: early or late does no harm."""
+        if self.closed is not None:
+            return
+        self._check_alive(now)
+        timeout = self._recovery.next_timeout()
+        if timeout is not None and timeout <= now:
+            self._timed_out(now)
+        if self._ack_at is not None and self._ack_at <= now:
+            self._ack_now = True
+        if self._keep_alive_at() <= now and not self._recovery.sent:
+            self._ping = True
+
+    def next_wakeup(self) -> float:
+        """When to call `wake` and `outgoing`, at the latest."""
+        due = [self._keep_alive_at(), self._heard_at + self._config.silence_limit]
+        timeout = self._recovery.next_timeout()
+        if timeout is not None:
+            oldest = next(iter(self._recovery.sent.values()))[0].sent_at
+            due[0] = max(oldest, self._heard_at) + self._config.answer_limit
+            due.append(timeout)
+        if self._ack_at is not None:
+            due.append(self._ack_at)
+        path_due = self._paths.next_due()
+        if path_due is not None:
+            due.append(path_due)
+        if self._streams.ready and self._has_room():
+            due.append(self._pace_at)
+        return min(due)
+
+    def outgoing(self, now: float, out: list[Datagram]) -> None:
+        """Append what may be sent now."""
+        if self.closed is not None:
+            return
+        self._send_path_frames(now, out)
+        if self._probes or self._ping:
+            self._send_probes(now, out)
+        if self._streams.ready:
+            self._send_data(now, out)
+        if self._ack_now and self._to_ack:
+            self._send(self._take_ack(now), now, out)
+
+    # -- receiving
+
+    def _came(
+        self,
+        path: Path,
+        traits: Traits,
+        size: int,
+        newest: bool,
+        eliciting: int,
+        now: float,
+    ) -> None:
+        received = self._received
+        if received.next - received.floor > 2 * REPLAY_WINDOW:
+            received.trim(received.next - REPLAY_WINDOW)
+        self._heard_at = self._newest_at = now
+        self.answered = True
+        active = self._paths.active
+        if path == active.path:
+            active.heard = now
+            active.came += size
+        else:
+            self._paths.heard(path, traits, size, newest, now)
+        if eliciting:
+            self._to_ack += eliciting
+            if self._to_ack >= ACK_AFTER:
+                self._ack_now = True
+            if self._ack_at is None:
+                self._ack_at = now + MAX_ACK_DELAY
+        elif not self._to_ack:
+            self._ack_now = False
+
+    def _frames(self, plain: bytes, path: Path, now: float) -> bool:
+        """Take in a packet's frames; True if it has to be acknowledged."""
+        at, size, eliciting = 0, len(plain), False
+        if not size:
+            raise RemoteProtocolError("packet", "no frames")
+        while at < size:
+            kind = plain[at]
+            if kind == frames.PADDING:
+                at += 1
+                continue
+            if kind == frames.ACK:
+                ranges, delay, at = frames.parse_ack(plain, at, self._next_counter)
+                self._acked(ranges, delay, now)
+                continue
+            eliciting = True
+            at = self._frame(kind, plain, at, path, now)
+        return eliciting
+
+    def _frame(self, kind: int, plain: bytes, at: int, path: Path, now: float) -> int:
+        """Take in one frame other than ACK; return where the next begins."""
+        if kind & 0xF8 == frames.STREAM:
+            number, offset, data, fin, at = frames.parse_stream(plain, at)
+            self._streams.receive(number, offset, data, fin)
+        elif kind == frames.PING:
+            at += 1
+        elif kind == frames.MAX_DATA:
+            frames.need(plain, at, frames.LIMIT.size)
+            self._streams.raise_link_limit(frames.LIMIT.unpack_from(plain, at)[1])
+            at += frames.LIMIT.size
+        elif kind == frames.MAX_STREAM:
+            frames.need(plain, at, frames.STREAM_LIMIT.size)
+            _, number, limit = frames.STREAM_LIMIT.unpack_from(plain, at)
+            self._streams.raise_stream_limit(number, limit)
+            at += frames.STREAM_LIMIT.size
+        elif kind in (frames.PATH_CHALLENGE, frames.PATH_RESPONSE):
+            frames.need(plain, at, frames.NONCE.size)
+            self._echo(kind, frames.NONCE.unpack_from(plain, at)[1], path, now)
+            at += frames.NONCE.size
+        elif kind == frames.CLOSE:
+            reason, at = frames.parse_close(plain, at)
+            self.closed = f"closed by the other side: {reason}"
+        else:
+            raise RemoteProtocolError("frame", f"unknown type {kind:#04x}")
+        return at
+
+    def _echo(self, kind: int, nonce: bytes, path: Path, now: float) -> None:
+        if kind == frames.PATH_CHALLENGE:
+            if len(self._path_answers) < 8:
+                self._path_answers.append((path, nonce))
+        elif self._paths.answered(nonce, now):
+            self._move(now)
+
+    def _acked(self, ranges: list[tuple[int, int]], delay: float, now: float) -> None:
+        done, lost = self._recovery.acked(ranges, delay, now)
+        for record in done:
+            if record[4] >= self._ack_floor:
+                self._ack_floor = record[4] + 1
+        for record in lost:
+            self._repeat(record)
+
+    def _repeat(self, record: Record) -> None:
+        for piece in record[2]:
+            self._streams.repeat(piece)
+        for number in record[3]:
+            self._streams.tell(number)
+
+    # -- time
+
+    def _keep_alive_at(self) -> float:
+        pause = self._config.keep_alive
+        return self._heard_at + (pause if self.initiator else 1.5 * pause)
+
+    def _check_alive(self, now: float) -> None:
+        sent = self._recovery.sent
+        if now - self._heard_at >= self._config.silence_limit:
+            self.closed = "silent"
+        elif sent:
+            oldest = next(iter(sent.values()))[0].sent_at
+            if now - max(oldest, self._heard_at) >= self._config.answer_limit:
+                self.closed = "no answer"
+
+    def _timed_out(self, now: float) -> None:
+        recovery = self._recovery
+        if recovery.loss_at is not None:
+            for record in recovery.detect(now):
+                self._repeat(record)
+            return
+        oldest = recovery.timed_out(now)
+        if recovery.timeouts >= DEAD_PATH_TIMEOUTS and self._paths.replace_active():
+            self._move(now)
+            return
+        for record in oldest:
+            self._repeat(record)
+        self._probes = 2 if any(record[2] for record in oldest) else 1
+
+    def _move(self, now: float) -> None:
+        """Go on by the path that is active now: what was under way is sent again there."""
+        self.counters["moved"] += 1
+        records = list(self._recovery.sent.values())
+        self._recovery = self._new_recovery(now)
+        for record in records:
+            self._repeat(record)
+        self._ping = True
+
+    def _new_recovery(self, now: float) -> Recovery:
+        traits = self._paths.active.traits
+        return Recovery(self._congestion(traits.payload_limit, traits.rate), now=now)
+
+    # -- sending
+
+    def _has_room(self) -> bool:
+        return self._recovery.in_flight < self._recovery.congestion.window
+
+    def _send_data(self, now: float, out: list[Datagram]) -> None:
+        """Send bursts as long as window and pacing let them pass."""
+        recovery, streams = self._recovery, self._streams
+        limit = self._paths.active.traits.payload_limit
+        self._pace_at = max(self._pace_at, now - PACING_SLACK)
+        while streams.ready:
+            congestion = recovery.congestion
+            room = congestion.window - recovery.in_flight
+            if room <= 0 or self._pace_at > now:
+                return
+            size = min(room, congestion.quantum)
+            sent = self._send_burst(max(1, size // limit), size == room, now, out)
+            if congestion.rate:
+                self._pace_at += sent / congestion.rate
+            if not sent:
+                break
+        recovery.app_limited()
+
+    def _send_burst(self, count: int, last: bool, now: float, out: list[Datagram]) -> int:
+        """Send at most `count` packets; return their size. `last` if the window ends with them."""
+        streams = self._streams
+        space = self._paths.active.traits.payload_limit - DATA_OVERHEAD
+        burst = self._recovery.burst(now)
+        self._renew_keys(now)
+        sent = 0
+        while count > 0:
+            waiting = 0
+            if not self._to_ack and streams.quiet:
+                stream, waiting = streams.bulk(space - frames.STREAM_NARROW.size)
+            if waiting and stream.offset <= LOW - (space * waiting):
+                waiting = min(waiting, count)
+                sent += self._send_bulk(
+                    stream, waiting, space, burst, last and waiting == count, out
+                )
+                count -= waiting
+            else:
+                size = self._send_mixed(burst, last and count == 1, now, out)
+                if not size:
+                    break
+                sent += size
+                count -= 1
+        return sent
+
+    def _send_bulk(
+        self,
+        stream: SendStream,
+        count: int,
+        space: int,
+        burst: Burst,
+        last: bool,
+        out: list[Datagram],
+    ) -> int:
+        """Send `count` full packets of one stream; return their size."""
+        each = space - 7
+        size = space + DATA_OVERHEAD
+        encrypt, keys = self._keys.send.encrypt, self._keys
+        path, remote_id = self._paths.active.path, self._remote_id
+        block, position, offset = stream.block, stream.position, stream.offset
+        number, counter = stream.number, self._next_counter
+        sent, append = self._recovery.sent, out.append
+        pack_header, pack_stream = DATA_HEADER.pack, frames.STREAM_NARROW.pack
+        kind, every = DATA | keys.send_phase, self._flag_every()
+        since = self._since_flag
+        new = _datagram
+        for left in range(count - 1, -1, -1):
+            piece = block[position : position + each]
+            since += 1
+            flags = kind
+            if since >= every or (last and not left):
+                flags |= ACK_NOW
+                since = 0
+            header = pack_header(flags, remote_id, counter & LOW)
+            plain = pack_stream(16, number, offset) + piece
+            sealed = encrypt(counter.to_bytes(12, "big"), plain, header)
+            append(new(Datagram, (path, header + sealed)))
+            sent[counter] = (
+                burst,
+                size,
+                (new(Piece, (stream, offset, piece, False)),),
+                (),
+                -1,
+            )
+            position += each
+            offset += each
+            counter += 1
+        self._since_flag = since
+        self._next_counter = counter
+        self._recovery.sent_bulk(count * size, burst)
+        self._streams.bulk_sent(stream, count * each)
+        return count * size
+
+    def _send_mixed(self, burst: Burst, last: bool, now: float, out: list[Datagram]) -> int:
+        """Send one packet of whatever waits; return its size, 0 if nothing does."""
+        space = self._paths.active.traits.payload_limit - DATA_OVERHEAD
+        parts, acked = [], -1
+        if self._to_ack:
+            acked = self._received.next - 1
+            parts.append(self._take_ack(now))
+            space -= len(parts[0])
+        told, numbers = self._streams.take_limits(space)
+        parts += told
+        space -= sum(map(len, told))
+        pieces = self._fill(space, parts)
+        if self._ping and not pieces and not told:
+            parts.append(bytes((frames.PING,)))
+        elif not pieces and not told:
+            if parts:
+                self._send(parts[0], now, out)
+            return 0
+        self._ping = False
+        self._since_flag += 1
+        flag = last or self._since_flag >= self._flag_every()
+        if flag:
+            self._since_flag = 0
+        sealed = self._seal(b"".join(parts), ACK_NOW if flag else 0)
+        record = (burst, len(sealed), tuple(pieces), numbers, acked)
+        self._recovery.sent_packet(self._next_counter - 1, record)
+        out.append(Datagram(self._paths.active.path, sealed))
+        return len(sealed)
+
+    def _fill(self, space: int, parts: list[bytes]) -> list[Piece]:
+        """Add STREAM frames to `parts`, at most `space` bytes, and give their pieces."""
+        pieces: list[Piece] = []
+        while space > frames.STREAM_OVERHEAD:
+            piece = self._streams.take(space - frames.STREAM_OVERHEAD)
+            if piece is None:
+                break
+            pieces.append(piece)
+            sized = len(piece.data) < space - frames.STREAM_OVERHEAD
+            frame = frames.stream(
+                piece.stream.number, piece.offset, piece.data, fin=piece.fin, sized=sized
+            )
+            parts.append(frame)
+            if not sized:
+                break
+            space -= len(frame)
+        return pieces
+
+    def _send_probes(self, now: float, out: list[Datagram]) -> None:
+        """Send after a timeout, or to show that we are there: whatever the window says."""
+        burst = self._recovery.burst(now)
+        for _ in range(max(self._probes, 1)):
+            self._ping = True
+            self._send_mixed(burst, True, now, out)
+        self._probes = 0
+
+    def _send_path_frames(self, now: float, out: list[Datagram]) -> None:
+        for path, nonce in self._path_answers:
+            self._send_on(path, frames.NONCE.pack(frames.PATH_RESPONSE, nonce), out)
+        self._path_answers.clear()
+        for path, nonce in self._paths.due(now):
+            self._send_on(path, frames.NONCE.pack(frames.PATH_CHALLENGE, nonce), out)
+
+    def _send_on(self, path: Path, frame: bytes, out: list[Datagram]) -> None:
+        way = self._paths.ways.get(path)
+        size = len(frame) + DATA_OVERHEAD
+        if way is not None and way.may_send(size):
+            way.sent += size
+            out.append(Datagram(path, self._seal(frame)))
+
+    def _send(self, plain: bytes, now: float, out: list[Datagram]) -> None:
+        """Send a packet that nobody acknowledges."""
+        out.append(Datagram(self._paths.active.path, self._seal(plain)))
+
+    def _take_ack(self, now: float) -> bytes:
+        ranges = self._received.newest(frames.ACK_RANGES_LIMIT, self._ack_floor)
+        self._to_ack, self._ack_at, self._ack_now = 0, None, False
+        return frames.ack(ranges or self._received.newest(1), now - self._newest_at)
+
+    def _seal(self, plain: bytes, flags: int = 0) -> bytes:
+        counter = self._next_counter
+        self._next_counter += 1
+        kind = DATA | self._keys.send_phase | flags
+        header = DATA_HEADER.pack(kind, self._remote_id, counter & LOW)
+        return header + self._keys.send.encrypt(counter.to_bytes(12, "big"), plain, header)
+
+    def _flag_every(self) -> int:
+        limit = self._paths.active.traits.payload_limit
+        return max(2, min(ACK_EVERY, self._recovery.congestion.window // limit // 4))
+
+    def _renew_keys(self, now: float) -> None:
+        """Move to the next key when this one has served long enough and the last move was seen."""
+        config, keys = self._config, self._keys
+        if (
+            self._next_counter - self._renewed_counter < config.renew_packets
+            and now - self._renewed_at < config.renew_time
+        ):
+            return
+        if keys.send_phase == keys.receive_phase:
+            keys.renew()
+            self.counters["renewed"] += 1
+            self._renewed_at, self._renewed_counter = now, self._next_counter

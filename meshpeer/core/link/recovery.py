@@ -1,0 +1,234 @@
+"""What was sent and not yet acknowledged: round trips, losses and probe timeouts after RFC 9002.
+
+A packet is lost when one sent `threshold` packets later was acknowledged, or one sent 9/8 of a
+round trip later (section 6.1). The threshold begins at 3 and grows when a packet that was taken
+for lost is acknowledged after all, so that a path that reorders soon costs nothing more.
+
+Packets are recorded as tuples that share one Burst, since they leave together: what delivery-rate
+estimation must know of each (draft-cheng-iccrg-delivery-rate-estimation) is the same for all.
+"""
+
+from collections.abc import Iterable
+from typing import Final, TypeAlias
+
+from meshpeer.core.link.congestion import Acked, Congestion
+from meshpeer.core.link.stream import Piece
+
+INITIAL_RTT: Final = 0.25
+"""Seconds, before anything was measured."""
+GRANULARITY: Final = 0.001
+MAX_ACK_DELAY: Final = 0.025
+"""Seconds for which a receiver may hold back an acknowledgement."""
+PACKET_THRESHOLD: Final = 3
+PACKET_THRESHOLD_LIMIT: Final = 512
+LOST_KEPT: Final = 64
+"""Lost packets that are remembered, to see whether they come after all."""
+PTO_LIMIT: Final = 3.0
+"""Seconds between probes at most."""
+PERSISTENT: Final = 3
+"""Probe timeouts in a row that mean persistent congestion (section 7.6)."""
+
+
+class Burst:
+    """Packets that left at the same moment."""
+
+    __slots__ = ("app_limited", "delivered", "delivered_at", "first_sent", "sent_at")
+
+    def __init__(
+        self,
+        sent_at: float,
+        delivered: int,
+        delivered_at: float,
+        first_sent: float,
+        app_limited: bool,
+    ) -> None:
+        self.sent_at = sent_at
+        self.delivered = delivered
+        self.delivered_at = delivered_at
+        self.first_sent = first_sent
+        self.app_limited = app_limited
+
+
+Record: TypeAlias = tuple[Burst, int, tuple[Piece, ...], tuple[int, ...], int]
+"""Burst, size in bytes, pieces of streams, streams whose window it told (-1: the link's), and
+the largest counter that it acknowledged (-1: none)."""
+
+
+class Recovery:
+    """The sender's memory of one path's packets; `congestion` is told what it finds."""
+
+    def __init__(self, congestion: Congestion, *, now: float) -> None:
+        self.congestion = congestion
+        self.sent: dict[int, Record] = {}
+        self.in_flight = 0
+        self.rtt = INITIAL_RTT
+        self.rtt_variation = INITIAL_RTT / 2
+        self.min_rtt: float | None = None
+        self.timeouts = 0
+        """Probe timeouts since something was last acknowledged."""
+        self.loss_at: float | None = None
+        self.lost_packets = self.spurious = 0
+        self._threshold = PACKET_THRESHOLD
+        self._lost: dict[int, float] = {}
+        self._largest_acked = -1
+        self._last_sent = now
+        self._delivered = 0
+        self._delivered_at = self._first_sent = now
+        self._round_end = 0
+        self._limited_until = 0
+
+    @property
+    def pto(self) -> float:
+        """The probe timeout without back-off, in seconds."""
+        return self.rtt + max(4 * self.rtt_variation, GRANULARITY) + MAX_ACK_DELAY
+
+    def burst(self, now: float) -> Burst:
+        """Begin a burst: all packets recorded until the next have left now."""
+        if not self.in_flight:
+            self._first_sent = self._delivered_at = now
+        limited = self._delivered < self._limited_until
+        return Burst(now, self._delivered, self._delivered_at, self._first_sent, limited)
+
+    def sent_packet(self, counter: int, record: Record) -> None:
+        """Remember a packet that has to be acknowledged."""
+        self.sent[counter] = record
+        self.in_flight += record[1]
+        self._last_sent = record[0].sent_at
+
+    def sent_bulk(self, size: int, burst: Burst) -> None:
+        """Packets of so many bytes in all were put into `sent` by the caller."""
+        self.in_flight += size
+        self._last_sent = burst.sent_at
+
+    def app_limited(self) -> None:
+        """There was room and nothing to send: rates measured for a while say little."""
+        self._limited_until = self._delivered + self.in_flight
+
+    def acked(
+        self, ranges: list[tuple[int, int]], delay: float, now: float
+    ) -> tuple[list[Record], list[Record]]:
+        """Take in an acknowledgement; return the records newly acknowledged and newly lost."""
+        largest = ranges[0][1] - 1
+        newest_is_new = largest in self.sent
+        done = self._take(ranges)
+        if self._lost:
+            self._check_spurious(ranges)
+        if not done:
+            return [], []
+        self.timeouts = 0
+        self._largest_acked = max(self._largest_acked, largest)
+        newest = done[0][0]
+        rtt = None
+        if newest_is_new:
+            rtt = now - newest.sent_at
+            self._note_rtt(rtt, delay)
+        size = sum([record[1] for record in done])
+        self.in_flight -= size
+        self._delivered += size
+        self._delivered_at = now
+        lost = self.detect(now)
+        self.congestion.acked(self._measure(newest, size, rtt, now))
+        return done, lost
+
+    def detect(self, now: float) -> list[Record]:
+        """Find the packets that are lost by now, and when the next will be."""
+        self.loss_at = None
+        lost: list[Record] = []
+        limit = self._largest_acked - self._threshold
+        wait = 9 / 8 * max(self.rtt, GRANULARITY)
+        gone = []
+        for counter, record in self.sent.items():
+            if counter > self._largest_acked:
+                break
+            if counter > limit and record[0].sent_at > now - wait:
+                self.loss_at = record[0].sent_at + wait
+                break
+            gone.append(counter)
+        for counter in gone:
+            lost.append(self.sent.pop(counter))
+            self._lost[counter] = now
+        if lost:
+            self._count_lost(lost)
+        return lost
+
+    def next_timeout(self) -> float | None:
+        """When to call `detect` or to probe, whichever is first."""
+        if self.loss_at is not None:
+            return self.loss_at
+        if not self.sent:
+            return None
+        backoff: float = self.pto * 2**self.timeouts
+        return self._last_sent + min(backoff, PTO_LIMIT)
+
+    def timed_out(self, now: float) -> list[Record]:
+        """Count a probe timeout; give the oldest two records, to be sent again as probes."""
+        self.timeouts += 1
+        self._last_sent = now
+        if self.timeouts == PERSISTENT:
+            self.congestion.timed_out()
+        oldest = []
+        for record in self.sent.values():
+            oldest.append(record)
+            if len(oldest) == 2:
+                break
+        return oldest
+
+    def _take(self, ranges: Iterable[tuple[int, int]]) -> list[Record]:
+        sent = self.sent
+        if not sent:
+            return []
+        oldest = next(iter(sent))
+        done: list[Record] = []
+        take = sent.pop
+        for start, end in ranges:
+            if end <= oldest:
+                break
+            for counter in range(end - 1, max(start, oldest) - 1, -1):
+                record = take(counter, None)
+                if record is not None:
+                    done.append(record)
+        return done
+
+    def _check_spurious(self, ranges: list[tuple[int, int]]) -> None:
+        largest = ranges[0][1] - 1
+        found = [
+            counter
+            for counter in self._lost
+            if any(start <= counter < end for start, end in ranges)
+        ]
+        for counter in found:
+            del self._lost[counter]
+            self.spurious += 1
+            distance = min(largest - counter + 1, PACKET_THRESHOLD_LIMIT)
+            self._threshold = max(self._threshold, distance)
+
+    def _count_lost(self, lost: list[Record]) -> None:
+        size = sum(record[1] for record in lost)
+        self.in_flight -= size
+        self.lost_packets += len(lost)
+        self.congestion.lost(size)
+        while len(self._lost) > LOST_KEPT:
+            del self._lost[next(iter(self._lost))]
+
+    def _note_rtt(self, rtt: float, delay: float) -> None:
+        """RFC 9002 section 5."""
+        if self.min_rtt is None:
+            self.min_rtt = self.rtt = rtt
+            self.rtt_variation = rtt / 2
+            return
+        self.min_rtt = min(self.min_rtt, rtt)
+        held = min(delay, MAX_ACK_DELAY)
+        adjusted = rtt - held if rtt - held >= self.min_rtt else rtt
+        self.rtt_variation += (abs(self.rtt - adjusted) - self.rtt_variation) / 4
+        self.rtt += (adjusted - self.rtt) / 8
+
+    def _measure(self, newest: Burst, size: int, rtt: float | None, now: float) -> Acked:
+        rate = None
+        elapsed = max(now - newest.delivered_at, newest.sent_at - newest.first_sent)
+        if elapsed > 0 and elapsed >= (self.min_rtt or 0.0):
+            rate = (self._delivered - newest.delivered) / elapsed
+        self._first_sent = newest.sent_at
+        new_round = newest.delivered >= self._round_end
+        if new_round:
+            self._round_end = self._delivered
+        return Acked(now, size, self.in_flight, rtt, rate, newest.app_limited, new_round)
