@@ -1,0 +1,5 @@
+"""Write the test vectors anew: `python -m tests.vectors`."""
+
+from tests.vectors.build import write
+
+write()
