@@ -65,7 +65,7 @@ def idtexts():
         "texts": [{"id": one, "text": text} for one, text in zip(ids, texts, strict=True)],
         "forgiven": [{"typed": f" {texts[2].upper().replace('-', ' ')}", "id": ids[2]}],
         "refused": [
-            letters[1] + letters[0] + letters[2:],
+            letters[:3] + letters[4] + letters[3] + letters[5:],
             letters[:-1],
             letters[:-1] + "1",
         ],
