@@ -8,6 +8,31 @@ import sqlite3
 
 REMEMBERED = 4_096
 
+UNUSED = 200_000
+"""Names beyond which a start looks for those that no row needs any more."""
+
+PRUNE = {
+    "SELECT count(*) FROM account": """DELETE FROM account WHERE n NOT IN (
+        SELECT account FROM bundle UNION SELECT account FROM over
+        UNION SELECT account FROM value)""",
+    "SELECT count(*) FROM key": """DELETE FROM key WHERE n NOT IN (
+        SELECT peer FROM carried UNION SELECT peer FROM carrier
+        UNION SELECT person FROM message UNION SELECT contact FROM message
+        UNION SELECT device FROM delivery UNION SELECT sender FROM seen
+        UNION SELECT person FROM contact UNION SELECT peer FROM path
+        UNION SELECT peer FROM contact_time)""",
+}
+
+
+def prune(connection: sqlite3.Connection) -> None:
+    """Drop names that strangers left behind, where they are many; for the start only."""
+    for count, drop in PRUNE.items():
+        if connection.execute(count).fetchone()[0] > UNUSED:
+            # each reference would be looked for without an index; the query looked already
+            connection.execute("PRAGMA foreign_keys = OFF")
+            connection.execute(drop)
+            connection.execute("PRAGMA foreign_keys = ON")
+
 
 class Names:
     """Numbers of accounts and keys, given on first use; for the one writer."""

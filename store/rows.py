@@ -152,7 +152,7 @@ class Counts(NamedTuple):
     unread: int
     requests: int
     underway: int
-    """Deliveries that may still arrive and whose time is not over."""
+    """Messages of ours that arrived nowhere yet and whose time is not over."""
     contacts: int
     database_bytes: int
     """Of the database file, what is free in it included."""

@@ -45,10 +45,10 @@ from meshpeer.core.writes import (
     Write,
 )
 from store import history, mail, people, queue
-from store.database import MEMORY, open_for_reading, open_for_writing, reporting
+from store.database import BUSY_MS, MEMORY, open_for_reading, open_for_writing, reporting
 from store.history import HistoryReads
 from store.mail import MailReads
-from store.names import Names
+from store.names import Names, prune
 from store.people import PeopleReads
 from store.plan import Plan
 from store.queue import QueueReads
@@ -100,6 +100,8 @@ class Store(QueueReads, MailReads, PeopleReads, HistoryReads):
         self.path = os.fspath(path)
         self.clock = clock
         self._db = open_for_writing(self.path)
+        with reporting("open"):
+            prune(self._db.conn)
         self._names = Names(self._db.conn)
         self._writing = threading.RLock()
         if self.path == MEMORY:
@@ -127,7 +129,9 @@ class Store(QueueReads, MailReads, PeopleReads, HistoryReads):
         row = self._one(
             """SELECT (SELECT count(*) FROM message WHERE box = 0 AND read = 0),
                 (SELECT count(*) FROM message WHERE box = 1),
-                (SELECT count(*) FROM delivery WHERE state < 4 AND expires > ?),
+                (SELECT count(DISTINCT message) FROM delivery AS one
+                    WHERE state < 4 AND expires > ? AND NOT EXISTS (
+                        SELECT 1 FROM delivery WHERE message = one.message AND state = 4)),
                 (SELECT count(*) FROM contact WHERE status = 'contact'),
                 page_count * page_size FROM pragma_page_count, pragma_page_size""",
             now,
@@ -156,11 +160,19 @@ class Store(QueueReads, MailReads, PeopleReads, HistoryReads):
         if self.path == MEMORY:
             return
         if os.stat(f"{self.path}-wal").st_size > LOG_TOO_LONG:
-            self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._cut_log()
         (free,) = self._db.conn.execute("PRAGMA freelist_count").fetchone()
         if free > SLACK_PAGES:
             # gives one page for each step, and only a script steps to the end
             self._db.conn.executescript(f"PRAGMA incremental_vacuum({STEP_PAGES})")
+
+    def _cut_log(self) -> None:
+        """Without waiting for a reader that still needs it; the next commit tries again."""
+        self._db.conn.execute("PRAGMA busy_timeout = 0")
+        try:
+            self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            self._db.conn.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
 
 
 def _lane(write: Write) -> int:

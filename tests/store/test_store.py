@@ -1,10 +1,12 @@
 """What a batch leaves behind, as the next start finds it."""
 
 import threading
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meshpeer.core.clock import ClockReading
@@ -36,6 +38,7 @@ from meshpeer.core.writes import (
     Write,
 )
 from meshpeer.errors import StoreError
+from store import names
 from store import store as store_module
 from store.history import EVENTS
 from store.rows import AccountUse, CarriedRow, CarrierRow, HeldRow
@@ -147,6 +150,16 @@ def test_a_delivery_only_rises_and_arrival_is_final(store):
     store.commit([SetDelivery(name(1), DeliveryState.RECALL_ASKED, 9.0)])
     assert store.delivery(name(1)).state is DeliveryState.ARRIVED
     assert store.pending() == []
+
+
+def test_a_message_is_underway_until_it_arrives_at_one_device_or_its_time_is_over(store):
+    second = delivery(1)._replace(bundle=name(2))
+    store.commit([message(1, Box.OUTBOX), delivery(1), second, message(3, Box.OUTBOX)])
+    store.commit([delivery(3)])
+    assert store.counts(now=10.0).underway == 2
+    store.commit([SetDelivery(name(2), DeliveryState.ARRIVED, 9.0)])
+    assert store.counts(now=10.0).underway == 1
+    assert store.counts(now=500.0).underway == 0
 
 
 def test_what_is_over_and_what_is_passed_on(store):
@@ -300,6 +313,21 @@ def test_the_log_is_cut_after_a_slow_reader(tmp_path, monkeypatch):
     store.close()
 
 
+def test_names_that_no_row_needs_any_more_are_dropped_at_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(names, "UNUSED", 2)
+    store = Store(tmp_path / "meshpeer.db")
+    store.commit([bundle(n, account=f"stranger:{n}") for n in range(9)])
+    store.commit([PutCarried(name(n), name(n + 50), 1.0) for n in range(9)])
+    store.commit([DropBundle(name(n)) for n in range(8)])
+    store.close()
+    store = Store(tmp_path / "meshpeer.db")
+    assert store._one("SELECT count(*), (SELECT count(*) FROM key) FROM account") == (1, 1)
+    assert store._all("PRAGMA foreign_key_check") == []
+    assert [row.account for row in store.queue_index()] == ["stranger:8"]
+    assert [row.peer for row in store.carried()] == [name(58)]
+    store.close()
+
+
 ids = st.integers(1, 4)
 queue_writes = st.lists(
     st.one_of(
@@ -325,3 +353,45 @@ def test_one_batch_is_the_same_as_one_commit_for_each_write(writes):
         assert list(read(together, *argument)) == list(read(singly, *argument))
     together.close()
     singly.close()
+
+
+batches = st.lists(
+    st.lists(
+        st.one_of(
+            st.builds(bundle, ids, own=st.booleans()),
+            st.builds(DropBundle, ids.map(name)),
+            st.builds(
+                TouchBundle,
+                ids.map(name),
+                st.binary(min_size=51, max_size=51),
+                st.just(9.0),
+            ),
+        ),
+        max_size=6,
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches)
+def test_after_any_history_a_restart_finds_what_a_dictionary_would_hold(tmp_path, batches):
+    folder = Path(mkdtemp(dir=tmp_path))
+    held: dict[bytes, bytes] = {}
+    for batch in batches:
+        for write in batch:
+            match write:
+                case PutBundle():
+                    held[write.id] = write.wire
+                case DropBundle():
+                    held.pop(write.id, None)
+                case TouchBundle() if write.id in held:
+                    held[write.id] = write.header + held[write.id][51:]
+        store = Store(folder / "meshpeer.db")
+        store.commit(batch)
+        store.close()
+    store = Store(folder / "meshpeer.db")
+    found = {row.id: row.size for row in store.queue_index()}
+    assert found == {id: len(wire) for id, wire in held.items()}
+    assert store.wires(held) == held
+    store.close()
