@@ -9,7 +9,6 @@ import importlib
 import json
 import os
 import platform
-import sys
 from pathlib import Path
 
 
@@ -51,4 +50,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

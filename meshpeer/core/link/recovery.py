@@ -1,7 +1,7 @@
 """What was sent and not yet acknowledged: round trips, losses and probe timeouts after RFC 9002.
 
-A packet is lost when one sent `threshold` packets later was acknowledged, or one sent 9/8 of a
-round trip later (section 6.1). The threshold begins at 3 and grows when a packet that was taken
+A packet is lost when one sent `threshold` packets later was acknowledged, or when it is older
+than 9/8 of a round trip and a later one was (section 6.1). Both bounds grow when a packet that was taken
 for lost is acknowledged after all, so that a path that reorders soon costs nothing more.
 
 Packets are recorded as tuples that share one Burst, since they leave together: what delivery-rate
@@ -21,7 +21,10 @@ MAX_ACK_DELAY: Final = 0.025
 """Seconds for which a receiver may hold back an acknowledgement."""
 PACKET_THRESHOLD: Final = 3
 PACKET_THRESHOLD_LIMIT: Final = 512
-LOST_KEPT: Final = 64
+TIME_THRESHOLD: Final = 9 / 8
+TIME_THRESHOLD_LIMIT: Final = 2.0
+"""Round trips."""
+LOST_KEPT: Final = 256
 """Lost packets that are remembered, to see whether they come after all."""
 PTO_LIMIT: Final = 3.0
 """Seconds between probes at most."""
@@ -69,7 +72,8 @@ class Recovery:
         self.loss_at: float | None = None
         self.lost_packets = self.spurious = 0
         self._threshold = PACKET_THRESHOLD
-        self._lost: dict[int, float] = {}
+        self._patience = TIME_THRESHOLD
+        self._lost: dict[int, Record] = {}
         self._largest_acked = -1
         self._last_sent = now
         self._delivered = 0
@@ -112,7 +116,8 @@ class Recovery:
         newest_is_new = largest in self.sent
         done = self._take(ranges)
         if self._lost:
-            self._check_spurious(ranges)
+            self._forget_lost(now - 4 * self.pto)
+            self._check_spurious(ranges, now)
         if not done:
             return [], []
         self.timeouts = 0
@@ -135,7 +140,7 @@ class Recovery:
         self.loss_at = None
         lost: list[Record] = []
         limit = self._largest_acked - self._threshold
-        wait = 9 / 8 * max(self.rtt, GRANULARITY)
+        wait = self._patience * max(self.rtt, GRANULARITY)
         gone = []
         for counter, record in self.sent.items():
             if counter > self._largest_acked:
@@ -146,7 +151,7 @@ class Recovery:
             gone.append(counter)
         for counter in gone:
             lost.append(self.sent.pop(counter))
-            self._lost[counter] = now
+            self._lost[counter] = lost[-1]
         if lost:
             self._count_lost(lost)
         return lost
@@ -189,18 +194,20 @@ class Recovery:
                     done.append(record)
         return done
 
-    def _check_spurious(self, ranges: list[tuple[int, int]]) -> None:
-        largest = ranges[0][1] - 1
-        found = [
-            counter
-            for counter in self._lost
-            if any(start <= counter < end for start, end in ranges)
-        ]
-        for counter in found:
-            del self._lost[counter]
-            self.spurious += 1
-            distance = min(largest - counter + 1, PACKET_THRESHOLD_LIMIT)
-            self._threshold = max(self._threshold, distance)
+    def _check_spurious(self, ranges: list[tuple[int, int]], now: float) -> None:
+        """Some that were taken for lost came after all: wait longer for the next."""
+        lost, largest = self._lost, ranges[0][1] - 1
+        for start, end in ranges:
+            few = lost if len(lost) < end - start else range(start, end)
+            for counter in [each for each in few if start <= each < end and each in lost]:
+                self._was_not_lost(largest - counter, lost.pop(counter), now)
+
+    def _was_not_lost(self, distance: int, record: Record, now: float) -> None:
+        self.spurious += 1
+        self._delivered += record[1]
+        self._threshold = max(self._threshold, min(distance + 1, PACKET_THRESHOLD_LIMIT))
+        waited = (now - record[0].sent_at) / max(self.rtt, GRANULARITY)
+        self._patience = max(self._patience, min(waited, TIME_THRESHOLD_LIMIT))
 
     def _count_lost(self, lost: list[Record]) -> None:
         size = sum(record[1] for record in lost)
@@ -208,7 +215,15 @@ class Recovery:
         self.lost_packets += len(lost)
         self.congestion.lost(size)
         while len(self._lost) > LOST_KEPT:
-            del self._lost[next(iter(self._lost))]
+            self._lost.pop(next(iter(self._lost)))
+
+    def _forget_lost(self, before: float) -> None:
+        """Forget the lost packets that were sent before then: they won't come any more."""
+        while self._lost:
+            counter = next(iter(self._lost))
+            if self._lost[counter][0].sent_at >= before:
+                return
+            del self._lost[counter]
 
     def _note_rtt(self, rtt: float, delay: float) -> None:
         """RFC 9002 section 5."""
