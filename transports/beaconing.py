@@ -27,11 +27,12 @@ SPARED = 0.25
 """An answer is spared if a beacon is due within so many seconds."""
 REPEAT = 1.0
 """Seconds for which a beacon heard again by another way is not told again."""
-HOST_RATE, HOST_BURST = 5.0, 20.0
-"""Beacons a second taken from one host, and at once: several peers may run on it."""
+HOST_RATE, HOST_BURST = 20.0, 100.0
+"""Beacons a second taken from one host, and at once: ten peers may start on it together."""
 NEWS_RATE, NEWS_BURST = 50.0, 100.0
 """Peers told of in a second, and at once, whatever the LAN says."""
 ANSWER_RATE, ANSWER_BURST = 10.0, 50.0
+"""Answers sent in a second, and at once; whoever gets none hears the next round."""
 REMEMBERED = 1_024
 """Hosts, and peers, kept in mind; the one unheard for longest goes first."""
 
@@ -137,6 +138,6 @@ class Hearing:
 
 
 def trim(table: OrderedDict[str, Bucket] | OrderedDict[tuple[str, bytes], float]) -> None:
-    """Forget what was used least lately, over the limit."""
+    """Forget what was used longest ago, over the limit."""
     while len(table) > REMEMBERED:
         table.popitem(last=False)

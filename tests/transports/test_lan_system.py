@@ -154,6 +154,9 @@ def test_mdns_finds_where_no_beacon_is_heard(lan, inside_namespace):
         a.until("found", peer=B, host="192.0.2.2")
         b.until("found", peer=A, host="192.0.2.1")
         a.until("found", peer=B, host="fe80:")
+        lan.ip(second, "address", "del", "192.0.2.2/24", "dev", "eth0")
+        lan.ip(second, "address", "add", "192.0.2.77/24", "dev", "eth0")
+        a.until("found", peer=B, host="192.0.2.77")
         assert a.end()["counters"]["no socket EADDRINUSE"] == 2
 
 
