@@ -1,0 +1,29 @@
+"""How often somebody may make us work: a token bucket for each account.
+
+Opening a seal costs about 100 us, and anybody who has a card can send seals. The rate is charged
+to the neighbour that brings them, for that is the one name a sender can't choose.
+"""
+
+from typing import Final
+
+FORGET: Final = 4_096
+"""Buckets kept; a full bucket and a forgotten one are the same, so the fullest go first."""
+
+
+class Allowance:
+    """Gives each key `burst` uses at once and `rate` a second after that."""
+
+    def __init__(self, *, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._full_at: dict[str, float] = {}
+
+    def take(self, key: str, now: float) -> bool:
+        """Use one, if there is one."""
+        full_at = max(self._full_at.get(key, now), now)
+        if round((full_at - now) * self._rate) > self._burst - 1:
+            return False
+        if len(self._full_at) >= FORGET and key not in self._full_at:
+            del self._full_at[min(self._full_at, key=self._full_at.__getitem__)]
+        self._full_at[key] = full_at + 1 / self._rate
+        return True
