@@ -105,7 +105,9 @@ def _gate(guard: Guard | None) -> Middleware:
         except web.HTTPException as error:
             return _refuse(Refused(error.status, error.text or error.reason))
         except Exception:
-            log.exception("a request failed", extra={"fields": {"path": request.path}})
+            log.exception(
+                "a request failed", extra={"route": str(request.match_info.route)}
+            )
             return _answer(problems.FAULT)
 
     return gate

@@ -1,6 +1,6 @@
 """The command line's root: a table of commands, each imported only when it is called.
 
-Errors become text here and nowhere else. Exit codes:
+Errors become text here. Exit codes:
 
     0  done                          4  nothing by that name or id
     1  something failed              5  the database can't do it
@@ -9,13 +9,15 @@ Errors become text here and nowhere else. Exit codes:
     3  no peer runs on this folder
 """
 
-import sys
+from errno import EPIPE
 from importlib import import_module
 
 import click
 
 from meshpeer import __version__
 from meshpeer.errors import MeshpeerError
+
+INTERRUPTED = 130
 
 COMMANDS = {
     "init": ("local", "Make a peer's keys and settings"),
@@ -64,6 +66,23 @@ class Commands(click.Group):
         assert isinstance(found, click.Command)
         return found
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; our errors become a line on stderr and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except MeshpeerError as error:
+            text, code = str(error), error.exit_code
+        except OSError as error:
+            if error.errno == EPIPE:
+                raise
+            text, code = str(error), 1
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        from meshpeer.cli.show import safe
+
+        click.echo(f"meshpeer: {safe(text, lines=True)}", err=True)
+        raise click.exceptions.Exit(code)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table without importing anything."""
         with formatter.section("Commands"):
@@ -86,11 +105,5 @@ def root(context: click.Context, state: str | None) -> None:
 
 
 def cli() -> None:
-    """Run a command and exit with its code."""
-    try:
-        root(prog_name="meshpeer")
-    except MeshpeerError as error:
-        from meshpeer.cli.show import safe
-
-        click.echo(f"meshpeer: {safe(str(error), lines=True)}", err=True)
-        sys.exit(error.exit_code)
+    """Run the command line and exit with its code."""
+    root(prog_name="meshpeer")

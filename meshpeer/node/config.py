@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin, get
 import msgspec
 from msgspec import Meta
 
+from meshpeer.core.formats.card import nickname_fault
 from meshpeer.errors import ConfigError, NotFoundError
 from meshpeer.node.state import write_file
 
 MIB = 1024 * 1024
-TEXT_LIMIT = 64
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,12 +75,7 @@ class Config(Section, frozen=True):
 
     nickname: Annotated[
         str,
-        Meta(
-            min_length=1,
-            max_length=TEXT_LIMIT,
-            pattern=r"^[^\x00-\x1f\x7f]+$",
-            description=f"1 to {TEXT_LIMIT} characters that others see; 16 bytes keep a card small",
-        ),
+        Meta(description="1 to 64 bytes that others see; up to 16 keep a card small"),
     ] = "somebody"
     visible: Annotated[
         bool, Meta(description="true or false: show the peer id in beacons on the LAN")
@@ -112,11 +107,14 @@ def load(path: Path) -> Config:
 def parse(text: str, name: str) -> Config:
     """Check a file's text; `name` is what errors call it."""
     try:
-        return msgspec.convert(tomllib.loads(text), Config)
+        config = msgspec.convert(tomllib.loads(text), Config)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name} is not TOML: {error}") from error
     except msgspec.ValidationError as error:
         raise ConfigError(f"{name}: {_plain(str(error))}") from error
+    if fault := nickname_fault(config.nickname):
+        raise ConfigError(f"{name}: nickname: {config.nickname!r} {fault}")
+    return config
 
 
 def settings(config: Config) -> Iterator[tuple[str, Any, str]]:

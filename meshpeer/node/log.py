@@ -1,7 +1,7 @@
 """The log: JSON lines in a rotating file, and in the foreground plain lines on stderr.
 
 Quiet by default (warnings), bounded on disk, and never a message's text or a key: what is logged
-are fixed words plus named fields (`log.warning("link down", extra={"fields": {...}})`), and of an
+are fixed words plus named fields (`log.warning("link down", extra={"after_s": 3})`), and of an
 exception its type and the places it passed, since the text of somebody else's exception may
 quote the bytes it choked on. Our own errors' texts are written for people and are kept.
 """
@@ -20,6 +20,8 @@ from meshpeer.errors import MeshpeerError
 ROOT = "meshpeer"
 FILE_BYTES = 1024 * 1024
 OLD_FILES = 2
+
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime"}
 
 
 def start(path: Path, level: str, *, foreground: bool) -> None:
@@ -48,7 +50,8 @@ def stop() -> None:
 
 def record_fields(record: logging.LogRecord) -> dict[str, Any]:
     """Give what a line says, without anything that came from outside unasked."""
-    said = {"event": record.getMessage(), **getattr(record, "fields", {})}
+    extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    said: dict[str, Any] = {"event": record.getMessage(), **extra}
     if record.exc_info and record.exc_info[1] is not None:
         error = record.exc_info[1]
         said["error"] = type(error).__name__

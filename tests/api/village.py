@@ -62,7 +62,7 @@ class Villager:
 
     def __init__(self, village, nickname, number):
         self.village = village
-        self.me = Person(f"{nickname}-{number:04}", nickname)
+        self.me = Person(f"person-{number:04}", nickname)
         self.peer_id = f"peer-{number:04}"
         self.known = {}
         self.stored = []

@@ -17,7 +17,7 @@ def test_without_a_file_the_defaults_hold(tmp_path):
         ("udp = {port = 70000}", ["udp.port", "0 to 65535"]),
         ("udp = {port = 'high'}", ["udp.port", "expected `int`", "0 to 65535"]),
         ("udp = {prot = 4711}", ["udp", "unknown field `prot`"]),
-        ("nickname = ''", ["nickname", "1 to 64"]),
+        ("nickname = ''", ["nickname", "empty"]),
         ('nickname = "a\\nb"', ["nickname"]),
         ("log_level = 'loud'", ["log_level", "error, warning, info or debug"]),
         ("queue = {bytes = 1}", ["queue.bytes", "1 MiB"]),

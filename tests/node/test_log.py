@@ -25,7 +25,7 @@ def test_a_line_is_one_json_object_with_its_fields(start, capsys):
     lines = start()
     logger = logging.getLogger("meshpeer.node.links")
     logger.info("not shown")
-    logger.warning("link down", extra={"fields": {"peer": b"\x01\x02", "after_s": 3}})
+    logger.warning("link down", extra={"peer": b"\x01\x02", "after_s": 3})
     (line,) = lines()
     assert (line["event"], line["peer"], line["after_s"]) == ("link down", "0102", 3)
     assert (line["level"], line["where"]) == ("warning", "meshpeer.node.links")

@@ -1,0 +1,213 @@
+"""A message and the proof of its arrival cross a gap: three real peers on this machine.
+
+Ann and Carla never meet; Bob meets one and later the other. Each is a peer process of its own
+with a state folder of its own; that they come and go is done by taking them off line through the
+API. Nothing waits by the clock: each step waits for the event that tells it has happened.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from meshpeer.cli import show
+from meshpeer.cli.client import Api, Event
+from meshpeer.cli.command import Session, command
+from meshpeer.cli.local import make_state
+from meshpeer.errors import MeshpeerError, NotReachedError
+from meshpeer.node.state import State
+
+LIMIT_S = 30.0
+TEXT = "The bridge is open again."
+
+
+class Actor:
+    """One peer process and what is heard from it."""
+
+    def __init__(self, name: str, state: State, deadline: float) -> None:
+        self.name = name
+        self.api = Api(state)
+        status = self.api.get("status")
+        self.peer: str = status["peer"]
+        self.address: str = status["listening"][0].removeprefix("udp ")
+        self.met: set[str] = set()
+        self._events = self.api.events("0", deadline - time.monotonic())
+
+    def hear(self, kind: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Give the next event of the kind that is wanted; NotReachedError if time is up."""
+        for event in self._events:
+            self._note(event)
+            if event.kind == kind and wanted(event.body):
+                return event.body
+        raise NotReachedError(f"{self.name}'s peer fell silent")
+
+    def hear_state(self, message: str, state: str) -> dict[str, Any]:
+        """Wait until a message of ours is that far."""
+        return self.hear("state", lambda b: b["id"] == message and b["state"] == state)
+
+    def delivery(self, message: str) -> str:
+        """Give what the sender sees now."""
+        return show.delivery(self.api.get("messages", message)["delivery"])
+
+    def go(self, *, online: bool) -> None:
+        """Come, or go away from everybody."""
+        self.api.put("online", body={"online": online})
+
+    def _note(self, event: Event) -> None:
+        if event.kind == "link" and event.body["up"]:
+            self.met.add(event.body["peer"])
+
+
+class Story:
+    """Tells each step as it happens, with the seconds since the start."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._start = time.monotonic()
+        self.deadline = self._start + LIMIT_S
+
+    def tell(self, who: str, what: str) -> None:
+        """Print one step."""
+        passed = time.monotonic() - self._start
+        if self._session.as_json:
+            click.echo(json.dumps({"at_s": round(passed, 2), "who": who, "what": what}))
+        else:
+            click.echo(f"{passed:5.1f} s  {who:<6} {what}")
+
+    def verdict(self, *, crossed: bool, text: str) -> None:
+        """Print the last line."""
+        passed = round(time.monotonic() - self._start, 2)
+        if self._session.as_json:
+            click.echo(json.dumps({"crossed": crossed, "seconds": passed, "verdict": text}))
+        else:
+            click.echo(f"{'CROSSED' if crossed else 'FAILED'} in {passed} s: {text}")
+
+
+@command("meshpeer demo")
+def demo(session: Session) -> None:
+    """Watch a message and its receipt cross a gap between peers that never meet.
+
+    Three peers run on this machine for some seconds. Exit code 0 only if all of it happened.
+    """
+    story = Story(session)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="meshpeer-demo-") as folder,
+            ExitStack() as stack,
+        ):
+            ann, bob, carla = _start(Path(folder), story, stack)
+            _play(ann, bob, carla, story)
+    except MeshpeerError as error:
+        story.verdict(crossed=False, text=str(error))
+        raise click.exceptions.Exit(1) from None
+    text = "Carla has read it once, Ann has the proof, and the two never met"
+    story.verdict(crossed=True, text=text)
+
+
+def _play(ann: Actor, bob: Actor, carla: Actor, story: Story) -> None:
+    for one, other in ((ann, carla), (carla, ann)):
+        uri = other.api.get("card")["uri"]
+        one.api.post("contacts", body={"card": uri, "petname": other.name.lower()})
+    story.tell("Ann", "and Carla have each other's card; no peer is near another")
+
+    draft = {"to": "carla", "text": TEXT}
+    (sent,) = ann.api.post("messages", body={"messages": [draft]})["sent"]
+    message = sent["id"]
+    story.tell("Ann", f"writes to Carla: {ann.delivery(message)}")
+
+    _meet(ann, bob, story)
+    ann.hear_state(message, "carried")
+    story.tell("Ann", f"sees: {ann.delivery(message)}")
+    _part(ann, bob, story)
+
+    _meet(carla, bob, story)
+    carla.hear("message", lambda body: body["id"] == message)
+    (received,) = carla.api.get("messages", box="inbox")["items"]
+    _expect(received["text"] == TEXT, "what came is not what was written")
+    story.tell("Carla", f"reads: “{received['text']}”")
+    _expect("arrived" not in ann.delivery(message), "Ann can't know yet that it arrived")
+    story.tell("Ann", f"still sees: {ann.delivery(message)}")
+    _part(carla, bob, story)
+
+    _meet(ann, bob, story)
+    ann.hear_state(message, "arrived")
+    story.tell("Ann", f"sees: {ann.delivery(message)}; the receipt came back through Bob")
+    _expect(ann.met == carla.met == {bob.peer}, "Ann and Carla have met after all")
+    inbox = carla.api.get("messages", box="inbox")["items"]
+    _expect(len(inbox) == 1, f"Carla was shown {len(inbox)} messages")
+
+
+def _meet(one: Actor, bob: Actor, story: Story) -> None:
+    one.go(online=True)
+    one.api.post("peers", body={"peer": bob.peer, "address": bob.address})
+    one.hear("link", lambda body: body["up"])
+    story.tell(one.name, "meets Bob")
+
+
+def _part(one: Actor, bob: Actor, story: Story) -> None:
+    one.go(online=False)
+    one.hear("link", lambda body: not body["up"])
+    bob.hear("link", lambda body: not body["up"] and body["peer"] == one.peer)
+    story.tell(one.name, "goes away again")
+
+
+def _expect(happened: bool, otherwise: str) -> None:
+    if not happened:
+        raise MeshpeerError(otherwise)
+
+
+def _start(folder: Path, story: Story, stack: ExitStack) -> list[Actor]:
+    names = ("Ann", "Bob", "Carla")
+    states = [_settle(folder / name.lower(), name) for name in names]
+    processes = [stack.enter_context(_process(state)) for state in states]
+    for name, process in zip(names, processes, strict=True):
+        assert process.stdout is not None
+        if not process.stdout.readline():
+            said = process.stderr.read().decode().strip() if process.stderr else ""
+            raise MeshpeerError(f"{name}'s peer did not start: {show.safe(said)[-500:]}")
+    story.tell("Ann,", "Bob and Carla run, each in a process of its own")
+    return [
+        Actor(name, state, story.deadline)
+        for name, state in zip(names, states, strict=True)
+    ]
+
+
+def _settle(folder: Path, name: str) -> State:
+    from meshpeer.node import config
+
+    state = State(folder)
+    make_state(state, name)
+    for key, value in (("udp.listen", "127.0.0.1"), ("udp.port", "0"), ("lan.on", "false")):
+        config.put(state.config, key, value)
+    return state
+
+
+@contextmanager
+def _process(state: State) -> Iterator[subprocess.Popen[bytes]]:
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "meshpeer",
+        "run",
+        "--json",
+        "--state",
+        str(state.root),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.communicate(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()

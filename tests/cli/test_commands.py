@@ -1,0 +1,251 @@
+"""The commands against a running peer: results on stdout, talk on stderr, exit codes."""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+
+import pytest
+from click.testing import CliRunner
+
+import meshpeer.cli.main as main
+from meshpeer.cli.people import _card_lines
+from meshpeer.node.facade import Draft
+from tests.api.running import running
+
+
+@pytest.fixture
+def peer(tmp_path):
+    with running(tmp_path / "state") as peer:
+        yield peer
+
+
+@pytest.fixture
+def bob(peer):
+    bob = peer.do(peer.village.settle, "bob")
+    peer.wait(peer.ann.add_contact(f"meshpeer:{bob.me.id}", "bob"))
+    return bob
+
+
+def call(peer, *arguments, stdin=None):
+    """Run a command and give its result; stdout and stderr apart."""
+    arguments = ["--state", str(peer.state.root), *arguments]
+    return CliRunner().invoke(main.root, arguments, input=stdin)
+
+
+def told(peer, *arguments, **more):
+    """Run a command with --json and give what it says."""
+    result = call(peer, *arguments, "--json", **more)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def meet(peer, one, other):
+    peer.do(peer.village.meet, one, other)
+
+
+def test_from_a_card_to_a_message_that_arrived(peer, tmp_path):
+    bob = peer.do(peer.village.settle, "bob")
+    assert call(peer, "id").stdout == f"{peer.ann.me.id}  ann\n"
+    assert call(peer, "card").stdout == f"meshpeer:{peer.ann.me.id}\n"
+    (tmp_path / "bob.card").write_bytes(bob.me.id.encode())
+    added = call(peer, "add", str(tmp_path / "bob.card"), "--name", "bobby")
+    assert added.stdout == f"bobby  {bob.me.id}\n"
+
+    sent = told(peer, "send", "bobby", "hello", "--lifetime", "2h")
+    assert sent["state"] == "queued"
+    assert "queued here; no neighbour has it yet (2 h left)" in call(peer, "outbox").stdout
+    meet(peer, peer.ann, bob)
+    assert "arrived" in call(peer, "outbox").stdout
+    assert told(peer, "outbox", "--underway") == []
+    assert call(peer, "recall", sent["id"]).exit_code == 2
+
+
+def test_the_outbox_says_who_carries_it_and_claims_no_more(peer, bob):
+    carol = peer.do(peer.village.settle, "carol")
+    call(peer, "send", "bob", "hello")
+    meet(peer, peer.ann, carol)
+    shown = call(peer, "outbox").stdout
+    assert f"carried by {carol.peer_id} since 0 s; further copies can't be known" in shown
+    (message,) = told(peer, "outbox")
+    assert "recall asked; it may still arrive" in call(peer, "recall", message["id"]).stdout
+
+
+def test_a_message_comes_from_stdin_and_is_read_once(peer, bob):
+    peer.wait(bob.add_contact(f"meshpeer:{peer.ann.me.id}", None))
+    result = call(peer, "send", "bob", stdin="two\nlines\n")
+    assert result.exit_code == 0
+    peer.wait(bob.send([Draft("person-0001", "answer")]))
+    meet(peer, peer.ann, bob)
+    assert re.match(r"\*\s+2 .*  bob  answer\n", call(peer, "inbox").stdout)
+    assert "1 unread, 0 in requests" in call(peer, "inbox").stderr
+    assert "  answer\n" in call(peer, "read").stdout
+    assert call(peer, "inbox").stdout == ""
+    assert len(told(peer, "inbox", "--all")) == 1
+    assert told(peer, "read", "1")[0]["text"] == "two\nlines\n"
+    assert call(peer, "delete", "2").stdout == "deleted 1\n"
+    assert call(peer, "read", "2").exit_code == 4
+
+
+def test_an_empty_message_is_not_sent(peer, bob):
+    result = call(peer, "send", "bob", stdin=" \n")
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+def test_waiting_ends_with_the_state_or_with_exit_code_6(peer, bob):
+    assert told(peer, "send", "bob", "1", "--wait", "queued")["state"] == "queued"
+    result = call(peer, "send", "bob", "2", "--wait", "carried", "--timeout", "1s")
+    assert result.exit_code == 6
+    assert result.stdout == ""
+
+    carol = peer.do(peer.village.settle, "carol")
+
+    def carry():
+        meet(peer, peer.ann, carol)
+        meet(peer, carol, bob)
+        meet(peer, carol, peer.ann)
+
+    with following(peer, "3", carry):
+        result = call(peer, "send", "bob", "3", "--wait", "arrived", "--json")
+    assert json.loads(result.stdout)["state"] == "arrived"
+
+
+class following:
+    """Do something as soon as ann has stored a message with this text."""
+
+    def __init__(self, peer, text, then):
+        self._thread = threading.Thread(target=self._run, args=(peer, text, then))
+
+    def _run(self, peer, text, then):
+        async def stored():
+            async for event in peer.ann.events("0"):
+                if event.kind == "message" and peer.ann.stored[-1].text == text:
+                    return
+
+        peer.wait(stored())
+        then()
+
+    def __enter__(self):
+        self._thread.start()
+
+    def __exit__(self, *_):
+        self._thread.join()
+
+
+def test_a_message_that_expires_while_we_wait_ends_the_wait(peer, bob):
+    def expire():
+        peer.do(peer.ann.expire, peer.ann.stored[-1].id)
+
+    with following(peer, "late", expire):
+        result = call(peer, "send", "bob", "late", "--wait", "arrived")
+    assert result.exit_code == 6
+    assert "expired" in result.stderr
+
+
+def test_a_stranger_waits_in_requests_and_its_nickname_is_no_petname(peer, bob):
+    mallory = peer.do(peer.village.settle, "bob")
+    peer.wait(mallory.add_contact(f"meshpeer:{peer.ann.me.id}", None))
+    peer.wait(mallory.send([Draft("person-0001", "I am bob")]))
+    meet(peer, peer.ann, mallory)
+    shown = call(peer, "requests").stdout
+    assert "  ~bob  I am bob" in shown
+    assert mallory.me.id in shown
+    assert (
+        call(peer, "requests", "accept", mallory.me.id, "--name", "not bob").exit_code == 0
+    )
+    assert "  not bob  I am bob" not in shown
+    names = [line.split("  ")[0] for line in call(peer, "contacts").stdout.splitlines()[1:]]
+    assert names == ["bob", "not bob"]
+    assert told(peer, "inbox")[0]["contact"]["id"] == mallory.me.id
+
+
+def test_a_refused_stranger_is_gone(peer):
+    mallory = peer.do(peer.village.settle, "mallory")
+    peer.wait(mallory.add_contact(f"meshpeer:{peer.ann.me.id}", None))
+    peer.wait(mallory.send([Draft("person-0001", "buy this")]))
+    meet(peer, peer.ann, mallory)
+    assert call(peer, "requests", "refuse", "~mallory").stdout == "refused\n"
+    assert told(peer, "requests") == []
+    assert told(peer, "contacts") == []
+
+
+def test_contacts_are_renamed_verified_blocked_and_removed(peer, bob):
+    assert told(peer, "contacts", "rename", "bob", "rob")["petname"] == "rob"
+    asked = call(peer, "contacts", "verify", "rob", stdin="n\n")
+    assert asked.exit_code == 2
+    assert bob.me.id in asked.stderr
+    assert told(peer, "contacts", "verify", "rob", "--yes")["verified"]
+    assert not told(peer, "contacts", "verify", "rob", "--undo")["verified"]
+    assert told(peer, "contacts", "block", "rob")["status"] == "blocked"
+    assert told(peer, "contacts", "block", "rob", "--undo")["status"] == "contact"
+    assert told(peer, "contacts", "rename", "rob")["petname"] is None
+    assert call(peer, "contacts", "remove", "~bob").exit_code == 0
+    assert call(peer, "contacts", "remove", "~bob").exit_code == 4
+
+
+def test_text_of_others_can_not_move_the_cursor_or_turn_the_line(peer):
+    evil = peer.do(peer.village.settle, "e\u202evil\x1b[2J")
+    peer.wait(evil.add_contact(f"meshpeer:{peer.ann.me.id}", None))
+    peer.wait(evil.send([Draft("person-0001", "\x1b]0;title\x07 \u2067x\u0000\nline")]))
+    meet(peer, peer.ann, evil)
+    for arguments in (["requests"], ["contacts"], ["read", "1"], ["requests", "--json"]):
+        shown = call(peer, *arguments).stdout
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", shown)
+
+
+def test_the_inbox_is_followed_without_gap_or_repeat(peer, bob):
+    peer.wait(bob.add_contact(f"meshpeer:{peer.ann.me.id}", None))
+    peer.wait(bob.send([Draft("person-0001", "first")]))
+    meet(peer, peer.ann, bob)
+
+    command = [sys.executable, "-m", "meshpeer", "inbox", "--follow", "--json"]
+    command += ["--state", str(peer.state.root)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as follow:
+        lines = [json.loads(follow.stdout.readline())["text"]]
+        for text in ("second", "third"):
+            peer.wait(bob.send([Draft("person-0001", text)]))
+            meet(peer, peer.ann, bob)
+            lines.append(json.loads(follow.stdout.readline())["text"])
+        follow.terminate()
+    assert lines == ["first", "second", "third"]
+
+
+def test_peers_status_and_queue(peer, bob):
+    assert call(peer, "peers", "add", "peer-0009", "192.0.2.9:6374").exit_code == 0
+    assert "udp 192.0.2.9:6374" in call(peer, "peers").stdout
+    assert call(peer, "peers", "add", "peer-0009", "nowhere").exit_code == 2
+    assert told(peer, "peers", "remove", "peer-0009") == {"done": True}
+    call(peer, "send", "bob", "hello")
+    assert told(peer, "status")["underway"] == 1
+    assert "1 underway" in call(peer, "status").stdout
+    assert "own" in call(peer, "queue").stdout
+
+
+@pytest.mark.parametrize("value", ["0", "-1h", "soon", "1y", "inf", ""])
+def test_a_lifetime_that_is_none_is_refused(peer, bob, value):
+    assert call(peer, "send", "bob", "x", "--lifetime", value).exit_code == 2
+
+
+def test_the_qr_code_fits_a_terminal():
+    lines = _card_lines("meshpeer:" + "Ab_-" * 80, qr=True)
+    assert 20 < len(lines) <= 40
+    assert max(len(re.sub("\x1b\\[[0-9;]*m", "", line)) for line in lines) <= 80
+
+
+def test_advice_follows_how_things_stand(peer, tmp_path):
+    nothing = CliRunner().invoke(main.root, ["--state", str(tmp_path / "none")])
+    assert "meshpeer --state" in nothing.stdout
+    assert "run" in nothing.stdout
+    assert "add CARD" in call(peer).stdout
+    bob = peer.do(peer.village.settle, "bob")
+    peer.wait(peer.ann.add_contact(f"meshpeer:{bob.me.id}", "bob"))
+    assert "send NAME" in call(peer).stdout
+
+
+def test_no_peer_is_exit_code_3(tmp_path):
+    result = CliRunner().invoke(main.root, ["status", "--state", str(tmp_path)])
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "meshpeer run" in result.stderr
