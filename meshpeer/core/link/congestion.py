@@ -182,6 +182,10 @@ class Bbr:
         if self._known_rate is not None:
             bandwidth = min(bandwidth, self._known_rate)
         self.rate = self._gain() * bandwidth
+        if not self._filled and self._known_rate is None:
+            # the few small packets of a start say nothing about what the path can carry
+            initial = INITIAL_WINDOW * datagram / self._min_rtt
+            self.rate = max(self.rate, STARTUP_GAIN * initial)
         quantum = min(int(bandwidth * QUANTUM_TIME), QUANTUM_LIMIT * datagram)
         self.quantum = max(quantum, 2 * datagram)
         full = bandwidth * self._min_rtt
