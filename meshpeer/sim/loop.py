@@ -16,10 +16,10 @@ class Loop:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._agenda: list[tuple[float, int, Callable[[], object]]] = []
         self._count = 0
 
-    def at(self, when: float, action: Callable[[], None]) -> None:
+    def at(self, when: float, action: Callable[[], object]) -> None:
         """Run `action` when the clock shows `when`, or at once if that is past."""
         self._count += 1
         heappush(self._agenda, (max(when, self.now), self._count, action))
