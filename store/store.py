@@ -6,6 +6,10 @@ rows, and keeps its order within a lane; lanes touch different rows, or come in 
 which later ones need earlier ones (a delivery its message, a carrier its delivery). Within a
 lane runs of one kind go as one `executemany`.
 
+The last of the disk's room is kept for writes that give some back: a database that filled the
+disk to the end could not even forget, for that needs room in the write-ahead log. With less
+than RESERVE free, a batch may add no more than it drops and what is free inside the file.
+
 After a commit the file is tidied in bounded steps: the write-ahead log is cut when a slow
 reader let it grow, and free pages above some slack go back to the disk, half a thousand at a
 time. Neither can undo the commit, so neither is allowed to fail it.
@@ -44,6 +48,7 @@ from meshpeer.core.writes import (
     TouchBundle,
     Write,
 )
+from meshpeer.errors import StoreFullError
 from store import history, mail, people, queue
 from store.database import BUSY_MS, MEMORY, open_for_reading, open_for_writing, reporting
 from store.history import HistoryReads
@@ -83,6 +88,9 @@ SLACK_PAGES = 2_048
 """8 MB of free pages are kept for what comes next."""
 STEP_PAGES = 512
 
+RESERVE = 16 << 20
+"""Twice what the write-ahead log keeps."""
+
 
 class Store(QueueReads, MailReads, PeopleReads, HistoryReads):
     """Everything that a peer remembers, except its keys and files.
@@ -117,6 +125,7 @@ class Store(QueueReads, MailReads, PeopleReads, HistoryReads):
         with self._writing:
             try:
                 with reporting("write to"), self._db.atomic():
+                    self._keep_reserve(writes)
                     self._run(writes)
             except BaseException:
                 self._names.forget()
@@ -143,6 +152,30 @@ class Store(QueueReads, MailReads, PeopleReads, HistoryReads):
         with self._writing, self._reading:
             self._reads.close()
             self._db.close()
+
+    def _keep_reserve(self, writes: Sequence[Write]) -> None:
+        if self.path == MEMORY:
+            return
+        disk = os.statvfs(self.path)
+        if disk.f_bavail * disk.f_frsize >= RESERVE:
+            return
+        grows = sum(len(write.wire) for write in writes if isinstance(write, PutBundle))
+        if grows and grows > self._room_inside(writes):
+            raise StoreFullError(
+                f"less than {RESERVE >> 20} MB are free on the disk of {self.path}"
+            )
+
+    def _room_inside(self, writes: Sequence[Write]) -> int:
+        (room,) = self._db.conn.execute(
+            "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size"
+        ).fetchone()
+        dropped = [(write.id,) for write in writes if isinstance(write, DropBundle)]
+        for id in dropped:
+            row = self._db.conn.execute(
+                "SELECT size FROM bundle WHERE id = ?", id
+            ).fetchone()
+            room += row[0] if row else 0
+        return int(room)
 
     def _run(self, writes: Sequence[Write]) -> None:
         for kind, run in groupby(sorted(writes, key=_lane), type):

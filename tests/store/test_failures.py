@@ -13,9 +13,10 @@ from random import Random
 import pytest
 
 from meshpeer.core.formats.bundle import HEADER_SIZE
-from meshpeer.core.writes import DropBundle, PutBundle, PutSetting
+from meshpeer.core.writes import DropBundle, PutBundle, PutOver, PutSetting
 from meshpeer.errors import StoreError, StoreFullError, StoreTooNewError
 from store import schema
+from store import store as store_module
 from store.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -68,25 +69,43 @@ def fill(store: Store) -> int:
 def small_disk(tmp_path):
     if os.geteuid() != 0:
         pytest.skip("only root may mount a small disk")
-    made = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", tmp_path]
+    made = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", tmp_path]
     if subprocess.run(made, capture_output=True, check=False).returncode:
         pytest.skip("no mounts here")
     yield tmp_path
     subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
-def test_a_full_disk_keeps_what_is_held_and_goes_on_when_there_is_room(small_disk):
+def test_a_full_disk_keeps_what_is_held_and_goes_on_when_there_is_room(
+    small_disk, monkeypatch
+):
+    monkeypatch.setattr(store_module, "RESERVE", 0)
     store = Store(small_disk / "meshpeer.db")
     count = fill(store)
     assert count > 20
     assert held(store) == list(range(1, count + 1))
     with pytest.raises(StoreFullError):
         store.commit([bundle(count + 1)])
-    subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)
+    subprocess.run(["mount", "-o", "remount,size=32m", small_disk], check=True)
     store.commit([bundle(count + 1), DropBundle(bundle(1).id)])
     store.close()
     store = Store(small_disk / "meshpeer.db")
     assert held(store) == list(range(2, count + 2))
+    store.close()
+
+
+def test_the_last_room_of_a_disk_is_kept_for_forgetting(small_disk):
+    store = Store(small_disk / "meshpeer.db")
+    count = fill(store)
+    dropped = [DropBundle(bundle(n).id) for n in range(1, 4)]
+    store.commit([PutOver(drop.id, 9.0, "stranger:x") for drop in dropped])
+    with pytest.raises(StoreFullError):
+        store.commit([*dropped, *(bundle(count + n) for n in range(1, 5))])
+    store.commit([*dropped, *(bundle(count + n, 15_000) for n in range(1, 4))])
+    assert held(store) == list(range(4, count + 4))
+    for number in range(4, count + 4):
+        store.commit([DropBundle(bundle(number).id)])
+    assert fill(store) > 0.8 * count, "what was dropped made room"
     store.close()
 
 
