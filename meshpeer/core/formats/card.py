@@ -84,7 +84,8 @@ class Card:
 
     def with_hints(self, hints: Iterable[str]) -> "Card":
         """The same card with other hints; needs no key. LocalProtocolError for a bad hint."""
-        card = replace(self, hints=tuple(hints))
+        one_form = dict.fromkeys(unpack_hint(pack_hint(hint)) for hint in hints)
+        card = replace(self, hints=tuple(one_form))
         try:
             _check(card)
         except RemoteProtocolError as error:

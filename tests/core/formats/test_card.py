@@ -118,6 +118,12 @@ def test_hints_change_without_the_persons_key():
     assert moved.signature == CARD.signature
 
 
+def test_one_address_in_two_spellings_is_one_hint():
+    card = CARD.with_hints(["udp:[2001:DB8:0::7]:1", "udp:[2001:db8::7]:1", "memory:a"])
+    assert card.hints == ("udp:[2001:db8::7]:1", "memory:a")
+    assert Card.parse(card.to_bytes()) == card
+
+
 @pytest.mark.parametrize(
     "parts",
     [
@@ -250,4 +256,4 @@ def test_our_own_mistakes():
     with pytest.raises(LocalProtocolError):
         Card.sign(PERSON, number=1, nickname="Ada", devices=[])
     with pytest.raises(LocalProtocolError):
-        CARD.with_hints(["nonsense"]).to_bytes()
+        CARD.with_hints(["nonsense"])
