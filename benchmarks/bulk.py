@@ -44,6 +44,11 @@ class Peer:
     def start(self) -> None:
         self.udp.start(self.deliver, self.on_path, self.pump)
 
+    async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        await self.udp.close()
+
     def deliver(self, batch: Sequence[Datagram]) -> None:
         self.endpoint.receive(batch, time.monotonic())
         self.pump()
@@ -130,27 +135,31 @@ async def _receive(pipe: Connection) -> None:
     peer.start()
     pipe.send((peer.udp.port, peer.endpoint.peer_id))
     await asyncio.wait_for(peer.done.wait(), GIVE_UP)
-    await peer.udp.close()
+    await peer.close()
     pipe.send(await _receive_plain(pipe))
 
 
 async def _receive_plain(pipe: Connection) -> float:
     """Count what arrives of a flood of datagrams; bytes per second from the first to the last."""
-    times: list[float] = []
+    first = last = 0.0
     total = 0
+    loop, silent = asyncio.get_running_loop(), asyncio.Event()
+    timer = loop.call_later(GIVE_UP, silent.set)
 
     def deliver(batch: Sequence[Datagram]) -> None:
-        nonlocal total
-        times[1:] = [time.monotonic()] if times else [time.monotonic()] * 2
+        nonlocal first, last, total, timer
+        last = time.monotonic()
+        first = first or last
         total += sum([len(datagram.data) for datagram in batch])
+        timer.cancel()
+        timer = loop.call_later(0.5, silent.set)
 
     udp = Udp(0, ["127.0.0.1"])
     udp.start(deliver, lambda found: None)
     pipe.send(udp.port)
-    while not times or time.monotonic() - times[1] < 0.5:
-        await asyncio.sleep(0.1)
+    await silent.wait()
     await udp.close()
-    return total / (times[1] - times[0])
+    return total / (last - first)
 
 
 async def _send(pipe: Connection) -> Sender:
@@ -160,7 +169,7 @@ async def _send(pipe: Connection) -> Sender:
     peer.endpoint.connect(peer_id, path_to("127.0.0.1", port), time.monotonic())
     peer.pump()
     await asyncio.wait_for(peer.done.wait(), GIVE_UP)
-    await peer.udp.close()
+    await peer.close()
     return peer
 
 
