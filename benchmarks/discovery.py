@@ -1,0 +1,38 @@
+"""Second peer's process start to linked, on one LAN without any configuration. Needs root."""
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from benchmarks._daemons import PATIENCE, Daemon, cable
+
+RUNS = 20
+DEFAULTS = 'log_level = "error"\n'
+
+
+def main() -> dict[str, float]:
+    root = Path(tempfile.mkdtemp(prefix="meshpeer-bench-"))
+    taken = []
+    with cable() as (here, there):
+        time.sleep(3)  # IPv6's duplicate check on the new cable is not what is measured
+        first = Daemon(root / "first", DEFAULTS, here).start()
+        second = Daemon(root / "second", DEFAULTS, there)
+        try:
+            for _ in range(RUNS):
+                after = first.status()["last_event"]
+                begin = time.perf_counter()
+                second.begin()
+                for event in first.api.events(after, within=PATIENCE):
+                    if event.kind == "link" and event.body["up"]:
+                        break
+                taken.append(time.perf_counter() - begin)
+                second.wait()
+                second.stop()
+        finally:
+            second.stop()
+            first.stop()
+            shutil.rmtree(root)
+    print(f"{RUNS} runs: median {median(taken):.3f} s, worst {max(taken):.3f} s")
+    return {"median_s": round(median(taken), 3), "max_s": round(max(taken), 3)}
