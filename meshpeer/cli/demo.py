@@ -113,6 +113,7 @@ def demo(session: Session) -> None:
 
 def _play(ann: Actor, bob: Actor, carla: Actor, story: Story) -> None:
     for one, other in ((ann, carla), (carla, ann)):
+        one.go(online=False)
         uri = other.api.get("card")["uri"]
         one.api.post("contacts", body={"card": uri, "petname": other.name.lower()})
     story.tell("Ann", "and Carla have each other's card; no peer is near another")

@@ -56,8 +56,8 @@ def _wait(
         if event.kind != "state" or event.body["id"] != sent["id"]:
             continue
         state = event.body["state"]
-        if state == "expired":
-            raise NotReachedError(f"{sent['id']} expired before it was {wanted}")
+        if state in ("dropped", "expired"):
+            raise NotReachedError(f"{sent['id']} was {state} before it was {wanted}")
         if RANK.get(state, -1) >= RANK[wanted]:
             return state
     return state
@@ -143,7 +143,7 @@ def delete(session: Session, which: tuple[str, ...]) -> None:
 def outbox(session: Session, underway: bool, last: int, who: str | None) -> None:
     """List what you sent, and what is known of it."""
     found = session.api.all("messages", box="outbox", who=who)
-    over = ("arrived", "expired") if underway else ()
+    over = ("arrived", "dropped", "expired") if underway else ()
     kept = deque((m for m in found if m["delivery"]["state"] not in over), maxlen=last)
     session.give(list(kept), lambda found: [line for m in found for line in _sent_lines(m)])
 

@@ -14,6 +14,7 @@ UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 STATES = {
     "queued": "queued here; no neighbour has it yet",
     "recall_asked": "recall asked; it may still arrive",
+    "dropped": "dropped here for want of room; send it again later",
     "expired": "expired; no proof that it arrived",
     "arrived": "arrived",
 }
