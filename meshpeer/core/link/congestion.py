@@ -25,6 +25,8 @@ CYCLE: Final = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 INITIAL_WINDOW: Final = 10
 """Datagrams, as RFC 9002 section 7.2."""
 LEAST_WINDOW: Final = 4
+LEAST_RTT: Final = 1e-5
+"""Seconds; a clock may show less than passed."""
 QUANTUM_TIME: Final = 0.001
 QUANTUM_LIMIT: Final = 40
 """Datagrams of 1,452 bytes that fit in one GSO send."""
@@ -184,7 +186,7 @@ class Bbr:
         self.rate = self._gain() * bandwidth
         if not self._filled and self._known_rate is None:
             # the few small packets of a start say nothing about what the path can carry
-            initial = INITIAL_WINDOW * datagram / self._min_rtt
+            initial = INITIAL_WINDOW * datagram / max(self._min_rtt, LEAST_RTT)
             self.rate = max(self.rate, STARTUP_GAIN * initial)
         quantum = min(int(bandwidth * QUANTUM_TIME), QUANTUM_LIMIT * datagram)
         self.quantum = max(quantum, 2 * datagram)

@@ -96,6 +96,11 @@ class Endpoint:
         """The links that are up, by peer id."""
         return MappingProxyType(self._links)
 
+    @property
+    def pending(self) -> int:
+        """Handshakes answered here and not yet confirmed."""
+        return len(self._pending)
+
     # -- verbs
 
     def connect(
@@ -124,10 +129,13 @@ class Endpoint:
         begun = self._begun.get(peer_id)
         if begun is None:
             begun = self._begin(peer_id, early, now)
-        if path not in begun.paths:
-            begun.paths[path] = traits
-            if begun.repeated and begun.due > now:
-                self._out.append(Datagram(path, begun.first_packet()))
+        if path in begun.paths:
+            return
+        begun.paths[path] = traits
+        if begun.due <= now:
+            self._repeat(peer_id, begun, now)
+        elif begun.repeated:
+            self._out.append(Datagram(path, begun.first_packet()))
 
     def receive(self, batch: Sequence[Datagram], now: float) -> None:
         """Take in what came. Never raises for what others sent: it is counted and dropped."""

@@ -565,6 +565,7 @@ class Link:
     def _send_probes(self, now: float, out: list[Datagram]) -> None:
         """Send after a timeout, or to show that we are there: whatever the window says."""
         burst = self._recovery.burst(now)
+        self._renew_keys(now)
         for _ in range(max(self._probes, 1)):
             self._ping = True
             self._send_mixed(burst, True, now, out)

@@ -179,7 +179,7 @@ class Network:
             due = [at for at in wakeups if at is not None]
             if self._flying:
                 due.append(self._flying[0][0])
-            at = max(self.now, min(due, default=end))
+            at = max(self.now, min(due, default=float("inf")))
             if at > end:
                 self.now = end
                 return until()
