@@ -15,7 +15,6 @@ STATES = {
     "queued": "queued here; no neighbour has it yet",
     "recall_asked": "recall asked; it may still arrive",
     "dropped": "dropped here for want of room; send it again later",
-    "dropped": "dropped here for want of room, before any neighbour had it",
     "expired": "expired; no proof that it arrived",
     "arrived": "arrived",
 }
