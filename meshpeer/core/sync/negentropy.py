@@ -25,6 +25,7 @@ from math import sqrt
 from typing import Final, NamedTuple
 
 from meshpeer.core.sync.sorted_set import MAX_NUMBER, Item, SortedSet
+from meshpeer.core.sync.varint import Reader, varint
 from meshpeer.errors import RemoteProtocolError
 
 VERSION: Final = 0x61
@@ -161,7 +162,7 @@ def _between(before: Item, after: Item) -> Item:
 
 def _fingerprint(items: SortedSet, start: int, end: int) -> bytes:
     total = items.sum(start, end).to_bytes(items.id_size, "little")
-    return sha256(total + _varint(end - start)).digest()[:FINGERPRINT_SIZE]
+    return sha256(total + varint(end - start)).digest()[:FINGERPRINT_SIZE]
 
 
 class _Writer:
@@ -195,7 +196,7 @@ class _Writer:
 
     def list(self, bound: Item, ids: list[bytes]) -> None:
         """Say all ids up to here."""
-        self._range(bound, _LIST, _varint(len(ids)) + b"".join(ids))
+        self._range(bound, _LIST, varint(len(ids)) + b"".join(ids))
 
     def accept(self) -> None:
         """The last range fits."""
@@ -228,21 +229,21 @@ class _Writer:
         if number == MAX_NUMBER:
             self._part += b"\0"
         else:
-            self._part += _varint(1 + number - self._number)
+            self._part += varint(1 + number - self._number)
             self._number = number
-        self._part += _varint(len(prefix)) + prefix
+        self._part += varint(len(prefix)) + prefix
 
 
 def _ranges(message: bytes, id_size: int) -> Iterator[tuple[Item, int, list[bytes]]]:
     """Read a message's ranges in order; the payload is one fingerprint, or the ids listed."""
     if message[:1] != bytes([VERSION]):
         raise RemoteProtocolError("negentropy version", f"{message[:1].hex()}, known is 61")
-    reader = _Reader(message, 1)
+    reader = Reader("negentropy", message, 1)
     last = Item(0, bytes(id_size))
     for _ in range(MAX_RANGES):
         if reader.finished:
             return
-        bound = reader.bound(last.number, id_size)
+        bound = _read_bound(reader, last.number, id_size)
         padded = Item(bound.number, bound.id.ljust(id_size, b"\0"))
         if padded < last:
             raise RemoteProtocolError("negentropy bound", "below the one before it")
@@ -262,53 +263,13 @@ def _ranges(message: bytes, id_size: int) -> Iterator[tuple[Item, int, list[byte
         raise RemoteProtocolError("negentropy", f"more than {MAX_RANGES} ranges")
 
 
-class _Reader:
-    def __init__(self, data: bytes, at: int) -> None:
-        self._data = data
-        self._at = at
-
-    @property
-    def finished(self) -> bool:
-        return self._at == len(self._data)
-
-    def take(self, size: int) -> bytes:
-        piece = self._data[self._at : self._at + size]
-        if len(piece) != size:
-            raise RemoteProtocolError(
-                "negentropy", f"{size} bytes announced, {len(piece)} left"
-            )
-        self._at += size
-        return piece
-
-    def varint(self) -> int:
-        """Most significant digits first, seven bits each, no leading zeros, below 2^64."""
-        value = 0
-        while True:
-            (digit,) = self.take(1)
-            value = value << 7 | digit & 0x7F
-            if value > MAX_NUMBER or digit == 0x80 == value | 0x80:
-                raise RemoteProtocolError(
-                    "negentropy varint", "too large, or a leading zero"
-                )
-            if digit < 0x80:
-                return value
-
-    def bound(self, number: int, id_size: int) -> Item:
-        """A bound whose number is told as the difference to the last one's, plus one."""
-        if number == MAX_NUMBER:
-            raise RemoteProtocolError("negentropy bound", "after the end")
-        step = self.varint()
-        number = number + step - 1 if step else MAX_NUMBER
-        size = self.varint()
-        if size > id_size or number > MAX_NUMBER or (size and not step):
-            raise RemoteProtocolError(
-                "negentropy bound", f"{number} and {size} bytes of id"
-            )
-        return Item(number, self.take(size))
-
-
-def _varint(value: int) -> bytes:
-    digits = [value & 0x7F]
-    while value := value >> 7:
-        digits.append(value & 0x7F | 0x80)
-    return bytes(reversed(digits))
+def _read_bound(reader: Reader, number: int, id_size: int) -> Item:
+    """A bound whose number is told as the difference to the last one's, plus one."""
+    if number == MAX_NUMBER:
+        raise RemoteProtocolError("negentropy bound", "after the end")
+    step = reader.varint()
+    number = number + step - 1 if step else MAX_NUMBER
+    size = reader.varint()
+    if size > id_size or number > MAX_NUMBER or (size and not step):
+        raise RemoteProtocolError("negentropy bound", f"{number} and {size} bytes of id")
+    return Item(number, reader.take(size))

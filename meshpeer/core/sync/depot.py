@@ -1,0 +1,300 @@
+"""What all sessions of a peer share: the queue, the disk's pace, and who brings what.
+
+Nothing is acknowledged or passed on before the commit that holds it: what one read brought is a
+Batch, which lands when the journal says so. While too many bytes wait for the disk, or it takes
+none at all, sessions read no bundles, and flow control makes the neighbours wait.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Final, Protocol, TypeAlias
+
+from meshpeer.core.formats.bundle import Bundle, Header
+from meshpeer.core.formats.receipt import MAX_HOURS, Meaning, value_hashes
+from meshpeer.core.journal import Journal
+from meshpeer.core.sync.account import OWN, Account
+from meshpeer.core.sync.events import Event, Evicted, Expired, ValueSeen
+from meshpeer.core.sync.messages import Code
+from meshpeer.core.sync.queue import Queue, Refusal, Why
+from meshpeer.core.sync.transfer import Partials
+from meshpeer.core.sync.values import HOUR
+from meshpeer.core.sync.verdict import Deferred, Opened, Rejected, Verdict
+from meshpeer.core.sync.wires import RecentWires
+
+INTAKE_LIMIT: Final = 4 << 20
+"""Bytes of bundles that may wait for the disk."""
+VALUE_EXTRA_HOURS: Final = 48
+"""A value outlives its bundle by so much: some hours are rounded away on each hop."""
+PATIENCE_S: Final = 30.0
+"""Another neighbour is asked for a bundle that the first didn't bring for so long."""
+
+Deliver: TypeAlias = Callable[[Bundle, Account, float], Verdict]
+
+_CODES: Final = {
+    Refusal.HELD: Code.DUPLICATE,
+    Refusal.OVER: Code.OVER,
+    Refusal.EXPIRED: Code.EXPIRED,
+    Refusal.HOPS: Code.HOPS,
+    Refusal.ROOM: Code.ROOM,
+}
+LASTING: Final = frozenset({Code.DURABLE, Code.DUPLICATE, Code.OVER, Code.INVALID})
+"""Codes that are a promise, so they wait for the disk; the others hold for this contact time."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one read of a link brought, and what is to be done once it is durable."""
+
+    size: int = 0
+    answers: list[tuple[int, int, Code]] = field(default_factory=list)
+    fresh: list[bytes] = field(default_factory=list)
+    values: list[tuple[bytes, int]] = field(default_factory=list)
+
+
+class Party(Protocol):
+    """A session, as the others see it."""
+
+    @property
+    def peer(self) -> bytes: ...
+    def pass_on(self, ids: Iterable[bytes], now: float) -> None: ...
+    def tell_values(self, values: Iterable[bytes], now: float) -> None: ...
+    def tell_coming(self, ids: Iterable[bytes]) -> None: ...
+    def tell_disk(self, blocked: bool) -> None: ...
+    def loaded(self, id: bytes, wire: bytes | None, now: float) -> None: ...
+    def readable(self, now: float) -> None: ...
+    def ask(self, now: float) -> None: ...
+    def flush(self) -> None: ...
+
+
+class Depot:
+    """Shared state; sessions come and go."""
+
+    def __init__(
+        self,
+        *,
+        queue: Queue,
+        journal: Journal,
+        rng: Callable[[int], bytes],
+        deliver: Deliver,
+    ) -> None:
+        self.queue = queue
+        self.journal = journal
+        self.rng = rng
+        self.wires = RecentWires()
+        self.partials = Partials()
+        self.tags: frozenset[bytes] = frozenset()
+        self.parties: dict[bytes, Party] = {}
+        self.events: list[Event] = []
+        self.counters: Counter[str] = Counter()
+        self.expected: dict[bytes, tuple[bytes, float]] = {}
+        self.watched: dict[bytes, bytes] = {}
+        self.to_load: list[bytes] = []
+        self.stalled = False
+        """Something may lie unread since the disk didn't keep up."""
+        self._deliver = deliver
+        self._loading: dict[bytes, list[Party]] = {}
+        self._waiting_bytes = 0
+        self._blocked = False
+
+    # -- taking in
+
+    @property
+    def open(self) -> bool:
+        """Bundles may be read."""
+        return not self.journal.blocked and self._waiting_bytes < INTAKE_LIMIT
+
+    def refusal(
+        self, id: bytes, header: Header, size: int, account: Account, now: float
+    ) -> Code | None:
+        """Why an offered bundle isn't wanted, or None."""
+        here = header.tag in self.tags
+        refusal = self.queue.refusal(id, header, size, account, now, here=here)
+        if refusal is Refusal.HELD:
+            self.queue.touch(id, header, now)
+        return _CODES[refusal] if refusal else None
+
+    def take(
+        self, bundle: Bundle, wire: bytes, account: Account, batch: Batch, now: float
+    ) -> Code:
+        """Deliver or hold a bundle that came, or refuse it."""
+        header, _, id = bundle
+        if header.tag in self.tags:
+            return self._deliver_here(bundle, len(wire), account, batch, now)
+        refusal = self.queue.admit(id, header, wire, account, now)
+        if refusal:
+            return _CODES[refusal]
+        self.wires.put(id, wire)
+        batch.fresh.append(id)
+        batch.size += len(wire)
+        return Code.DURABLE
+
+    def _deliver_here(
+        self, bundle: Bundle, size: int, account: Account, batch: Batch, now: float
+    ) -> Code:
+        header, _, id = bundle
+        refusal = self.queue.refusal(id, header, size, account, now, here=True)
+        if refusal:
+            return _CODES[refusal]
+        match self._deliver(bundle, account, now):
+            case Opened(value):
+                hours = _hours(bundle)
+                self.queue.finish(id, header, account, now)
+                self.queue.values.promise(value, hours, OWN, now)
+                batch.values.append((value, hours))
+                batch.size += size
+                return Code.DURABLE
+            case Rejected():
+                self.queue.finish(id, header, account, now)
+                return Code.INVALID
+            case Deferred():
+                return Code.LATER
+
+    def deliver_own(self, bundle: Bundle, batch: Batch, now: float) -> None:
+        """A bundle of our own is for another person here: it needs no road."""
+        match self._deliver(bundle, OWN, now):
+            case Opened(value):
+                hours = _hours(bundle)
+                self.queue.values.promise(value, hours, OWN, now)
+                batch.values.append((value, hours))
+            case Rejected() | Deferred():
+                pass
+
+    def land(
+        self, batch: Batch, source: Party | None, answer: Callable[[Batch], None]
+    ) -> None:
+        """Once all this is durable: answer, tell our own receipts, pass on."""
+        self._waiting_bytes += batch.size
+
+        def landed(now: float) -> None:
+            self._waiting_bytes -= batch.size
+            answer(batch)
+            for value, hours in batch.values:
+                self.publish(value, hours, now)
+            self.pass_on(batch.fresh, source, now)
+            self.check_disk(now)
+
+        self.journal.then(landed)
+
+    def check_disk(self, now: float) -> None:
+        """Tell the neighbours when the disk stops or goes on, and read what had to wait."""
+        if self.journal.blocked != self._blocked:
+            self._blocked = self.journal.blocked
+            for party in list(self.parties.values()):
+                party.tell_disk(self._blocked)
+                party.flush()
+        if self.stalled and self.open:
+            self.stalled = False
+            for party in list(self.parties.values()):
+                party.readable(now)
+
+    # -- passing on
+
+    def pass_on(self, ids: list[bytes], source: Party | None, now: float) -> None:
+        """Push what is new to every neighbour that it didn't come from."""
+        if not ids:
+            return
+        for party in list(self.parties.values()):
+            if party is not source:
+                party.pass_on(ids, now)
+
+    def announce(self, ids: list[bytes], source: Party) -> None:
+        """Keep the other neighbours from sending what is on its way to the disk."""
+        for party in list(self.parties.values()):
+            if party is not source:
+                party.tell_coming(ids)
+
+    def publish(self, value: bytes, hours: int, now: float) -> None:
+        """A durable value of our own becomes visible, and floods."""
+        self.take_values([(value, hours)], OWN, None, now)
+
+    def take_values(
+        self,
+        entries: Iterable[tuple[bytes, int]],
+        account: Account,
+        source: Party | None,
+        now: float,
+    ) -> None:
+        """Keep values, purge what they speak of, and flood those that are news."""
+        news = [
+            value
+            for value, hours in entries
+            if self.queue.add_value(value, hours, account, now)
+        ]
+        for value in news:
+            self._match(value, now)
+        self.collect_gone()
+        if news:
+            for party in list(self.parties.values()):
+                if party is not source:
+                    party.tell_values(news, now)
+
+    def watch(self, receipt_hash: bytes, bundle: bytes, now: float) -> None:
+        """Report the values of this bundle of our own, also one that is here already."""
+        self.watched[receipt_hash] = bundle
+        for value in self.queue.values.of(receipt_hash):
+            self._match(value, now)
+
+    def _match(self, value: bytes, now: float) -> None:
+        once, twice = value_hashes(value)
+        for receipt_hash, meaning in ((twice, Meaning.RECEIPT), (once, Meaning.RECALL)):
+            bundle = self.watched.get(receipt_hash)
+            if bundle is not None:
+                self.events.append(ValueSeen(bundle, value, meaning, now))
+            if meaning is Meaning.RECEIPT:
+                self.watched.pop(receipt_hash, None)
+
+    def collect_gone(self) -> None:
+        """Forget what left the queue, and report what was our own."""
+        for entry, why in self.queue.gone():
+            self.wires.drop(entry.id)
+            if entry.own and why is Why.EXPIRED:
+                self.events.append(Expired(entry.id))
+            elif entry.own and why is Why.EVICTED:
+                self.events.append(Evicted(entry.id))
+
+    # -- the disk
+
+    def load(self, id: bytes, party: Party) -> None:
+        """Have a wire read; `loaded` of the party gets it."""
+        waiting = self._loading.setdefault(id, [])
+        if not waiting:
+            self.to_load.append(id)
+        waiting.append(party)
+
+    def loaded(self, id: bytes, wire: bytes | None, now: float) -> None:
+        """What the disk gave."""
+        for party in self._loading.pop(id, ()):
+            party.loaded(id, wire, now)
+
+    # -- who brings what
+
+    def expect(self, id: bytes, peer: bytes, now: float) -> bool:
+        """May this neighbour be asked for it? False while another one is bringing it."""
+        held = self.expected.get(id)
+        if (
+            held
+            and held[0] != peer
+            and held[0] in self.parties
+            and now < held[1] + PATIENCE_S
+        ):
+            return False
+        self.expected[id] = peer, now
+        return True
+
+    def ask_others(self, than: Party, now: float) -> None:
+        """What this neighbour was to bring may be asked of the others."""
+        for party in list(self.parties.values()):
+            if party is not than:
+                party.ask(now)
+
+    def stop_expecting(self, id: bytes, peer: bytes | None = None) -> None:
+        """It came, or that neighbour can't bring it (None: whoever)."""
+        held = self.expected.get(id)
+        if held and peer in (None, held[0]):
+            del self.expected[id]
+
+
+def _hours(bundle: Bundle) -> int:
+    return min(MAX_HOURS, ceil(bundle.header.lifetime / HOUR) + VALUE_EXTRA_HOURS)

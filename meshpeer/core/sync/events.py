@@ -1,0 +1,46 @@
+"""What sync tells the layers above, all of it about bundles of our own persons."""
+
+from typing import NamedTuple, TypeAlias
+
+from meshpeer.core.formats.receipt import Meaning
+from meshpeer.core.sync.messages import Code
+
+
+class ValueSeen(NamedTuple):
+    """A receipt or recall of one of our own deliveries came."""
+
+    bundle: bytes
+    value: bytes
+    meaning: Meaning
+    at: float
+
+
+class CarriedBy(NamedTuple):
+    """A neighbour acknowledged it as durable."""
+
+    bundle: bytes
+    peer: bytes
+    at: float
+
+
+class Refused(NamedTuple):
+    """A neighbour said why it doesn't take it."""
+
+    bundle: bytes
+    peer: bytes
+    code: Code
+
+
+class Expired(NamedTuple):
+    """Its lifetime is over."""
+
+    bundle: bytes
+
+
+class Evicted(NamedTuple):
+    """Nothing else was left to give way to another bundle of our own persons."""
+
+    bundle: bytes
+
+
+Event: TypeAlias = ValueSeen | CarriedBy | Refused | Expired | Evicted

@@ -1,0 +1,175 @@
+"""What comes in over one link: transfers, offers, and what reconciling showed to be missing.
+
+A bundle that several neighbours could bring is asked of one of them; it waits here as one to ask
+for later, in case that neighbour goes, or lacks it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from meshpeer.core.formats.bundle import Bundle
+from meshpeer.core.sync.account import Account, Kind
+from meshpeer.core.sync.depot import LASTING, Batch, Depot
+from meshpeer.core.sync.messages import Code, Message, Offer, Result, Run, Want
+from meshpeer.core.sync.neighbour import LinkLike
+from meshpeer.core.sync.transfer import Transfer, Transfers
+
+CHUNK: Final = 64 * 1024
+"""Bytes read of a stream at a time."""
+MAX_ASKED: Final = 1_024
+"""Bundles asked for and not yet here."""
+MAX_LATER: Final = 8_192
+"""Bundles to ask for later; what more differs is found by reconciling again."""
+OPENINGS_PER_S: Final = 100.0
+OPENINGS_BURST: Final = 200.0
+"""Bundles for persons here that a stranger may bring: each costs 100 us to open."""
+
+
+class Intake:
+    """The incoming half of a session."""
+
+    def __init__(
+        self,
+        depot: Depot,
+        link: LinkLike,
+        account: Account,
+        say: Callable[[Message], None],
+        say_durable: Callable[[Message], None],
+        now: float,
+    ) -> None:
+        self._depot = depot
+        self._link = link
+        self._peer = link.peer_id
+        self._account = account
+        self._say = say
+        self._say_durable = say_durable
+        self._transfers = {stream: Transfers() for stream in (1, 2, 3)}
+        self._next = {1: 0, 2: 0, 3: 0}
+        self._next_offer = 0
+        self._asked: dict[bytes, None] = {}
+        self._later: dict[bytes, int | None] = {}
+        self._openings = OPENINGS_BURST
+        self._openings_at = now
+        self.overflow = False
+        """Something missing was left out."""
+
+    @property
+    def waiting(self) -> bool:
+        """Something is to be asked for later."""
+        return bool(self._later)
+
+    def transfers(self) -> Iterator[tuple[int, int, Transfer]]:
+        """Read the streams while the disk keeps up: stream, number and transfer."""
+        for stream, transfers in self._transfers.items():
+            while self._may_read() and (data := self._link.read(stream, CHUNK)):
+                for transfer in list(transfers.feed(data)):
+                    number = self._next[stream]
+                    self._next[stream] += 1
+                    yield stream, number, transfer
+
+    def take(self, transfer: Transfer, batch: Batch, now: float) -> Code:
+        """What becomes of a transfer, or RemoteProtocolError if it holds no bundle."""
+        if transfer.id is not None:
+            self._came(transfer.id)
+        wire = self._depot.partials.complete(transfer)
+        if wire is None:
+            return Code.DAMAGED
+        bundle = Bundle.parse(wire)
+        if transfer.id not in (None, bundle.id):
+            return Code.DAMAGED
+        self._came(bundle.id)
+        if bundle.header.tag in self._depot.tags and not self._may_open(now):
+            return Code.LATER
+        code = self._depot.take(bundle, wire, self._account, batch, now)
+        if code in (Code.DURABLE, Code.DUPLICATE) and bundle.id in self._depot.queue:
+            self._depot.queue.carried.add(bundle.id, self._peer)
+        return code
+
+    def offer(self, offer: Offer, now: float) -> None:
+        """Ask for what is offered, or refuse it with the reason."""
+        number, self._next_offer = self._next_offer, self._next_offer + 1
+        id, size, header = offer
+        code = self._depot.refusal(id, header, size, self._account, now)
+        if code is None:
+            self._later[id] = number
+            self.ask(now)
+            return
+        answer = Result((Run(0, number, 1, code),))
+        say = self._say_durable if code in LASTING else self._say
+        say(answer)
+
+    def need(self, ids: Iterable[bytes], now: float) -> None:
+        """Only the neighbour has these."""
+        queue = self._depot.queue
+        for id in ids:
+            if id in queue or id in self._asked or queue.overs.has(id, now):
+                continue
+            if len(self._later) >= MAX_LATER:
+                self.overflow = True
+                break
+            self._later.setdefault(id, None)
+        self.ask(now)
+
+    def lack(self, ids: Iterable[bytes], now: float) -> bool:
+        """The neighbour can't send these after all; True if another may be asked."""
+        freed = False
+        for id in ids:
+            if id in self._asked:
+                del self._asked[id]
+                self._depot.stop_expecting(id, self._peer)
+                freed = True
+        self.ask(now)
+        return freed
+
+    def ask(self, now: float) -> None:
+        """Ask for what waits, as far as nobody else is bringing it."""
+        wanted: list[tuple[bytes, int]] = []
+        for id in list(self._later):
+            if len(self._asked) >= MAX_ASKED:
+                break
+            if id in self._depot.queue or self._depot.queue.overs.has(id, now):
+                self._settle_offer(id)
+            elif self._depot.expect(id, self._peer, now):
+                del self._later[id]
+                self._asked[id] = None
+                wanted.append((id, self._depot.partials.offset(id)))
+        if wanted:
+            self._say(Want(tuple(wanted)))
+
+    def close(self) -> None:
+        """The link is gone: keep what was cut, and let others be asked."""
+        for transfers in self._transfers.values():
+            cut = transfers.cut()
+            if cut:
+                self._depot.partials.keep(cut)
+        for id in self._asked:
+            self._depot.stop_expecting(id, self._peer)
+
+    def _came(self, id: bytes) -> None:
+        self._asked.pop(id, None)
+        self._depot.stop_expecting(id)
+
+    def _settle_offer(self, id: bytes) -> None:
+        """It came from elsewhere while it was offered or missing here."""
+        number = self._later.pop(id)
+        if number is None:
+            return
+        held = id in self._depot.queue
+        answer = Result((Run(0, number, 1, Code.DUPLICATE if held else Code.OVER),))
+        self._say_durable(answer)
+
+    def _may_read(self) -> bool:
+        if not self._depot.open:
+            self._depot.stalled = True
+        return self._depot.open
+
+    def _may_open(self, now: float) -> bool:
+        if self._account.kind is not Kind.STRANGER:
+            return True
+        passed = (now - self._openings_at) * OPENINGS_PER_S
+        self._openings = min(OPENINGS_BURST, self._openings + passed) - 1
+        self._openings_at = now
+        if self._openings < 0:
+            self._openings = 0.0
+            return False
+        return True

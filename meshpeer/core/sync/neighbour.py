@@ -1,0 +1,54 @@
+"""What a session needs of a link, and of the neighbour's salted tags."""
+
+from collections.abc import Callable, Iterable
+from hashlib import blake2s
+from typing import Protocol
+
+from meshpeer.core.sync.messages import TAG_HASH_SIZE, Hello
+
+PAD_TO = 4
+"""Tag hashes are shown in multiples of this number."""
+
+
+class LinkLike(Protocol):
+    """The part of core.link.Link that sync uses; anything reliable and in order will do."""
+
+    @property
+    def peer_id(self) -> bytes: ...
+    @property
+    def initiator(self) -> bool: ...
+    @property
+    def binding(self) -> bytes: ...
+    @property
+    def closed(self) -> str | None: ...
+    def write(self, stream: int, data: bytes) -> None: ...
+    def read(self, stream: int, limit: int) -> bytes: ...
+    def buffered(self, stream: int) -> int: ...
+    def close(self, reason: str, now: float) -> None: ...
+
+
+class NeighbourTags:
+    """Contains a destination tag if the neighbour said that a person with it lives there.
+
+    Hashes are salted by the link's handshake: nobody can compare them between links, and only who
+    knows a tag can look it up. They rank what is sent first and grant nothing."""
+
+    def __init__(self, binding: bytes, hashes: Iterable[bytes] = ()) -> None:
+        self._binding = binding
+        self._hashes = frozenset(hashes)
+
+    def __contains__(self, tag: object) -> bool:
+        return isinstance(tag, bytes) and salted(tag, self._binding) in self._hashes
+
+
+def salted(tag: bytes, binding: bytes) -> bytes:
+    """The hash of a tag that is shown on the link with this handshake hash."""
+    return blake2s(tag, key=binding, digest_size=TAG_HASH_SIZE).digest()
+
+
+def hello(tags: Iterable[bytes], binding: bytes, rng: Callable[[int], bytes]) -> Hello:
+    """Show tags on a link, with random ones beside them so that their number isn't told."""
+    hashes = [salted(tag, binding) for tag in tags]
+    missing = PAD_TO - len(hashes) % PAD_TO if len(hashes) % PAD_TO or not hashes else 0
+    hashes += [rng(TAG_HASH_SIZE) for _ in range(missing)]
+    return Hello(tuple(sorted(hashes)))

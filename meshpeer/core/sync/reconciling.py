@@ -1,0 +1,96 @@
+"""How two neighbours find out what differs: first the values, then the bundles.
+
+The link's initiator asks; the other side answers from its sets as they are and keeps no state.
+Done once at the start, again when the plans overflowed, and every five minutes in which anything
+moved, so that what was left out or went wrong elsewhere is found. A responder answers so many
+rounds and no more: each costs some milliseconds.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from meshpeer.core.sync import negentropy
+from meshpeer.core.sync.messages import Message, Recon, Set
+from meshpeer.core.sync.negentropy import Reply
+from meshpeer.core.sync.queue import Queue
+from meshpeer.errors import RemoteProtocolError
+
+FRAME: Final = 32 * 1024
+"""Bytes of one message."""
+MAX_ROUNDS: Final = 128
+"""Messages of an initiator for one set, from start to end."""
+ANSWERS_BURST: Final = 512.0
+ANSWERS_PER_S: Final = 2.0
+RECHECK_S: Final = 300.0
+
+
+class Reconciling:
+    """One side of the reconciliation over one link."""
+
+    def __init__(
+        self, queue: Queue, say: Callable[[Message], None], *, initiator: bool, now: float
+    ) -> None:
+        self._sets = {Set.VALUES: queue.values.order, Set.BUNDLES: queue.order}
+        self._say = say
+        self._initiator = initiator
+        self._asking: Set | None = None
+        self._rounds = 0
+        self._answers = ANSWERS_BURST
+        self._answers_at = now
+        self._started = now
+        self.moved = False
+        """Something was sent or came since the last start."""
+
+    def start(self, now: float) -> None:
+        """Ask from the beginning; a responder waits to be asked."""
+        if self._initiator:
+            self._started = now
+            self.moved = False
+            self._ask(Set.VALUES)
+
+    def next_check(self) -> float | None:
+        """When to start again."""
+        if not (self._initiator and self.moved):
+            return None
+        return self._started + RECHECK_S
+
+    def check(self, now: float) -> None:
+        """Start again if it is time."""
+        due = self.next_check()
+        if due is not None and due <= now:
+            self.start(now)
+
+    def answer(self, recon: Recon, now: float) -> None:
+        """The initiator asked; RemoteProtocolError if it has no right to, or asks too much."""
+        if self._initiator:
+            raise RemoteProtocolError("recon", "the link's responder asks")
+        passed = (now - self._answers_at) * ANSWERS_PER_S
+        self._answers = min(ANSWERS_BURST, self._answers + passed) - 1
+        self._answers_at = now
+        if self._answers < 0:
+            raise RemoteProtocolError(
+                "recon", f"more than {ANSWERS_BURST:.0f} rounds at once"
+            )
+        items = self._sets[recon.set]
+        self._say(Recon(recon.set, negentropy.respond(items, recon.message, FRAME)))
+
+    def resume(self, recon: Recon) -> Reply:
+        """An answer to what we asked: what differs. Call `go_on` when that is dealt with."""
+        if recon.set is not self._asking:
+            raise RemoteProtocolError("recon", f"an answer for {recon.set.name}, not asked")
+        return negentropy.resume(self._sets[recon.set], recon.message, FRAME)
+
+    def go_on(self, recon: Recon, reply: Reply) -> None:
+        """Ask the next question, or begin with the next set."""
+        self._rounds += 1
+        if not reply.finished and self._rounds < MAX_ROUNDS:
+            self._say(Recon(recon.set, reply.message))
+        elif recon.set is Set.VALUES:
+            self._ask(Set.BUNDLES)
+        else:
+            self._asking = None
+
+    def _ask(self, which: Set) -> None:
+        self._asking = which
+        self._rounds = 0
+        self._say(Recon(which, negentropy.initiate(self._sets[which])))

@@ -1,0 +1,282 @@
+"""What two neighbours say to each other over one link, from its first byte to its end.
+
+Stream 0 carries control messages, streams 1 to 3 bundles. This is the one place where malformed
+input from a neighbour is caught: it is counted, and when it happens again and again, or where the
+next message starts can't be known, this link is closed, and no other.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from meshpeer.core.formats.receipt import Entry as ValueEntry
+from meshpeer.core.sync import messages
+from meshpeer.core.sync.account import Account
+from meshpeer.core.sync.depot import LASTING, Batch, Depot
+from meshpeer.core.sync.intake import CHUNK, Intake
+from meshpeer.core.sync.messages import (
+    PREFIX_SIZE,
+    Code,
+    Coming,
+    Hello,
+    Lack,
+    Message,
+    Offer,
+    Pause,
+    Recon,
+    Result,
+    Resume,
+    Set,
+    Values,
+    Want,
+    WantValues,
+)
+from meshpeer.core.sync.neighbour import LinkLike, hello
+from meshpeer.core.sync.reconciling import Reconciling
+from meshpeer.core.sync.sending import Sending
+from meshpeer.errors import RemoteProtocolError
+
+STRIKES: Final = 8
+"""Malformed messages after which the link is closed."""
+VALUES_AT_ONCE: Final = 2_048
+"""Values in one message."""
+
+
+class Session:
+    """The protocol over one link, which is up when this is made."""
+
+    def __init__(self, depot: Depot, link: LinkLike, account: Account, now: float) -> None:
+        self.peer = link.peer_id
+        self.link = link
+        self._depot = depot
+        self._account = account
+        self._frames = messages.Frames()
+        self._said: list[bytes] = []
+        self._strikes = 0
+        self._sending = Sending(depot, link, self.say)
+        self._intake = Intake(depot, link, account, self.say, self.say_durable, now)
+        self._reconciling = Reconciling(
+            depot.queue, self.say, initiator=link.initiator, now=now
+        )
+
+    # -- what the peer does
+
+    def start(self, now: float) -> None:
+        """Greet, and compare what both sides hold."""
+        self.greet()
+        if self._depot.journal.blocked:
+            self.say(Pause())
+        self._reconciling.start(now)
+        self.flush()
+
+    def greet(self) -> None:
+        """Show whose bundles are wanted here."""
+        self.say(hello(self._depot.tags, self.link.binding, self._depot.rng))
+
+    def readable(self, now: float) -> None:
+        """Bytes came, or may be read again."""
+        if self.link.closed is not None:
+            return
+        batch = Batch()
+        try:
+            while data := self.link.read(0, CHUNK):
+                for number, body in list(self._frames.feed(data)):
+                    self._hear(number, body, now)
+            self._take_transfers(batch, now)
+        except RemoteProtocolError as error:
+            self._count(error)
+            self.link.close("malformed stream", now)
+        self._settle(batch, now)
+        self._go_on(now)
+
+    def writable(self, now: float) -> None:
+        """The link has room again."""
+        if self.link.closed is None:
+            self._go_on(now)
+
+    def wake(self, now: float) -> None:
+        """Do what is due; early or late does no harm."""
+        if self.link.closed is None:
+            self._reconciling.check(now)
+            self._intake.ask(now)
+            self._go_on(now)
+
+    def next_wakeup(self) -> float | None:
+        """When `wake` has something to do."""
+        return self._reconciling.next_check()
+
+    @property
+    def waiting(self) -> bool:
+        """Something is to be asked for once another neighbour fails to bring it."""
+        return self._intake.waiting
+
+    def close(self) -> None:
+        """The link is down."""
+        self._intake.close()
+
+    def say(self, message: Message) -> None:
+        """Put a control message behind the others."""
+        self._said.append(messages.pack(message))
+
+    def say_durable(self, message: Message) -> None:
+        """Say it once everything journalled so far is durable."""
+
+        def durable(now: float) -> None:
+            self.say(message)
+            self.flush()
+
+        self._depot.journal.then(durable)
+
+    def flush(self) -> None:
+        """Give the link what was said and framed."""
+        if self.link.closed is not None:
+            self._said.clear()
+            return
+        if self._said:
+            self.link.write(0, b"".join(self._said))
+            self._said.clear()
+        self._sending.flush()
+
+    # -- what other sessions cause
+
+    def pass_on(self, ids: Iterable[bytes], now: float) -> None:
+        """These are held now: send them in their turn."""
+        if self.link.closed is None:
+            for id in ids:
+                self._sending.push(id, now)
+            self._go_on(now)
+
+    def tell_values(self, values: Iterable[bytes], now: float) -> None:
+        """Send these receipts and recalls."""
+        entries = [self._depot.queue.values.entry(value, now) for value in values]
+        self._say_values([entry for entry in entries if entry])
+        self.flush()
+
+    def tell_coming(self, ids: Iterable[bytes]) -> None:
+        """These are on their way to our disk, if the neighbour is likely to send them too."""
+        if not self._sending.overlaps or self.link.closed is not None:
+            return
+        has = self._depot.queue.carried.has
+        prefixes = tuple(id[:PREFIX_SIZE] for id in ids if not has(id, self.peer))
+        if prefixes:
+            self.say(Coming(prefixes))
+            self.flush()
+
+    def tell_disk(self, blocked: bool) -> None:
+        """Our disk stopped taking bundles, or goes on."""
+        self.say(Pause() if blocked else Resume())
+
+    def loaded(self, id: bytes, wire: bytes | None, now: float) -> None:
+        """The disk gave a wire that was asked for."""
+        if self.link.closed is None:
+            self._sending.loaded(id, wire, now)
+            self._go_on(now)
+
+    def ask(self, now: float) -> None:
+        """Another neighbour went or failed: ask here for what it was to bring."""
+        if self.link.closed is None:
+            self._intake.ask(now)
+            self.flush()
+
+    # -- what the neighbour says
+
+    def _hear(self, number: int, body: bytes, now: float) -> None:
+        try:
+            message = messages.unpack(number, body)
+            if message is not None:
+                self._handle(message, now)
+        except RemoteProtocolError as error:
+            self._count(error)
+            self._strikes += 1
+            if self._strikes >= STRIKES:
+                raise
+
+    def _handle(self, message: Message, now: float) -> None:
+        match message:
+            case Hello():
+                self._sending.know_tags(message.tags, now)
+            case Recon() if self.link.initiator:
+                self._reconciled(message, now)
+            case Recon():
+                self._reconciling.answer(message, now)
+            case Want():
+                self._sending.want(message.bundles, now)
+            case Offer():
+                self._reconciling.moved = True
+                self._intake.offer(message, now)
+            case Result():
+                self._sending.results(message.runs, now)
+            case Values():
+                self._depot.take_values(message.entries, self._account, self, now)
+            case WantValues():
+                self.tell_values(message.values, now)
+            case Lack():
+                if self._intake.lack(message.ids, now):
+                    self._depot.ask_others(self, now)
+            case Coming():
+                self._sending.coming(message.prefixes)
+            case Pause() | Resume():
+                self._sending.paused = isinstance(message, Pause)
+
+    def _reconciled(self, recon: Recon, now: float) -> None:
+        reply = self._reconciling.resume(recon)
+        if recon.set is Set.VALUES:
+            self.tell_values(reply.have, now)
+            values = self._depot.queue.values
+            need = [value for value in reply.need if not values.superfluous(value)]
+            for at in range(0, len(need), VALUES_AT_ONCE):
+                self.say(WantValues(tuple(need[at : at + VALUES_AT_ONCE])))
+        else:
+            for id in reply.have:
+                self._sending.push(id, now)
+            self._intake.need(reply.need, now)
+        self._reconciling.go_on(recon, reply)
+
+    # -- bundles
+
+    def _take_transfers(self, batch: Batch, now: float) -> None:
+        for stream, number, transfer in self._intake.transfers():
+            try:
+                code = self._intake.take(transfer, batch, now)
+            except RemoteProtocolError as error:
+                self._count(error)
+                code = Code.INVALID
+            batch.answers.append((stream, number, code))
+
+    def _settle(self, batch: Batch, now: float) -> None:
+        """Answer now what is no promise, and the rest when it is durable."""
+        if not batch.answers:
+            return
+        self._reconciling.moved = True
+        passing = [answer for answer in batch.answers if answer[2] not in LASTING]
+        if passing:
+            self.say(Result(messages.runs(passing)))
+            batch.answers = [answer for answer in batch.answers if answer[2] in LASTING]
+        self._depot.collect_gone()
+        if batch.fresh:
+            self._depot.announce(batch.fresh, self)
+        self._depot.land(batch, self, self._answer)
+
+    def _answer(self, batch: Batch) -> None:
+        if batch.answers:
+            self.say(Result(messages.runs(batch.answers)))
+            self.flush()
+
+    def _go_on(self, now: float) -> None:
+        """Send what may be sent, and look for more when nothing is left to send or ask."""
+        if self.link.closed is None:
+            self._sending.pump(now)
+            if self._overflowed and self._sending.idle and not self._intake.waiting:
+                self._sending.overflow = self._intake.overflow = False
+                self._reconciling.start(now)
+        self.flush()
+
+    @property
+    def _overflowed(self) -> bool:
+        return self._sending.overflow or self._intake.overflow
+
+    def _say_values(self, entries: list[ValueEntry]) -> None:
+        for at in range(0, len(entries), VALUES_AT_ONCE):
+            self.say(Values(tuple(entries[at : at + VALUES_AT_ONCE])))
+
+    def _count(self, error: RemoteProtocolError) -> None:
+        self._depot.counters[error.field] += 1

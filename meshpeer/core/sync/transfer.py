@@ -1,0 +1,133 @@
+"""Bundles on streams 1 to 3: expedited, normal, bulk, each one transfer after the other.
+
+    varint   twice the bytes that follow as the piece, plus 1 if it is named
+    named    id (32 bytes), offset of the piece in the wire (varint)
+    piece    the wire, or its end
+
+Up to 4 KiB a transfer has no name: two bytes are all that goes around it. Above, it answers a
+WANT, and says of what it is the end, so that what a cut link left behind is completed, by
+whoever holds the bundle. What is left behind is bounded in bytes; the oldest goes first.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from meshpeer.core.formats.bundle import HEADER_SIZE, ID_SIZE, MAX_WIRE
+from meshpeer.core.sync.shares import SMALL
+from meshpeer.core.sync.varint import read_varint, varint
+from meshpeer.errors import RemoteProtocolError
+
+PARTIALS_LIMIT: Final = 4 << 20
+"""Bytes kept of transfers that were cut."""
+
+
+def stream_of(priority: int) -> int:
+    """The stream for bundles of this priority: the lower number overtakes."""
+    return 3 - priority
+
+
+def frame(wire: bytes, id: bytes, offset: int) -> bytes:
+    """A wire, or its end from an offset, as it goes into a stream."""
+    if not offset and len(wire) <= SMALL:
+        return varint(2 * len(wire)) + wire
+    piece = memoryview(wire)[offset:]
+    return b"".join((varint(2 * len(piece) + 1), id, varint(offset), piece))
+
+
+class Transfer(NamedTuple):
+    """A transfer that came whole; a named one may still lack its start."""
+
+    piece: bytes
+    id: bytes | None
+    offset: int
+
+
+class Transfers:
+    """Cuts the bytes of one stream into transfers as they come."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Transfer]:
+        """Give each transfer that is now whole; an error here is for good."""
+        self._data += data
+        at = 0
+        while head := self._head(at):
+            start, size, id, offset = head
+            if start + size > len(self._data):
+                break
+            yield Transfer(bytes(self._data[start : start + size]), id, offset)
+            at = start + size
+        del self._data[:at]
+
+    def cut(self) -> Transfer | None:
+        """What is there of a named transfer whose link is gone."""
+        head = self._head(0)
+        if head is None or head[2] is None:
+            return None
+        start, _, id, offset = head
+        return Transfer(bytes(self._data[start:]), id, offset)
+
+    def _head(self, at: int) -> tuple[int, int, bytes | None, int] | None:
+        """Where the piece starts, its size, id and offset; None while that isn't all there."""
+        found = read_varint(self._data, at)
+        if found is None:
+            return None
+        size, named, at = found[0] >> 1, found[0] & 1, found[1]
+        if not size or size > (MAX_WIRE if named else SMALL):
+            raise RemoteProtocolError("transfer", f"{size} bytes, named {named}")
+        if not named:
+            return at, size, None, 0
+        offset = read_varint(self._data, at + ID_SIZE)
+        if offset is None:
+            return None
+        if offset[0] + size > MAX_WIRE:
+            raise RemoteProtocolError("transfer", f"{size} bytes from {offset[0]} on")
+        return offset[1], size, bytes(self._data[at : at + ID_SIZE]), offset[0]
+
+
+class Partials:
+    """Starts of wires whose transfer was cut, by id."""
+
+    def __init__(self, limit: int = PARTIALS_LIMIT) -> None:
+        self._limit = limit
+        self._starts: dict[bytes, bytes] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def offset(self, id: bytes) -> int:
+        """From where on the bundle is to be sent."""
+        return len(self._starts.get(id, b""))
+
+    def keep(self, cut: Transfer) -> None:
+        """Remember what came; what another link brought meanwhile is kept if it is more."""
+        if cut.id is None:
+            return
+        start = self._starts.get(cut.id, b"")[: cut.offset] + cut.piece
+        if cut.offset + len(cut.piece) > len(start) or len(start) <= HEADER_SIZE:
+            return
+        self._put(cut.id, start)
+
+    def complete(self, transfer: Transfer) -> bytes | None:
+        """The whole wire, or None if its start isn't here. The start is given away."""
+        if transfer.id is None or not transfer.offset:
+            self.forget(transfer.id or b"")
+            return transfer.piece
+        start = self._starts.get(transfer.id, b"")[: transfer.offset]
+        self.forget(transfer.id)
+        return start + transfer.piece if len(start) == transfer.offset else None
+
+    def forget(self, id: bytes) -> None:
+        """Drop what there is of a bundle."""
+        self._bytes -= len(self._starts.pop(id, b""))
+
+    def _put(self, id: bytes, start: bytes) -> None:
+        if len(start) <= self.offset(id):
+            return
+        self.forget(id)
+        self._starts[id] = start
+        self._bytes += len(start)
+        while self._bytes > self._limit:
+            self.forget(next(iter(self._starts)))
