@@ -102,9 +102,9 @@ def test_noise_gives_a_value_or_a_protocol_error(noise):
 def test_depth_and_number_are_bounded():
     assert decode(b"\x81" * MAX_DEPTH + b"\x00")
     for nested in (b"\x81", b"\xa1\x00"):
-        with pytest.raises(RemoteProtocolError, match="deeper"):
+        with pytest.raises(RemoteProtocolError, match="depth"):
             decode(nested * (MAX_DEPTH + 1) + b"\x00")
-    with pytest.raises(RemoteProtocolError, match="deeper"):
+    with pytest.raises(RemoteProtocolError, match="depth"):
         decode(b"\x81" * 300_000)
     with pytest.raises(RemoteProtocolError, match="items"):
         decode(encode([0] * MAX_ITEMS))
@@ -116,3 +116,13 @@ def test_depth_and_number_are_bounded():
 def test_what_has_no_encoding_is_our_own_bug(value):
     with pytest.raises(LocalProtocolError):
         encode(value)
+
+
+@pytest.mark.parametrize(
+    "tagged",
+    ["c100", "d81c81d81d00", "c5821b00ffffffffffffff03", "d8236161", "da0001ffff00"],
+    ids=["time", "cycle", "bigfloat", "pattern", "unknown"],
+)
+def test_a_tag_is_refused_before_anything_acts_on_it(tagged):
+    with pytest.raises(RemoteProtocolError, match="tag"):
+        decode(bytes.fromhex(tagged))
