@@ -153,7 +153,7 @@ class MailReads(Reader):
 
     def pending(self, alive: float = 0.0) -> list[DeliveryRow]:
         """Give every delivery that hasn't arrived and expires after `alive`."""
-        return self._deliveries("WHERE state < 4 AND expires > ?", alive)
+        return self._deliveries("WHERE state < 5 AND expires > ?", alive)
 
     def carriers(self, numbers: Iterable[int]) -> list[CarrierRow]:
         """Give the neighbours that took bundles of these messages, earliest first."""

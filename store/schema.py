@@ -95,7 +95,7 @@ FIRST = (
         at REAL
     ) STRICT""",
     "CREATE INDEX delivery_message ON delivery(message)",
-    "CREATE INDEX delivery_pending ON delivery(expires) WHERE state < 4",
+    "CREATE INDEX delivery_pending ON delivery(expires) WHERE state < 5",
     """CREATE TABLE carrier (
         delivery INTEGER NOT NULL REFERENCES delivery(n) ON DELETE CASCADE,
         peer INTEGER NOT NULL REFERENCES key(n),

@@ -139,8 +139,8 @@ class Store(QueueReads, MailReads, PeopleReads, HistoryReads):
             """SELECT (SELECT count(*) FROM message WHERE box = 0 AND read = 0),
                 (SELECT count(*) FROM message WHERE box = 1),
                 (SELECT count(DISTINCT message) FROM delivery AS one
-                    WHERE state < 4 AND expires > ? AND NOT EXISTS (
-                        SELECT 1 FROM delivery WHERE message = one.message AND state = 4)),
+                    WHERE state < 5 AND expires > ? AND NOT EXISTS (
+                        SELECT 1 FROM delivery WHERE message = one.message AND state = 5)),
                 (SELECT count(*) FROM contact WHERE status = 'contact'),
                 page_count * page_size FROM pragma_page_count, pragma_page_size""",
             now,

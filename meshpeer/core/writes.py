@@ -86,8 +86,10 @@ class DeliveryState(IntEnum):
     QUEUED = 0
     CARRIED = 1
     RECALL_ASKED = 2
-    EXPIRED = 3
-    ARRIVED = 4
+    DROPPED = 3
+    """Gone from the queue here for want of room before any neighbour had it."""
+    EXPIRED = 4
+    ARRIVED = 5
     """Durable on the receiver's device."""
 
 

@@ -25,7 +25,9 @@ T = TypeVar("T")
 
 BoxName: TypeAlias = Literal["inbox", "requests", "outbox"]
 PriorityName: TypeAlias = Literal["bulk", "normal", "expedited"]
-StateName: TypeAlias = Literal["queued", "carried", "recall_asked", "expired", "arrived"]
+StateName: TypeAlias = Literal[
+    "queued", "carried", "recall_asked", "dropped", "expired", "arrived"
+]
 ContactStatus: TypeAlias = Literal["contact", "stranger", "blocked"]
 EventKind: TypeAlias = Literal[
     "message", "state", "erased", "read", "contact", "link", "gap"

@@ -218,6 +218,14 @@ class Mail:
             pending = self._pending[receipt_hash]
             self._rise(pending, DeliveryState.CARRIED, now, peer=peer.hex())
 
+    def dropped(self, bundle: bytes, now: float) -> None:
+        """The queue here gave this bundle up for want of room."""
+        receipt_hash = self._by_bundle.get(bundle)
+        if receipt_hash is not None:
+            pending = self._pending[receipt_hash]
+            if pending.state is DeliveryState.QUEUED:
+                self._rise(pending, DeliveryState.DROPPED, now)
+
     def value_seen(self, value: bytes, now: float) -> None:
         """A receipt or recall came by; if it is the receipt of a message of ours, that arrived."""
         _, receipts = value_hashes(value)
