@@ -134,6 +134,7 @@ class Udp:
         for run in runs(batch, self._no_gso if self._offload else None):
             sent = self._send_run(run)
             taken += sent
+            self.counters["bytes sent"] += sum(len(each.data) for each in run[:sent])
             if sent < len(run):
                 break
         self.counters["sent"] += taken
@@ -307,6 +308,7 @@ class Udp:
                 ] += 1
                 break
             self.counters["receives"] += 1
+            self.counters["bytes received"] += len(data)
             path = self._paths.get(sender) or self._from(sender)
             size = struct.unpack("=i", control[0][2][:4])[0] if control else 0
             if 0 < size < len(data):
