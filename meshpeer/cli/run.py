@@ -69,7 +69,7 @@ async def _run(session: Session, settings: "Config") -> None:
             await server.start(
                 loopback_port=settings.api.port if settings.api.loopback else None
             )
-            await _until(stopped, session, service)
+            await _until(stopped, session, service, server.loopback_port)
         finally:
             await server.close()
     finally:
@@ -77,11 +77,19 @@ async def _run(session: Session, settings: "Config") -> None:
     session.say("stopped")
 
 
-async def _until(stopped: asyncio.Event, session: Session, service: "Facade") -> None:
+async def _until(
+    stopped: asyncio.Event, session: Session, service: "Facade", loopback: int | None
+) -> None:
     status = await service.status()
     if session.as_json:
-        ready = {"ready": True, "pid": os.getpid(), "peer": status.peer}
-        click.echo(json.dumps(ready | {"socket": str(session.state.socket)}))
+        ready = {
+            "ready": True,
+            "pid": os.getpid(),
+            "peer": status.peer,
+            "socket": str(session.state.socket),
+            "loopback": loopback,
+        }
+        click.echo(json.dumps(ready))
     else:
         for line in _welcome(session, status):
             session.say(line)

@@ -7,6 +7,8 @@ import socket
 import stat
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from meshpeer.api.openapi import document
 from meshpeer.api.routes import MAX_BODY, ROUTES
@@ -230,3 +232,24 @@ def test_the_openapi_document_names_every_route_and_resolves(peer, api):
         place = told
         for part in reference.removeprefix("#/").split("/"):
             place = place[part]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+
+
+def test_noise_as_a_body_is_done_or_a_problem_and_never_a_fault(peer):
+    routes = [route for route in ROUTES if route.body is not None]
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.sampled_from(routes), JSON.map(json.dumps).map(str.encode) | st.binary())
+    def noise(route, body):
+        path = route.path.replace("{who}", "x").replace("{which}", "1")
+        headers = {"Content-Type": "application/json"}
+        status, _, _ = raw(peer.state, route.method, path, body, headers)
+        assert status in (200, 400, 404, 415)
+
+    noise()
