@@ -15,15 +15,16 @@ because a receipt may follow a recall or the end of its lifetime.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from math import ceil
 from typing import Final, NamedTuple, Protocol
 
 from meshpeer.core.formats.bundle import MAX_LIFETIME, Bundle, Header, Priority
 from meshpeer.core.formats.card import Card
 from meshpeer.core.formats.message import MAX_TEXT, Message
-from meshpeer.core.formats.receipt import value_hashes
+from meshpeer.core.formats.receipt import MAX_HOURS, value_hashes
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.preimage import one_way
 from meshpeer.core.identity.seal import (
@@ -60,6 +61,8 @@ FIRST_HOPS: Final = 3
 AGE_JITTER: Final = 600
 """The age starts at a random number of seconds below this, for the same reason."""
 MAX_REQUESTS: Final = 200
+RECALL_EXTRA_HOURS: Final = 48
+"""A recall outlives its bundle by so much: ages along the way are only hints."""
 LAMPORT: Final = "lamport"
 KNOWN_RATE: Final = 5_000
 STRANGER_RATE: Final = 50
@@ -199,8 +202,8 @@ class Mail:
         if contact.status is Status.BLOCKED:
             raise UsageError("that contact is blocked; unblock it first")
 
-    def recall(self, message_id: bytes, now: float) -> list[bytes]:
-        """Journal that this message is asked back; give the recall values to flood."""
+    def recall(self, message_id: bytes, now: float) -> list[tuple[bytes, int]]:
+        """Journal that this message is asked back; give recall values and hours to flood."""
         waiting = [
             self._pending[receipt_hash]
             for receipt_hash in self._by_message.get(message_id, ())
@@ -209,7 +212,12 @@ class Mail:
             raise NotFoundError("that message has arrived, or was never sent from here")
         for pending in waiting:
             self._rise(pending, DeliveryState.RECALL_ASKED, now)
-        return [one_way(pending.receipt) for pending in waiting]
+        return [(one_way(p.receipt), _hours_left(p.expires - now)) for p in waiting]
+
+    def watched(self) -> Iterator[tuple[bytes, bytes]]:
+        """Give receipt hash and bundle id of all that may still arrive."""
+        for receipt_hash, pending in self._pending.items():
+            yield receipt_hash, pending.bundle
 
     def carried(self, bundle: bytes, peer: bytes, now: float) -> None:
         """A neighbour acknowledged this bundle as durable."""
@@ -466,3 +474,8 @@ def _open(bundle: Bundle, key: KeyPair) -> OpenedSeal:
         receipt_hash=header.receipt_hash,
         key=key,
     )
+
+
+def _hours_left(seconds: float) -> int:
+    """Hours for which a recall is passed on: as long as the bundle may live, and some more."""
+    return min(MAX_HOURS, max(0, ceil(seconds / 3_600)) + RECALL_EXTRA_HOURS)

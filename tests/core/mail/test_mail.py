@@ -151,7 +151,7 @@ def test_a_recall_is_shown_and_an_arrival_may_still_follow_it():
     alice, bob = introduced()
     bundle = alice.writes(bob, "never mind")
     delivery = alice.store.delivery(bundle.id)
-    (recall,) = alice.mail.recall(delivery.message_id, now=1.0)
+    ((recall, _),) = alice.mail.recall(delivery.message_id, now=1.0)
     alice.commit()
     assert state_of(alice, bundle) is DeliveryState.RECALL_ASKED
     assert one_way(recall) == bundle.header.receipt_hash

@@ -1,0 +1,42 @@
+"""The address of a udp path as people and the database write it: `host:port`, `[v6]:port`."""
+
+from ipaddress import ip_address, ip_network
+from typing import cast
+
+from meshpeer.core.link.path import Path
+from meshpeer.errors import ConfigError, UsageError
+from transports.udp import Udp, path_to
+
+IPV4_PREFIX = 24
+IPV6_PREFIX = 56
+
+
+def path_text(path: Path) -> str:
+    """Give a path's address as text."""
+    if path.transport != Udp.name:
+        return str(path.address)
+    host, port = cast(tuple[str, int], path.address)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def read_path(text: str) -> Path:
+    """Give the udp path that was written so; UsageError says how to write it."""
+    host, colon, port = text.strip().rpartition(":")
+    if not colon or not port.isdecimal() or len(port) > 5:
+        raise UsageError(f"{text!r} is no address: write host:port or [IPv6]:port")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise UsageError(f"{text!r}: an IPv6 address goes in brackets, as [fe80::1]:6374")
+    try:
+        return path_to(host.strip("[]"), int(port))
+    except ConfigError as error:
+        raise UsageError(str(error)) from error
+
+
+def prefix(path: Path) -> str:
+    """Give the network that strangers there share the blame with: /24 or /56."""
+    if path.transport != Udp.name:
+        return path.transport
+    host, _ = cast(tuple[str, int], path.address)
+    address = ip_address(host.partition("%")[0])
+    bits = IPV4_PREFIX if address.version == 4 else IPV6_PREFIX
+    return str(ip_network((address, bits), strict=False))

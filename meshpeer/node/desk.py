@@ -1,0 +1,154 @@
+"""What every service needs: the running peer, and how people name things.
+
+who      a petname, an id text, or `~nickname` of the only contact that calls itself so
+which    a message's number in lists, or its id of 32 hex digits
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from meshpeer.core.identity import idtext
+from meshpeer.core.mail.people import Contact, Own, Status
+from meshpeer.core.writes import Box
+from meshpeer.errors import NotFoundError, UsageError
+from meshpeer.node import facade
+from store.rows import MessageRow
+
+if TYPE_CHECKING:
+    from meshpeer.node.node import Node
+
+PAGE_LIMIT: Final = 1_000
+MESSAGE_ID_DIGITS: Final = 32
+
+
+class Desk:
+    """The base of the services: finds what a name means."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+        self._store = node.store
+        self._peer = node.peer
+        self._people = node.peer.mail.people
+
+    async def persons(self) -> list[facade.Person]:
+        """List who lives here."""
+        return [
+            facade.Person(
+                idtext.encode(own.person), own.card.nickname, len(own.card.devices)
+            )
+            for own in self._people.own.values()
+        ]
+
+    def find(self, who: str) -> Contact:
+        """Give the person that `who` names; NotFoundError or UsageError says why not."""
+        who = who.strip()
+        if who.startswith("~"):
+            return self._by_nickname(who[1:])
+        for contact in self._people:
+            if contact.petname == who:
+                return contact
+        try:
+            person = idtext.decode(who)
+        except UsageError as error:
+            if _looks_like_an_id(who):
+                raise
+            raise NotFoundError(
+                f"you have no contact named {who!r}; `meshpeer contacts` lists them"
+            ) from error
+        known = self._people.get(person)
+        if known is None:
+            raise NotFoundError("no contact has that id; add their card first")
+        return known
+
+    def find_own(self, name: str | None) -> Own:
+        """Give the person of this peer by id text or nickname; the first one for None."""
+        persons = list(self._people.own.values())
+        if name is None:
+            return persons[0]
+        for own in persons:
+            if name in (own.card.nickname, idtext.encode(own.person)):
+                return own
+        raise NotFoundError(f"nobody named {name!r} lives on this peer")
+
+    def find_message(self, which: str, *, box: Box | None = None) -> MessageRow:
+        """Give the message by number or id; a received one where an id is two messages'."""
+        if which.isdecimal() and len(which) < MESSAGE_ID_DIGITS:
+            row = self._store.message(int(which))
+            rows = [row] if row else []
+        elif len(which) == MESSAGE_ID_DIGITS and _is_hex(which):
+            rows = self._store.messages_by_id(which.lower())
+        else:
+            raise UsageError(
+                f"{which!r} is no message: give its number or its id of 32 hex digits"
+            )
+        fitting = [row for row in rows if box is None or row.box is box]
+        if not fitting:
+            raise NotFoundError(f"no such message: {which}")
+        return min(fitting, key=lambda row: row.box is Box.OUTBOX)
+
+    def who(self, person: bytes) -> facade.Who:
+        """Give a person as screens show it, also one that was removed."""
+        contact = self._people.get(person)
+        text = idtext.encode(person)
+        if contact is None:
+            own = self._people.own.get(person)
+            return facade.Who(text, None, own.card.nickname if own else "")
+        return facade.Who(text, contact.petname, contact.card.nickname)
+
+    def name_at(self, peer: bytes) -> str | None:
+        """Give the petname, or `~nickname`, of a contact that lives on this peer."""
+        contact = self._people.contact_at(peer)
+        return (contact.petname or f"~{contact.card.nickname}") if contact else None
+
+    def _by_nickname(self, nickname: str) -> Contact:
+        found = [contact for contact in self._people if contact.card.nickname == nickname]
+        if not found:
+            raise NotFoundError(f"nobody known here calls themself {nickname!r}")
+        if len(found) > 1:
+            raise UsageError(
+                f"{len(found)} people call themselves {nickname!r}; name one by petname or id"
+            )
+        return found[0]
+
+
+def contact_view(contact: Contact) -> facade.Contact:
+    """Give a contact as the facade shows it."""
+    return facade.Contact(
+        id=idtext.encode(contact.person),
+        petname=contact.petname,
+        nickname=contact.card.nickname,
+        status=_STATUS[contact.status],
+        verified=contact.verified,
+        devices=len(contact.card.devices),
+        since=contact.since,
+    )
+
+
+def page_limit(limit: int) -> int:
+    """Give the limit if it is one; UsageError else."""
+    if not 1 <= limit <= PAGE_LIMIT:
+        raise UsageError(f"limit is {limit}; it must be 1 to {PAGE_LIMIT}")
+    return limit
+
+
+def number_cursor(after: str | None) -> int:
+    """Read a cursor that is a number; UsageError if it is none of ours."""
+    if after is None:
+        return 0
+    if not after.isdecimal() or len(after) > 18:
+        raise UsageError(f"{after!r} is no cursor of this list")
+    return int(after)
+
+
+_STATUS: Final[dict[Status, facade.ContactStatus]] = {
+    Status.CONTACT: "contact",
+    Status.STRANGER: "stranger",
+    Status.BLOCKED: "blocked",
+}
+
+
+def _is_hex(text: str) -> bool:
+    return all(digit in "0123456789abcdefABCDEF" for digit in text)
+
+
+def _looks_like_an_id(text: str) -> bool:
+    return len(text.replace("-", "").replace(" ", "")) >= idtext.ID_CHARACTERS - 8

@@ -1,0 +1,397 @@
+"""The shell: clock, sockets and disk meet the core. asyncio lives here.
+
+Everything that happens (datagrams, a timer, a commit, a call of the API) ends in `turn`: give the
+disk what waits, take out what may be sent, and set the one timer. Many happenings in one round of
+the loop share one turn.
+"""
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from meshpeer.core.dialer import Dialer
+from meshpeer.core.formats.beacon import mark
+from meshpeer.core.formats.card import MAX_HINTS, Card
+from meshpeer.core.identity.idtext import decode, encode
+from meshpeer.core.link.path import Datagram, Path
+from meshpeer.core.peer import LinkDown, LinkUp
+from meshpeer.core.writes import PutEvent, PutPeer, Write
+from meshpeer.errors import MeshpeerError, StoreError, UsageError
+from meshpeer.node.addresses import path_text, prefix, read_path
+from meshpeer.node.clock import Clock
+from meshpeer.node.config import Config
+from meshpeer.node.loading import load_peer
+from meshpeer.node.state import State
+from meshpeer.node.writer import Writer
+from store.store import Store
+from transports.interface import PathFound, PathLost, PeerFound, Transport
+from transports.lan import Lan
+from transports.netlink import Interfaces, Local
+from transports.udp import Udp
+
+log = logging.getLogger("meshpeer.node")
+
+REMEMBERED: Final = 64
+"""Peers tried at start that nobody configured: those last met."""
+UDP_SCHEME: Final = "udp:"
+SOONEST: Final = 0.001
+"""Timers closer than this are one."""
+
+
+class Node:
+    """A running peer. `start` opens everything, `close` ends it in good order."""
+
+    def __init__(self, state: State, config: Config) -> None:
+        self.state = state
+        self.config = config
+        self.store = Store(state.database)
+        self.clock = Clock(self.store.saved_clock())
+        self.store.clock = self.clock.reading
+        self.peer = load_peer(
+            state,
+            self.store,
+            nickname=config.nickname,
+            queue_bytes=config.queue.bytes,
+            prefix=prefix,
+            wall=self.clock.wall,
+            now=self.now(),
+        )
+        self.dialer = Dialer(os.urandom)
+        self.started = self.now()
+        self.online = True
+        self.trouble: StoreError | None = None
+        """Why the disk takes nothing now."""
+        self.udp = Udp(port=config.udp.port, listen=config.udp.listen)
+        self._transports: dict[str, Transport] = {self.udp.name: self.udp}
+        self._unsent: dict[str, list[Datagram]] = {}
+        self._interfaces = Interfaces()
+        self._lan: Lan | None = None
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
+        self._reading = False
+        self._waiting: list[asyncio.Future[None]] = []
+        self._news = asyncio.Event()
+        self._turn_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def now(self) -> float:
+        """Give the peer's running seconds."""
+        return self.clock.now()
+
+    def wall(self) -> int:
+        """Give wall seconds, a hint."""
+        return int(self.clock.wall())
+
+    def listening(self) -> list[str]:
+        """Give the addresses where datagrams are taken, for people."""
+        hosts = (f"[{host}]" if ":" in host else host for host in self.config.udp.listen)
+        return [f"udp {host}:{self.udp.port}" for host in hosts]
+
+    def counters(self) -> dict[str, Mapping[str, int]]:
+        """Give what was counted, by part."""
+        parts: dict[str, Mapping[str, int]] = {
+            "link": self.peer.endpoint.counters,
+            "sync": self.peer.sync.counters,
+            "udp": self.udp.counters,
+        }
+        return parts | ({"lan": self._lan.counters} if self._lan else {})
+
+    # ---- from start to end
+
+    async def start(self) -> None:
+        """Open transports and discovery, and begin to try known peers."""
+        self._loop = asyncio.get_running_loop()
+        self._writer = Writer(
+            self.store, self.peer.journal, committed=self._committed, failed=self._failed
+        )
+        for transport in self._transports.values():
+            transport.start(self._receive, self._on_path, self._writable)
+            self.peer.endpoint.traits[transport.name] = transport.traits
+        self._load_known_peers()
+        self._interfaces.follow(self._addresses_changed)
+        self._interfaces.start()
+        if self.config.lan.on:
+            self._start_lan()
+        self.turn()
+
+    def _start_lan(self) -> None:
+        self._lan = Lan(
+            self.peer.id,
+            self.udp.port,
+            rng=os.urandom,
+            hidden=not self.config.visible,
+            named=self.config.lan.interfaces,
+            interfaces=self._interfaces,
+        )
+        self._lan.start(self._found)
+
+    async def close(self) -> None:
+        """Close links, commit what waits, and let everything go."""
+        self._closed = True
+        if self._timer:
+            self._timer.cancel()
+        if self._lan:
+            await self._lan.close()
+        self._go_offline()
+        self._interfaces.close()
+        for transport in self._transports.values():
+            await transport.close()
+        await self._writer.close()
+        self._reader.shutdown()
+        self.store.close()
+
+    # ---- the turn
+
+    def soon(self) -> None:
+        """Take a turn in this round of the loop, once."""
+        if not self._turn_due:
+            self._turn_due = True
+            self._loop.call_soon(self.turn)
+
+    def turn(self) -> None:
+        """Give the disk and the network what the core has for them, and set the timer."""
+        self._turn_due = False
+        now = self.now()
+        if self.online and not self._closed:
+            for peer, path in self.dialer.due(now):
+                self.peer.connect(peer, path, now)
+        for event in self.peer.events():
+            self._link_changed(event)
+        self._writer.turn()
+        self._read_disk()
+        self._send(now)
+        self._set_timer(now)
+
+    def _send(self, now: float) -> None:
+        if any(self._unsent.values()):
+            return
+        batches: dict[str, list[Datagram]] = {}
+        for datagram in self.peer.outgoing(now):
+            batches.setdefault(datagram.path.transport, []).append(datagram)
+        for name, batch in batches.items():
+            self._send_batch(name, batch)
+
+    def _send_batch(self, name: str, batch: list[Datagram]) -> None:
+        transport = self._transports.get(name)
+        if transport is None or not self.online:
+            return
+        try:
+            taken = transport.send(batch)
+        except MeshpeerError as error:
+            log.warning("transport failed", extra={"transport": name, "reason": str(error)})
+            return
+        self._unsent[name] = batch[taken:]
+
+    def _writable(self) -> None:
+        for name, batch in list(self._unsent.items()):
+            if batch:
+                self._send_batch(name, batch)
+        self.soon()
+
+    def _set_timer(self, now: float) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        times = [
+            self.peer.next_wakeup(),
+            self.dialer.next_wakeup() if self.online else None,
+        ]
+        due = min((time for time in times if time is not None), default=None)
+        if due is not None and not self._closed:
+            self._timer = self._loop.call_later(max(due - now, SOONEST), self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.peer.wake(self.now())
+        self.turn()
+
+    # ---- the network
+
+    def _receive(self, batch: Sequence[Datagram]) -> None:
+        if self.online:
+            self.peer.receive(batch, self.now())
+            self.soon()
+
+    def _on_path(self, event: PathFound | PathLost) -> None:
+        if isinstance(event, PathLost):
+            self.peer.path_lost(event.path, self.now())
+            self.soon()
+
+    def _found(self, found: PeerFound) -> None:
+        peer = found.peer_id or self._recognise(found)
+        if peer is None or peer == self.peer.id or not self.online:
+            return
+        now = self.now()
+        if peer in self.peer.neighbours:
+            self.peer.connect(peer, found.path, now)
+        else:
+            self.dialer.learn(peer, found.path, now, configured=False)
+        self.soon()
+
+    def _recognise(self, found: PeerFound) -> bytes | None:
+        """Give the known peer whose hidden beacon this is."""
+        for contact in self.peer.mail.people:
+            for device in contact.card.devices:
+                if mark(found.nonce, device.peer) == found.mark:
+                    return device.peer
+        return None
+
+    def _addresses_changed(self, usable: frozenset[Local]) -> None:
+        log.info("addresses changed", extra={"addresses": len(usable)})
+        self.dialer.everything_changed(self.now())
+        self.soon()
+
+    def _link_changed(self, event: LinkUp | LinkDown) -> None:
+        link, now = event.link, self.now()
+        body: dict[str, object] = {"peer": self.peer_text(link.peer_id)}
+        if isinstance(event, LinkUp):
+            self.dialer.came_up(link.peer_id)
+            address = path_text(link.path)
+            body |= {"up": True, "transport": link.path.transport, "address": address}
+            if link.initiator:
+                self.peer.journal.add(
+                    PutPeer(link.peer_id, link.path.transport, address, False, now)
+                )
+        else:
+            self.dialer.went_down(link.peer_id, now)
+            body |= {"up": False}
+        log.info("link", extra=body)
+        self.peer.journal.add(PutEvent("link", json.dumps(body)))
+
+    def set_online(self, online: bool) -> None:
+        """False closes every link and sends nothing until True."""
+        if online and not self.online:
+            self.online = True
+            self.dialer.everything_changed(self.now())
+        elif not online:
+            self._go_offline()
+        self.soon()
+
+    def _go_offline(self) -> None:
+        now = self.now()
+        for peer in list(self.peer.neighbours):
+            self.peer.disconnect(peer, now, "going offline")
+        for event in self.peer.events():
+            self._link_changed(event)
+        self._send(now)
+        self.online = False
+
+    # ---- the disk
+
+    async def durable(self) -> None:
+        """Return once everything that was journalled so far is on the disk.
+
+        StoreFullError or StoreError if the disk refuses; it stays in memory and goes to the
+        disk as soon as that takes it.
+        """
+        future = self._loop.create_future()
+        self._waiting.append(future)
+        self.peer.journal.then(lambda _: _settle(future))
+        self.soon()
+        await future
+
+    def check_disk(self) -> None:
+        """Raise what the disk said last, if it takes nothing now."""
+        if self.trouble:
+            raise type(self.trouble)(f"{self.trouble}; make room first, nothing was sent")
+
+    def _committed(self, batch: Sequence[Write]) -> None:
+        if self.trouble and batch:
+            log.warning("the disk takes writes again")
+            self.trouble = None
+        self.peer.committed(self.now())
+        self._waiting = [future for future in self._waiting if not future.done()]
+        if any(type(write) is PutEvent for write in batch):
+            self._news.set()
+            self._news = asyncio.Event()
+        self.soon()
+
+    def _failed(self, error: StoreError) -> None:
+        log.error("the disk refuses", extra={"reason": str(error)})
+        self.trouble = error
+        self.peer.failed(self.now())
+        waits = f"{error}; it waits in memory until there is room: don't send it again"
+        for future in self._waiting:
+            if not future.done():
+                future.set_exception(type(error)(waits))
+        self._waiting.clear()
+        self.soon()
+
+    def next_news(self) -> asyncio.Event:
+        """Give what will be set by the next commit that holds an event."""
+        return self._news
+
+    def _read_disk(self) -> None:
+        if self._reading:
+            return
+        ids = self.peer.loads()
+        if ids:
+            self._reading = True
+            done = self._loop.run_in_executor(self._reader, self._wires, ids)
+            done.add_done_callback(self._was_read)
+
+    def _wires(self, ids: list[bytes]) -> dict[bytes, bytes | None]:
+        found = self.store.wires(ids)
+        return {id: found.get(id) for id in ids}
+
+    def _was_read(self, done: asyncio.Future[dict[bytes, bytes | None]]) -> None:
+        self._reading = False
+        try:
+            wires = done.result()
+        except StoreError as error:
+            log.error("the disk can't be read", extra={"reason": str(error)})
+            return
+        self.peer.loaded(wires, self.now())
+        self.soon()
+
+    # ---- known peers
+
+    def learn_hints(self, card: Card) -> None:
+        """Try the addresses that a card hints at, for the peers that it names."""
+        now = self.now()
+        for hint in card.hints:
+            path = self._hinted(hint)
+            for device in card.devices:
+                if path and device.peer != self.peer.id:
+                    self.dialer.learn(device.peer, path, now, configured=False)
+        self.soon()
+
+    def hints(self) -> list[str]:
+        """Give where this peer may be found, for its cards: addresses that others can use."""
+        usable = sorted(self._interfaces.usable, key=lambda local: local.is_ipv6)
+        hosts = [local.host for local in usable if not local.is_link_local]
+        named = [f"[{host}]" if ":" in host else host for host in dict.fromkeys(hosts)]
+        return [f"{UDP_SCHEME}{host}:{self.udp.port}" for host in named[:MAX_HINTS]]
+
+    def peer_text(self, peer: bytes) -> str:
+        """Give a peer id as people see it."""
+        return encode(peer)
+
+    def _hinted(self, hint: str) -> Path | None:
+        if not hint.startswith(UDP_SCHEME):
+            return None
+        try:
+            return read_path(hint.removeprefix(UDP_SCHEME))
+        except UsageError:
+            return None
+
+    def _load_known_peers(self) -> None:
+        now = self.now()
+        for row in reversed(self.store.peers(REMEMBERED)):
+            if row.transport == self.udp.name:
+                path = read_path(row.address)
+                self.dialer.learn(row.peer, path, now, configured=row.configured)
+        for static in self.config.peers:
+            path = read_path(static.address)
+            self.dialer.learn(decode(static.id), path, now, configured=True)
+        for contact in self.peer.mail.people:
+            self.learn_hints(contact.card)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,9 @@
+"""All that the API may ask of the running peer, in one object."""
+
+from meshpeer.node.mail_service import MailService
+from meshpeer.node.network_service import NetworkService
+from meshpeer.node.people_service import PeopleService
+
+
+class Service(PeopleService, MailService, NetworkService):
+    """The facade of a running Node."""
