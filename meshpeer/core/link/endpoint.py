@@ -14,7 +14,7 @@ same answer again, which is shorter than itself.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -88,7 +88,9 @@ class Endpoint:
         self._goodbyes: dict[bytes, tuple[bytes, float, list[int]]] = {}
         self._out: list[Datagram] = []
         self._events: list[Event] = []
-        self._dirty: dict[Link, None] = {}
+        self._touched: dict[Link, None] = {}
+        self._stale: dict[Link, None] = {}
+        self._wakeups: dict[Link, float] = {}
         self._budget, self._budget_at = float(self._config.free_rate), now
 
     @property
@@ -124,7 +126,6 @@ class Endpoint:
         link = self._links.get(peer_id)
         if link is not None:
             link.offer(path, traits, now)
-            self._dirty[link] = None
             return
         begun = self._begun.get(peer_id)
         if begun is None:
@@ -168,27 +169,29 @@ class Endpoint:
         """Nothing goes by this path any more: links without another are down at once."""
         for link in list(self._links.values()):
             link.lose_path(path, now)
-            self._dirty[link] = None
         for peer_id, begun in list(self._begun.items()):
             if begun.paths.pop(path, None) and not begun.paths:
                 del self._begun[peer_id]
-        self._sweep(now)
+        self._sweep(now, list(self._links.values()))
 
     def wake(self, now: float) -> None:
         """Do what time asks for; early or late does no harm."""
-        for link in self._links.values():
-            if link.next_wakeup() <= now:
-                link.wake(now)
-                self._dirty[link] = None
+        self._refresh()
+        for link in [link for link, due in self._wakeups.items() if due <= now]:
+            link.wake(now)
+            self._touch(link)
         for peer_id, begun in list(self._begun.items()):
             if begun.due <= now:
                 self._repeat(peer_id, begun, now)
         self._expire(now)
-        self._sweep(now)
+        self._sweep(now, list(self._links.values()))
 
     def next_wakeup(self) -> float | None:
-        """When to call `wake`, at the latest; None if time changes nothing."""
-        due = [link.next_wakeup() for link in self._links.values()]
+        """When to call `wake`, at the latest; 0 if events wait, None if time changes nothing."""
+        if self._events or self._out:
+            return 0.0
+        self._refresh()
+        due = list(self._wakeups.values())
         due += [begun.due for begun in self._begun.values()]
         due += [pending.until for pending in self._pending.values()]
         due += [until for _, until in self._parked.values()]
@@ -198,18 +201,20 @@ class Endpoint:
     def outgoing(self, now: float) -> list[Datagram]:
         """Give what may be sent now: call after every other verb, and after writing or reading."""
         out, self._out = self._out, []
-        for link in self._links.values():
-            link.outgoing(now, out)
-        self._dirty.clear()
-        self._sweep(now)
+        touched = list(self._touched)
+        self._touched.clear()
+        for link in touched:
+            if self._links.get(link.peer_id) is link:
+                link.outgoing(now, out)
+                self._stale[link] = None
+                self._collect(link)
+        self._sweep(now, touched)
         out += self._out
         self._out = []
         return out
 
     def events(self) -> list[Event]:
         """Give what happened since the last call, in order."""
-        for link in self._links.values():
-            self._collect(link)
         events, self._events = self._events, []
         return events
 
@@ -224,11 +229,12 @@ class Endpoint:
             self.counters["unknown connection"] += len(packets)
             return
         link.receive(path, self._traits(path), packets, now)
-        self._dirty[link] = None
         if connection in self._pending and link.heard:
             self._confirm(self._pending.pop(connection), now)
-        if link.closed is not None:
-            self._sweep(now)
+        if self._links.get(link.peer_id) is link:
+            self._touch(link)
+            self._collect(link)
+            self._sweep(now, (link,))
 
     def _answer_goodbye(self, connection: bytes, path: Path, now: float) -> None:
         goodbye = self._goodbyes.get(connection)
@@ -399,19 +405,22 @@ class Endpoint:
             self._down(before, now)
         link.up_since = now
         self._links[link.peer_id] = link
-        self._dirty[link] = None
+        self._touch(link)
         self._events.append(LinkUp(link))
+        self._collect(link)
 
     # -- ends
 
-    def _sweep(self, now: float) -> None:
-        for link in [link for link in self._links.values() if link.closed is not None]:
-            self._down(link, now)
+    def _sweep(self, now: float, links: Iterable[Link]) -> None:
+        for link in links:
+            if link.closed is not None and self._links.get(link.peer_id) is link:
+                self._down(link, now)
 
     def _down(self, link: Link, now: float) -> None:
         self._collect(link)
         self._links.pop(link.peer_id, None)
-        self._dirty.pop(link, None)
+        for book in (self._touched, self._stale, self._wakeups):
+            book.pop(link, None)
         self._bury(link, now)
         self._events.append(LinkDown(link, link.closed or ""))
 
@@ -449,6 +458,18 @@ class Endpoint:
 
     # -- small things
 
+    def _touch(self, link: Link) -> None:
+        """Something may now be sent by this link, or at another time than thought."""
+        self._touched[link] = None
+        self._stale[link] = None
+
+    def _refresh(self) -> None:
+        """Ask the links that were touched when they want to be woken."""
+        for link in self._stale:
+            if self._links.get(link.peer_id) is link:
+                self._wakeups[link] = link.next_wakeup()
+        self._stale.clear()
+
     def _collect(self, link: Link) -> None:
         streams = link.streams
         if streams.readable:
@@ -477,6 +498,7 @@ class Endpoint:
             now=now,
             rng=self._rng,
             counters=self.counters,
+            touch=self._touch,
         )
 
     def _traits(self, path: Path) -> Traits:

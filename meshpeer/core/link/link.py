@@ -58,6 +58,7 @@ class Link:
         now: float,
         rng: Callable[[int], bytes],
         counters: Counter[str],
+        touch: Callable[["Link"], None],
         congestion: Callable[[int, float | None], Congestion] = Bbr,
     ) -> None:
         self.peer_id = established.peer_id
@@ -72,6 +73,7 @@ class Link:
         """Why the link is down, once it is."""
         self.last_words = b""
         self.counters = counters
+        self._touch = touch
         self._remote_id = established.remote_id
         self._keys = established.keys
         self._config = config
@@ -128,10 +130,12 @@ class Link:
         if self.closed is not None:
             raise LocalProtocolError(f"the link is down: {self.closed}")
         self._streams.write(stream, data)
+        self._touch(self)
 
     def finish(self, stream: int) -> None:
         """Say that nothing more follows on this stream."""
         self._streams.finish(stream)
+        self._touch(self)
 
     def buffered(self, stream: int) -> int:
         """Bytes accepted that wait to be sent, first or again; not those under way."""
@@ -139,7 +143,10 @@ class Link:
 
     def read(self, stream: int, limit: int = 1 << 30) -> bytes:
         """Take at most `limit` bytes that came; only reading gives the other side room for more."""
-        return self._streams.read(stream, limit)
+        data = self._streams.read(stream, limit)
+        if not self._streams.quiet:
+            self._touch(self)
+        return data
 
     def ended(self, stream: int) -> bool:
         """Whether the other side finished the stream and all was read."""
@@ -150,6 +157,7 @@ class Link:
         if self.closed is None:
             self.closed = reason
             self.last_words = self._seal(frames.close(reason))
+            self._touch(self)
 
     # -- what the endpoint does
 
@@ -167,13 +175,16 @@ class Link:
         """Send something at once: a first packet confirms the handshake, a later one is a question."""
         self._ping = True
         self.answered = False
+        self._touch(self)
 
     def offer(self, path: Path, traits: Traits, now: float) -> None:
         """Try a path; it is used if it proves to be better."""
         self._paths.offer(path, traits, now)
+        self._touch(self)
 
     def lose_path(self, path: Path, now: float) -> None:
         """The transport says that the path is gone."""
+        self._touch(self)
         before = self._paths.active
         if not self._paths.lose(path):
             self.closed = "path lost"

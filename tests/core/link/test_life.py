@@ -29,7 +29,7 @@ def test_the_side_that_waits_notices_too():
 
 def test_unanswered_bytes_end_the_link_in_ten_seconds():
     network = Network()
-    alice, bob = linked(network)
+    alice, _ = linked(network)
     network.run(1)
     network.wire("alice", "bob").cut = network.wire("bob", "alice").cut = True
     alice.ups[0].write(1, b"anybody there?")

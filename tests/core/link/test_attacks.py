@@ -1,0 +1,157 @@
+"""What a stranger, a thief of packets, or a neighbour gone bad can do: nothing lasting."""
+
+import os
+import sys
+from random import Random
+
+import pytest
+
+from meshpeer.core.link import frames
+from meshpeer.core.link.path import Datagram, Path
+from meshpeer.core.link.stream import PIECES_LIMIT
+from tests.core.link.pair import Network, linked
+
+MUTATIONS = int(os.environ.get("MESHPEER_MUTATIONS", "10000"))
+
+
+def mutated(data: bytes, random: Random) -> bytes:
+    """The packet with a bit flipped, cut, stretched, spliced, or replaced."""
+    body = bytearray(data)
+    match random.randrange(5):
+        case 0:
+            body[random.randrange(len(body))] ^= 1 << random.randrange(8)
+        case 1:
+            del body[random.randrange(len(body)) :]
+        case 2:
+            body += random.randbytes(random.randrange(1, 50))
+        case 3:
+            at = random.randrange(len(body))
+            body[at : at + 8] = random.randbytes(8)
+        case _:
+            body[1:] = random.randbytes(random.randrange(1_500))
+    return bytes(body)
+
+
+def size_of(thing: object, seen: set[int]) -> int:
+    """Bytes that an object and all it refers to occupy."""
+    if id(thing) in seen or isinstance(thing, type) or callable(thing):
+        return 0
+    seen.add(id(thing))
+    size = sys.getsizeof(thing)
+    if isinstance(thing, dict):
+        return size + sum(size_of(k, seen) + size_of(v, seen) for k, v in thing.items())
+    if isinstance(thing, list | tuple | set | frozenset):
+        return size + sum(size_of(each, seen) for each in thing)
+    names = [*getattr(thing, "__dict__", ())]
+    for cls in type(thing).__mro__:
+        names += getattr(cls, "__slots__", ())
+    return size + sum(size_of(getattr(thing, name, None), seen) for name in names)
+
+
+def test_mutated_packets_into_a_live_pair_change_nothing():
+    network = Network()
+    recorded: list[bytes] = []
+    network.watch = lambda sender, to, data: recorded.append(data)
+    alice, bob = linked(network)
+    for number in range(50):
+        alice.ups[0].write(number % 4, bytes(number * 20))
+        bob.ups[0].write(1, b"answer")
+        network.run(0.05)
+    network.run(40)
+    network.watch = lambda sender, to, data: None
+    random = Random(7)
+    sources = [alice.path, bob.path, Path("sim", "mallory")]
+    before = 0
+    link, other = alice.ups[0], bob.ups[0]
+    for round_ in range(20):
+        for _ in range(MUTATIONS // 20):
+            data = mutated(random.choice(recorded), random)
+            node = random.choice((alice, bob))
+            node.endpoint.receive([Datagram(random.choice(sources), data)], network.now)
+        network.run(8)
+        size = size_of(alice.endpoint, set()) + size_of(bob.endpoint, set())
+        before = before or size
+    assert size < before + 20_000
+    assert (alice.downs, bob.downs, alice.ups, bob.ups) == ([], [], [link], [other])
+    link.write(0, b"still here")
+    network.run(1)
+    assert bob.text(other, 0).endswith(b"still here")
+    assert other.paths == [alice.path]
+
+
+def test_every_packet_repeated_ten_times_is_read_once():
+    network = Network()
+    alice, bob = linked(network)
+    network.watch = lambda sender, to, data: [
+        network.inject(network.now + 0.01 * n, sender.path, to_node(to), data)
+        for n in range(10)
+    ]
+
+    def to_node(path):
+        return alice if path == alice.path else bob
+
+    alice.ups[0].write(2, bytes(range(256)) * 100)
+    network.run(5)
+    assert bob.text(bob.ups[0], 2) == bytes(range(256)) * 100
+
+
+BAD_FRAMES = {
+    "unknown type": b"\x7f",
+    "ack of what was never sent": frames.ack([(2**31, 2**31 + 5)], 0.0)[:-2] + b"\xff\xff",
+    "short ack": frames.ack([(0, 1)], 0.0)[:5],
+    "short stream": frames.stream(1, 0, b"abc", fin=False, sized=True)[:-1],
+    "past the window": frames.stream(1, 2**30, b"abc", fin=False, sized=False),
+    "past the end": frames.stream(1, 0, b"abc", fin=True, sized=True)
+    + frames.stream(1, 5, b"abc", fin=False, sized=False),
+    "two ends": frames.stream(1, 0, b"abc", fin=True, sized=True)
+    + frames.stream(1, 0, b"ab", fin=True, sized=True),
+    "too many streams": b"".join(
+        frames.stream(number, 0, b"", fin=False, sized=True) for number in range(300)
+    ),
+    "short limit": frames.LIMIT.pack(frames.MAX_DATA, 5)[:-1],
+    "short stream limit": frames.STREAM_LIMIT.pack(frames.MAX_STREAM, 1, 5)[:-1],
+    "short nonce": frames.NONCE.pack(frames.PATH_CHALLENGE, bytes(8))[:-1],
+    "short close": frames.close("bye")[:-1],
+}
+
+
+@pytest.mark.parametrize("name", BAD_FRAMES)
+def test_a_bad_frame_from_a_neighbour_closes_its_own_link_and_no_other(name):
+    network = Network()
+    alice, bob = linked(network)
+    carol = network.node("carol")
+    carol.connect(bob)
+    network.run(1)
+    network.send(alice, Datagram(bob.path, alice.ups[0]._seal(BAD_FRAMES[name])))
+    network.run(1)
+    assert [link.peer_id for link, _ in bob.downs] == [alice.endpoint.peer_id]
+    assert list(bob.endpoint.links) == [carol.endpoint.peer_id]
+    assert bob.endpoint.counters["malformed"] == 1
+    assert len(alice.downs) == 1
+
+
+def test_a_neighbour_can_not_fill_memory_with_crumbs():
+    network = Network()
+    alice, bob = linked(network)
+    link = alice.ups[0]
+    for start in range(0, 2 * PIECES_LIMIT, 100):
+        crumbs = b"".join(
+            frames.stream(1, 1 + 2 * (start + n), b"x", fin=False, sized=True)
+            for n in range(100)
+        )
+        network.send(alice, Datagram(bob.path, link._seal(crumbs)))
+        network.run(0.002)
+    network.run(1)
+    assert [reason.partition(":")[0] for _, reason in bob.downs] == ["stream"]
+
+
+def test_challenges_in_a_flood_are_answered_few_at_a_time():
+    network = Network()
+    alice, bob = linked(network)
+    network.run(1)
+    link, before = alice.ups[0], bob.sent_packets
+    challenge = frames.NONCE.pack(frames.PATH_CHALLENGE, bytes(8))
+    batch = [Datagram(alice.path, link._seal(challenge * 100)) for _ in range(10)]
+    bob.endpoint.receive(batch, network.now)
+    bob.flush()
+    assert bob.sent_packets - before <= 10
