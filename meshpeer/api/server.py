@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
 import msgspec
@@ -22,7 +23,7 @@ from meshpeer.api import problems
 from meshpeer.api.guard import Guard, Refused, check_body
 from meshpeer.api.routes import MAX_BODY, ROUTES, Call, Route
 from meshpeer.errors import MeshpeerError, UsageError
-from meshpeer.node.facade import Facade
+from meshpeer.node.facade import Event, Facade
 from meshpeer.node.state import State
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,9 @@ def application(facade: Facade, guard: Guard | None) -> web.Application:
     app = web.Application(middlewares=[_gate(guard)], client_max_size=MAX_BODY)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _handler(route, facade))
-    app.router.add_get("/events", _events(facade))
+    streams: set[asyncio.Task[None]] = set()
+    app.router.add_get("/events", _events(facade, streams))
+    app.on_shutdown.append(_ender(streams))
     app.router.add_get("/openapi.json", _openapi)
     return app
 
@@ -136,7 +139,7 @@ def _handler(route: Route, facade: Facade) -> Handler:
     return handle
 
 
-def _events(facade: Facade) -> Handler:
+def _events(facade: Facade, streams: set[asyncio.Task[None]]) -> Handler:
     async def follow(request: web.Request) -> web.StreamResponse:
         after = request.headers.get("Last-Event-ID") or request.query.get("after")
         if after is None:
@@ -146,16 +149,41 @@ def _events(facade: Facade) -> Handler:
         )
         with suppress(ConnectionResetError):
             await response.prepare(request)
-            await response.write(b":\n\n")
+            stream = asyncio.ensure_future(_stream(facade.events(after), response))
+            streams.add(stream)
             try:
-                async for event in facade.events(after):
-                    await response.write(_event(event.cursor, event.kind, event.body))
-            except MeshpeerError as error:
-                body = msgspec.json.encode(problems.of(error))
-                await response.write(_event("", "problem", body.decode()))
+                await asyncio.wait([stream])
+                if not stream.cancelled() and (error := stream.exception()):
+                    log.error("an event stream failed", exc_info=error)
+            finally:
+                streams.remove(stream)
+                stream.cancel()
         return response
 
     return follow
+
+
+async def _stream(events: AsyncIterator[Event], response: web.StreamResponse) -> None:
+    with suppress(ConnectionResetError):
+        await response.write(b":\n\n")
+        try:
+            async for event in events:
+                await response.write(_event(event.cursor, event.kind, event.body))
+        except MeshpeerError as error:
+            body = msgspec.json.encode(problems.of(error))
+            await response.write(_event("", "problem", body.decode()))
+
+
+def _ender(
+    streams: set[asyncio.Task[None]],
+) -> Callable[[web.Application], Awaitable[None]]:
+    """Make what ends the streams when the peer stops: they would wait for events for ever."""
+
+    async def end(_: web.Application) -> None:
+        for stream in streams:
+            stream.cancel()
+
+    return end
 
 
 def _event(cursor: str, kind: str, body: str) -> bytes:

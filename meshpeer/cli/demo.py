@@ -112,11 +112,12 @@ def demo(session: Session) -> None:
 
 
 def _play(ann: Actor, bob: Actor, carla: Actor, story: Story) -> None:
-    for one, other in ((ann, carla), (carla, ann)):
+    for one in (ann, carla):
         one.go(online=False)
-        uri = other.api.get("card")["uri"]
-        one.api.post("contacts", body={"card": uri, "petname": other.name.lower()})
-    story.tell("Ann", "and Carla have each other's card; no peer is near another")
+        for other in {ann, bob, carla} - {one}:
+            uri = other.api.get("card")["uri"]
+            one.api.post("contacts", body={"card": uri, "petname": other.name.lower()})
+    story.tell("Ann", "and Carla have each other's card and Bob's; no peer is near another")
 
     draft = {"to": "carla", "text": TEXT}
     (sent,) = ann.api.post("messages", body={"messages": [draft]})["sent"]
