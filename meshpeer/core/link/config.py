@@ -25,5 +25,7 @@ class LinkConfig(NamedTuple):
     """Handshakes answered and not yet confirmed: 2 kB each."""
     free_rate: int = 50
     """First packets a second that are answered without a cookie: 1 % of a core."""
+    cookie_rate: int = 400
+    """First packets a second with a cookie that are answered beyond that: another 8 %."""
     links_limit: int = 1_024
     """Links up at a time."""

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.link import packet
+from meshpeer.core.link.bucket import Bucket
 from meshpeer.core.link.config import LinkConfig
 from meshpeer.core.link.cookie import CookieJar, open_cookie
 from meshpeer.core.link.events import Event, LinkDown, LinkUp, Readable, Writable
@@ -91,7 +92,8 @@ class Endpoint:
         self._touched: dict[Link, None] = {}
         self._stale: dict[Link, None] = {}
         self._wakeups: dict[Link, float] = {}
-        self._budget, self._budget_at = float(self._config.free_rate), now
+        self._free = Bucket(self._config.free_rate, now=now)
+        self._proved = Bucket(self._config.cookie_rate, now=now)
 
     @property
     def links(self) -> Mapping[bytes, Link]:
@@ -159,7 +161,9 @@ class Endpoint:
                     or data[0] & ~3 != packet.DATA
                 ):
                     break
-                if len(data) <= packet.DATA_OVERHEAD:
+                if len(data) <= packet.DATA_OVERHEAD or (
+                    path_ is not path and path_ != path
+                ):
                     break
                 packets.append(data if isinstance(data, bytes) else bytes(data))
                 at += 1
@@ -319,13 +323,9 @@ class Endpoint:
 
     def _affordable(self, first: packet.Initiation, path: Path, now: float) -> bool:
         """Whether the Diffie-Hellman may be done: within the free rate, or with a cookie."""
-        rate = self._config.free_rate
-        self._budget = min(rate, self._budget + (now - self._budget_at) * rate)
-        self._budget_at = now
-        if len(self._pending) < self._config.pending_limit // 2 and self._budget >= 1:
-            self._budget -= 1
+        if len(self._pending) < self._config.pending_limit // 2 and self._free.take(now):
             return True
-        return self._jar.valid(first, path, now)
+        return self._jar.valid(first, path, now) and self._proved.take(now)
 
     def _gives_way(self, peer_id: bytes, path: Path, now: float) -> bool:
         """Whether to answer this peer, or to insist on our own initiation."""

@@ -27,7 +27,7 @@ TIME_THRESHOLD_LIMIT: Final = 2.0
 LOST_KEPT: Final = 256
 """Lost packets that are remembered, to see whether they come after all."""
 PTO_LIMIT: Final = 3.0
-"""Seconds between probes at most."""
+"""Seconds between probes at most, unless the path itself takes longer."""
 PERSISTENT: Final = 3
 """Probe timeouts in a row that mean persistent congestion (section 7.6)."""
 
@@ -163,7 +163,7 @@ class Recovery:
         if not self.sent:
             return None
         backoff: float = self.pto * 2**self.timeouts
-        return self._last_sent + min(backoff, PTO_LIMIT)
+        return self._last_sent + min(backoff, max(PTO_LIMIT, self.pto))
 
     def timed_out(self, now: float) -> list[Record]:
         """Count a probe timeout; give the oldest two records, to be sent again as probes."""

@@ -63,7 +63,7 @@ def test_mutated_packets_into_a_live_pair_change_nothing():
     sources = [alice.path, bob.path, Path("sim", "mallory")]
     before = 0
     link, other = alice.ups[0], bob.ups[0]
-    for round_ in range(20):
+    for _ in range(20):
         for _ in range(MUTATIONS // 20):
             data = mutated(random.choice(recorded), random)
             node = random.choice((alice, bob))

@@ -1,5 +1,7 @@
 """The laws of the formats: decode undoes encode; noise gives a value or the one error."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -168,7 +170,7 @@ def test_ranges_behave_like_a_set(numbers, floor):
     flat = {n for start, end in ranges.newest(99) for n in range(start, end)}
     assert flat == model
     pairs = list(zip(ranges.starts, ranges.ends, strict=True))
-    assert all(a[1] < b[0] for a, b in zip(pairs, pairs[1:], strict=False))
+    assert all(a[1] < b[0] for a, b in pairwise(pairs))
     ranges.trim(floor)
     assert all((n in ranges) == (n in model or n < floor) for n in range(62))
 
