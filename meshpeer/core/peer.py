@@ -82,6 +82,7 @@ class Peer:
         self.neighbours: dict[bytes, Neighbour] = {}
         self._prefix = prefix
         self._events: list[LinkUp | LinkDown] = []
+        self._people_seen = people.changes
 
     @property
     def id(self) -> bytes:
@@ -204,6 +205,17 @@ class Peer:
                     self.mail.dropped(bundle, now)
                 case Expired() | Refused():
                     pass  # the mail has its own clock, and a neighbour's no may change
+        if self._people_seen != self.mail.people.changes:
+            self._people_seen = self.mail.people.changes
+            self._charge_anew()
+
+    def _charge_anew(self) -> None:
+        """A neighbour may have become a contact, or is none any more."""
+        for peer, neighbour in self.neighbours.items():
+            account = self.account_of(peer, neighbour.link.path)
+            if account != neighbour.account:
+                self.neighbours[peer] = neighbour._replace(account=account)
+                self.sync.charge_to(peer, account)
 
     def _link_event(self, event: Event, now: float) -> None:
         match event:

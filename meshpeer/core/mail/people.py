@@ -92,6 +92,8 @@ class People:
     def __init__(self, own: Iterable[Own], contacts: Iterable[PutContact] = ()) -> None:
         self.own = {person.person: person for person in own}
         self._by_tag = {destination_tag(o.sealing.public): o for o in self.own.values()}
+        self.changes = 0
+        """Grows with each change, so that who depends on it knows when to look again."""
         self._contacts: dict[bytes, Contact] = {}
         self._by_sealing: dict[bytes, set[bytes]] = {}
         self._by_peer: dict[bytes, set[bytes]] = {}
@@ -180,6 +182,7 @@ class People:
     def forget(self, person: bytes) -> DropContact:
         """Drop a person; NotFoundError for one not known."""
         self._unindex(self._known(person))
+        self.changes += 1
         del self._contacts[person]
         return DropContact(person)
 
@@ -214,6 +217,7 @@ class People:
         if known:
             self._unindex(known)
         self._index(contact)
+        self.changes += 1
         return contact.write()
 
     def _index(self, contact: Contact) -> None:

@@ -6,7 +6,7 @@ from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.preimage import one_way
-from meshpeer.core.mail.mail import MAX_REQUESTS, STRANGER_RATE
+from meshpeer.core.mail.mail import MAX_REQUESTS, STRANGER_BURST
 from meshpeer.core.mail.people import Status
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.verdict import Deferred, Opened, Rejected
@@ -193,7 +193,7 @@ def test_strangers_can_make_us_open_only_so_many_seals():
     alice, bob = introduced()
     bundle = alice.writes(bob, "again and again")
     stranger = Account(Kind.STRANGER, "192.0.2.0/24/x")
-    verdicts = [bob.mail.receive(bundle, stranger, 0.0) for _ in range(STRANGER_RATE + 1)]
+    verdicts = [bob.mail.receive(bundle, stranger, 0.0) for _ in range(STRANGER_BURST + 1)]
     assert [type(v) for v in verdicts[-2:]] == [Opened, Deferred]
     assert isinstance(bob.mail.receive(bundle, stranger, 1.0), Opened)
 
