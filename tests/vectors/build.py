@@ -18,6 +18,7 @@ from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.seal import Seal, destination_tag, pad, padded_size
+from tests.vectors.link import conversation
 
 FOLDER = Path(__file__).parent
 
@@ -262,6 +263,7 @@ FILES = {
     "seal.json": seals,
     "bundle.json": bundles,
     "receipt.json": receipts,
+    "link.json": conversation,
 }
 
 

@@ -563,14 +563,11 @@ class Link:
             if piece is None:
                 break
             pieces.append(piece)
-            sized = len(piece.data) < space - frames.STREAM_OVERHEAD
-            frame = frames.stream(
-                piece.stream.number, piece.offset, piece.data, fin=piece.fin, sized=sized
-            )
-            parts.append(frame)
-            if not sized:
-                break
-            space -= len(frame)
+            space -= frames.STREAM_OVERHEAD + len(piece.data)
+        for piece in pieces:
+            stream, offset, data, fin = piece
+            sized = piece is not pieces[-1]
+            parts.append(frames.stream(stream.number, offset, data, fin=fin, sized=sized))
         return pieces
 
     def _send_probes(self, now: float, out: list[Datagram]) -> None:
