@@ -255,7 +255,10 @@ class Facade(Protocol):
         ...
 
     async def send(self, drafts: Sequence[Draft]) -> list[Sent]:
-        """Queue all or none, in this order; an error names the first bad one by its index."""
+        """Queue all, in this order, or none; an error names the first bad one by its index.
+
+        A peer that is killed before it answers may have queued the first ones.
+        """
         ...
 
     async def messages(
