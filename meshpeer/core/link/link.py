@@ -564,9 +564,9 @@ class Link:
                 break
             pieces.append(piece)
             space -= frames.STREAM_OVERHEAD + len(piece.data)
-        for piece in pieces:
+        for left, piece in zip(range(len(pieces) - 1, -1, -1), pieces, strict=True):
             stream, offset, data, fin = piece
-            sized = piece is not pieces[-1]
+            sized = left > 0
             parts.append(frames.stream(stream.number, offset, data, fin=fin, sized=sized))
         return pieces
 
