@@ -33,16 +33,26 @@ class Carried:
         """How many peers are known to have it."""
         return self._masks.get(bundle, 0).bit_count()
 
+    def remove(self, bundle: bytes, peer: bytes) -> None:
+        """The peer says that it hasn't got it."""
+        if self.has(bundle, peer):
+            bit = self._peers[peer]
+            self._masks[bundle] ^= 1 << bit
+            self._unused(bit)
+
     def forget(self, bundle: bytes) -> None:
         """The bundle is no longer held."""
         mask = self._masks.pop(bundle, 0)
         while mask:
             bit = mask.bit_length() - 1
             mask ^= 1 << bit
-            self._uses[bit] -= 1
-            if not self._uses[bit]:
-                del self._uses[bit]
-                del self._peers[self._bits.pop(bit)]
+            self._unused(bit)
+
+    def _unused(self, bit: int) -> None:
+        self._uses[bit] -= 1
+        if not self._uses[bit]:
+            del self._uses[bit]
+            del self._peers[self._bits.pop(bit)]
 
     def _bit(self, peer: bytes) -> int:
         bit = self._peers.get(peer)

@@ -40,7 +40,7 @@ class Intake:
         self._depot = depot
         self._link = link
         self._peer = link.peer_id
-        self._account = account
+        self.account = account
         self._say = say
         self._say_durable = say_durable
         self._transfers = {stream: Transfers() for stream in (1, 2, 3)}
@@ -48,6 +48,7 @@ class Intake:
         self._next_offer = 0
         self._asked: dict[bytes, None] = {}
         self._later: dict[bytes, int | None] = {}
+        self._declined: dict[bytes, None] = {}
         self._openings = OPENINGS_BURST
         self._openings_at = now
         self.overflow = False
@@ -80,7 +81,9 @@ class Intake:
         self._came(bundle.id)
         if bundle.header.tag in self._depot.tags and not self._may_open(now):
             return Code.LATER
-        code = self._depot.take(bundle, wire, self._account, batch, now)
+        code = self._depot.take(bundle, wire, self.account, batch, now)
+        if code not in LASTING:
+            self._decline(bundle.id)
         if code in (Code.DURABLE, Code.DUPLICATE) and bundle.id in self._depot.queue:
             self._depot.queue.carried.add(bundle.id, self._peer)
         return code
@@ -89,20 +92,28 @@ class Intake:
         """Ask for what is offered, or refuse it with the reason."""
         number, self._next_offer = self._next_offer, self._next_offer + 1
         id, size, header = offer
-        code = self._depot.refusal(id, header, size, self._account, now)
+        code = self._depot.refusal(id, header, size, self.account, now)
+        if code is None and len(self._later) >= MAX_LATER:
+            code = Code.LATER
         if code is None:
             self._later[id] = number
-            self.ask(now)
+            self._ask_for([id], now)
             return
+        self._came(id)
         answer = Result((Run(0, number, 1, code),))
-        say = self._say_durable if code in LASTING else self._say
-        say(answer)
+        if code in LASTING:
+            self._say_durable(answer)
+        else:
+            self._decline(id)
+            self._say(answer)
 
     def need(self, ids: Iterable[bytes], now: float) -> None:
         """Only the neighbour has these."""
         queue = self._depot.queue
         for id in ids:
-            if id in queue or id in self._asked or queue.overs.has(id, now):
+            if id in queue or id in self._asked or id in self._declined:
+                continue
+            if queue.overs.has(id, now):
                 continue
             if len(self._later) >= MAX_LATER:
                 self.overflow = True
@@ -123,12 +134,16 @@ class Intake:
 
     def ask(self, now: float) -> None:
         """Ask for what waits, as far as nobody else is bringing it."""
+        if self._later:
+            self._ask_for(list(self._later), now)
+
+    def _ask_for(self, ids: list[bytes], now: float) -> None:
         wanted: list[tuple[bytes, int]] = []
-        for id in list(self._later):
-            if len(self._asked) >= MAX_ASKED:
-                break
+        for id in ids:
             if id in self._depot.queue or self._depot.queue.overs.has(id, now):
                 self._settle_offer(id)
+            elif len(self._asked) >= MAX_ASKED:
+                break
             elif self._depot.expect(id, self._peer, now):
                 del self._later[id]
                 self._asked[id] = None
@@ -144,6 +159,12 @@ class Intake:
                 self._depot.partials.keep(cut)
         for id in self._asked:
             self._depot.stop_expecting(id, self._peer)
+
+    def _decline(self, id: bytes) -> None:
+        """Don't ask for it again in this contact time."""
+        self._declined[id] = None
+        if len(self._declined) > MAX_LATER:
+            del self._declined[next(iter(self._declined))]
 
     def _came(self, id: bytes) -> None:
         self._asked.pop(id, None)
@@ -164,7 +185,7 @@ class Intake:
         return self._depot.open
 
     def _may_open(self, now: float) -> bool:
-        if self._account.kind is not Kind.STRANGER:
+        if self.account.kind is not Kind.STRANGER:
             return True
         passed = (now - self._openings_at) * OPENINGS_PER_S
         self._openings = min(OPENINGS_BURST, self._openings + passed) - 1

@@ -7,7 +7,7 @@ have the bundle, or no room; an offer is one round trip, and the link is busy wi
 """
 
 from collections.abc import Callable, Iterable
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import Final
 
 from meshpeer.core.formats.bundle import rewrite
@@ -27,6 +27,10 @@ MAX_PLAN: Final = 8_192
 MAX_UNDER_WAY: Final = 2_048
 """Transfers sent and not yet answered."""
 MAX_OFFERS: Final = 64
+OFFER_FIRST: Final = -1
+"""Stands for the offset of what is wanted and was never offered."""
+LACK_AT_ONCE: Final = 1_024
+"""Ids in one message."""
 LOAD_AHEAD: Final = 1 << 20
 """Bytes of wires asked from the disk and not yet here."""
 MAX_REMEMBERED: Final = 16_384
@@ -72,12 +76,10 @@ class Sending:
     def know_tags(self, hashes: Iterable[bytes], now: float) -> None:
         """The neighbour said who lives there: rank anew."""
         self._tags = NeighbourTags(self._link.binding, hashes)
-        planned = [id for _, id in self._plan]
+        planned, self._plan = [id for _, id in self._plan], []
         self._busy.difference_update(planned)
-        self._plan = []
         for id in planned:
-            self.push(id, now)
-        heapify(self._plan)
+            self._enter(id, now)
 
     def push(self, id: bytes, now: float) -> None:
         """Send a held bundle in its turn, unless the neighbour needs no copy."""
@@ -92,20 +94,26 @@ class Sending:
         self._enter(id, now)
 
     def want(self, bundles: Iterable[tuple[bytes, int]], now: float) -> None:
-        """The neighbour asks for these; what can't be sent is said to lack."""
+        """The neighbour lacks these and asks for them, whatever we believed that it has.
+
+        A large one that was neither offered nor begun is offered first: there may be no room."""
         lacking = []
         for id, offset in bundles:
-            self._forget_offer(id)
+            offered = self._forget_offer(id)
+            self._queue.carried.remove(id, self._peer)
+            self._refused.pop(id, None)
+            self._coming.pop(id[:PREFIX_SIZE], None)
             entry = self._queue.get(id)
             if entry is None or not self._may(entry, now) or offset >= entry.size:
                 lacking.append(id)
             elif id not in self._busy:
-                self._wanted[id] = offset
+                self._wanted[id] = offset if offset or offered else OFFER_FIRST
                 self._enter(id, now)
                 if id not in self._busy:
+                    self._wanted.pop(id, None)
                     lacking.append(id)
-        for at in range(0, len(lacking), 1_024):
-            self._say(Lack(tuple(lacking[at : at + 1_024])))
+        for at in range(0, len(lacking), LACK_AT_ONCE):
+            self._say(Lack(tuple(lacking[at : at + LACK_AT_ONCE])))
 
     def coming(self, prefixes: Iterable[bytes]) -> None:
         """The neighbour gets these from elsewhere."""
@@ -187,7 +195,7 @@ class Sending:
     def _start(self, entry: Entry, now: float) -> bool:
         """Offer, load or send it; False if there is no room for that now."""
         id, stream = entry.id, stream_of(entry.priority)
-        if entry.size > SMALL and id not in self._wanted:
+        if entry.size > SMALL and self._wanted.get(id, OFFER_FIRST) == OFFER_FIRST:
             if len(self._offers) >= MAX_OFFERS:
                 return False
             self._offer(entry, now)
@@ -214,7 +222,7 @@ class Sending:
 
     def _send(self, entry: Entry, wire: bytes, now: float) -> None:
         stream = stream_of(entry.priority)
-        offset = self._wanted.get(entry.id, 0)
+        offset = max(0, self._wanted.get(entry.id, 0))
         told = rewrite(wire, entry.hops + 1, entry.age(now))
         piece = frame(told, entry.id, offset)
         self._sent[stream][self._next[stream]] = entry.id
@@ -247,8 +255,11 @@ class Sending:
         if self._wanted.pop(id, None) is not None:
             self._say(Lack((id,)))
 
-    def _forget_offer(self, id: bytes) -> None:
+    def _forget_offer(self, id: bytes) -> bool:
+        """True if it was offered and not yet answered."""
         number = self._offered.pop(id, None)
-        if number is not None:
-            del self._offers[number]
-            self._busy.discard(id)
+        if number is None:
+            return False
+        del self._offers[number]
+        self._busy.discard(id)
+        return True

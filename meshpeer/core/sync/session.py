@@ -48,7 +48,7 @@ class Session:
         self.peer = link.peer_id
         self.link = link
         self._depot = depot
-        self._account = account
+        self._up = True
         self._frames = messages.Frames()
         self._said: list[bytes] = []
         self._strikes = 0
@@ -74,7 +74,7 @@ class Session:
 
     def readable(self, now: float) -> None:
         """Bytes came, or may be read again."""
-        if self.link.closed is not None:
+        if not self.up:
             return
         batch = Batch()
         try:
@@ -90,12 +90,12 @@ class Session:
 
     def writable(self, now: float) -> None:
         """The link has room again."""
-        if self.link.closed is None:
+        if self.up:
             self._go_on(now)
 
     def wake(self, now: float) -> None:
         """Do what is due; early or late does no harm."""
-        if self.link.closed is None:
+        if self.up:
             self._reconciling.check(now)
             self._intake.ask(now)
             self._go_on(now)
@@ -105,13 +105,23 @@ class Session:
         return self._reconciling.next_check()
 
     @property
+    def up(self) -> bool:
+        """Something may still be said."""
+        return self._up and self.link.closed is None
+
+    @property
     def waiting(self) -> bool:
         """Something is to be asked for once another neighbour fails to bring it."""
         return self._intake.waiting
 
     def close(self) -> None:
         """The link is down."""
+        self._up = False
         self._intake.close()
+
+    def charge_to(self, account: Account) -> None:
+        """What comes from now on is charged to another account."""
+        self._intake.account = account
 
     def say(self, message: Message) -> None:
         """Put a control message behind the others."""
@@ -128,7 +138,7 @@ class Session:
 
     def flush(self) -> None:
         """Give the link what was said and framed."""
-        if self.link.closed is not None:
+        if not self.up:
             self._said.clear()
             return
         if self._said:
@@ -140,7 +150,7 @@ class Session:
 
     def pass_on(self, ids: Iterable[bytes], now: float) -> None:
         """These are held now: send them in their turn."""
-        if self.link.closed is None:
+        if self.up:
             for id in ids:
                 self._sending.push(id, now)
             self._go_on(now)
@@ -153,7 +163,7 @@ class Session:
 
     def tell_coming(self, ids: Iterable[bytes]) -> None:
         """These are on their way to our disk, if the neighbour is likely to send them too."""
-        if not self._sending.overlaps or self.link.closed is not None:
+        if not (self._sending.overlaps and self.up):
             return
         has = self._depot.queue.carried.has
         prefixes = tuple(id[:PREFIX_SIZE] for id in ids if not has(id, self.peer))
@@ -167,13 +177,13 @@ class Session:
 
     def loaded(self, id: bytes, wire: bytes | None, now: float) -> None:
         """The disk gave a wire that was asked for."""
-        if self.link.closed is None:
+        if self.up:
             self._sending.loaded(id, wire, now)
             self._go_on(now)
 
     def ask(self, now: float) -> None:
         """Another neighbour went or failed: ask here for what it was to bring."""
-        if self.link.closed is None:
+        if self.up:
             self._intake.ask(now)
             self.flush()
 
@@ -204,9 +214,10 @@ class Session:
                 self._reconciling.moved = True
                 self._intake.offer(message, now)
             case Result():
+                self._reconciling.moved = True
                 self._sending.results(message.runs, now)
             case Values():
-                self._depot.take_values(message.entries, self._account, self, now)
+                self._depot.take_values(message.entries, self._intake.account, self, now)
             case WantValues():
                 self.tell_values(message.values, now)
             case Lack():
@@ -252,6 +263,7 @@ class Session:
             self.say(Result(messages.runs(passing)))
             batch.answers = [answer for answer in batch.answers if answer[2] in LASTING]
         self._depot.collect_gone()
+        self._intake.ask(now)
         if batch.fresh:
             self._depot.announce(batch.fresh, self)
         self._depot.land(batch, self, self._answer)
@@ -263,7 +275,7 @@ class Session:
 
     def _go_on(self, now: float) -> None:
         """Send what may be sent, and look for more when nothing is left to send or ask."""
-        if self.link.closed is None:
+        if self.up:
             self._sending.pump(now)
             if self._overflowed and self._sending.idle and not self._intake.waiting:
                 self._sending.overflow = self._intake.overflow = False

@@ -69,6 +69,12 @@ class Sync:
         session.close()
         self._depot.ask_others(session, now)
 
+    def charge_to(self, peer: bytes, account: Account) -> None:
+        """A neighbour became a contact, or is none any more."""
+        session = self._sessions.get(peer)
+        if session:
+            session.charge_to(account)
+
     def readable(self, link: LinkLike, now: float) -> None:
         """Bytes came on one of the streams 0 to 3."""
         session = self._sessions.get(link.peer_id)

@@ -2,8 +2,9 @@
 
 Which bundle a value speaks of shows only by hashing: H(H(v)) is the header hash of the bundle it
 is the receipt of, H(v) of the one it is the recall of. Values of bundles never seen are kept too,
-and found when the bundle comes. Whole hours travel with a value and are rounded down, so that a
-value that two neighbours pass to and fro dies all the same. A receipt makes its recall
+and found when the bundle comes. Whole hours travel with a value; the time that a message may be
+under way is taken off and the rest rounded down, so that a value that neighbours pass to and fro
+dies all the same. A receipt makes its recall
 superfluous: the recall goes, and isn't taken again.
 """
 
@@ -19,6 +20,8 @@ from meshpeer.core.writes import DropValue, PutValue
 
 MAX_VALUES: Final = 65_536
 HOUR: Final = 3_600.0
+FLIGHT_S: Final = 120.0
+"""Longer than a message may be under way: a link that is silent for 90 s is down."""
 
 
 class Values:
@@ -79,7 +82,7 @@ class Values:
     def entry(self, value: bytes, now: float) -> Entry | None:
         """The value as it travels, or None if it is gone."""
         expires = self._expires.get(value)
-        hours = int((expires - now) // HOUR) if expires is not None else 0
+        hours = int((expires - now - FLIGHT_S) // HOUR) if expires is not None else 0
         return Entry(value, hours) if hours >= 1 else None
 
     def expire(self, now: float) -> None:
@@ -127,5 +130,5 @@ class Values:
 
 
 def _deadline(expires: float) -> int:
-    """The second from which less than a whole hour is left."""
-    return max(0, int(expires - HOUR))
+    """The second from which less than a whole hour is left to tell."""
+    return max(0, int(expires - FLIGHT_S - HOUR))
