@@ -26,7 +26,7 @@ from meshpeer.core.link.ranges import Ranges
 from meshpeer.core.link.recovery import MAX_ACK_DELAY, Burst, Record, Recovery
 from meshpeer.core.link.stream import Piece, SendStream
 from meshpeer.core.link.streams import Streams
-from meshpeer.errors import LocalProtocolError, RemoteProtocolError
+from meshpeer.errors import RemoteProtocolError
 
 REPLAY_WINDOW: Final = 2_048
 """Counters behind the newest that are still accepted."""
@@ -126,11 +126,13 @@ class Link:
         return self._recovery.lost_packets
 
     def write(self, stream: int, data: bytes) -> None:
-        """Accept bytes for a stream; they arrive in order, or the link goes down."""
-        if self.closed is not None:
-            raise LocalProtocolError(f"the link is down: {self.closed}")
-        self._streams.write(stream, data)
-        self._touch(self)
+        """Accept bytes for a stream; they arrive in order, or the link goes down.
+
+        On a link that is down they go nowhere: LinkDown tells, or is on its way.
+        """
+        if self.closed is None:
+            self._streams.write(stream, data)
+            self._touch(self)
 
     def finish(self, stream: int) -> None:
         """Say that nothing more follows on this stream."""
