@@ -13,6 +13,7 @@ ROUNDS = 7
 def main() -> dict[str, float]:
     with daemons("absent", "holder") as (absent, holder):
         holder.knows(absent)
+        absent.stop()
         holder.send("absent", ["x" * 200] * BUNDLES)
         ready = []
         for _ in range(ROUNDS):

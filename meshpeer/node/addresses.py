@@ -16,7 +16,34 @@ def path_text(path: Path) -> str:
     if path.transport != Udp.name:
         return str(path.address)
     host, port = cast(tuple[str, int], path.address)
+    return host_port(host, port)
+
+
+def host_port(host: str, port: int) -> str:
+    """Join them as they are written."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def host_of(path: Path) -> str:
+    """Give the numeric host of a udp path."""
+    host, _ = cast(tuple[str, int], path.address)
+    return host
+
+
+def is_hintable(host: str) -> bool:
+    """Whether a card may name this address: one host that others can mean by it too.
+
+    A hint is not signed, so a card must not be able to make us send to ourselves or to many.
+    """
+    address = ip_address(host.partition("%")[0])
+    return not (
+        address.is_loopback
+        or address.is_multicast
+        or address.is_unspecified
+        or address.is_link_local
+        or address.is_reserved
+        or host == "255.255.255.255"
+    )
 
 
 def read_path(text: str) -> Path:

@@ -21,7 +21,14 @@ from meshpeer.core.link.path import Datagram, Path
 from meshpeer.core.peer import LinkDown, LinkUp
 from meshpeer.core.writes import PutEvent, PutPeer, Write
 from meshpeer.errors import MeshpeerError, StoreError, UsageError
-from meshpeer.node.addresses import path_text, prefix, read_path
+from meshpeer.node.addresses import (
+    host_of,
+    host_port,
+    is_hintable,
+    path_text,
+    prefix,
+    read_path,
+)
 from meshpeer.node.clock import Clock
 from meshpeer.node.config import Config
 from meshpeer.node.loading import load_peer
@@ -38,6 +45,7 @@ log = logging.getLogger("meshpeer.node")
 REMEMBERED: Final = 64
 """Peers tried at start that nobody configured: those last met."""
 UDP_SCHEME: Final = "udp:"
+UNSPECIFIED: Final = {"0.0.0.0", "::"}
 SOONEST: Final = 0.001
 """Timers closer than this are one."""
 
@@ -362,10 +370,13 @@ class Node:
 
     def hints(self) -> list[str]:
         """Give where this peer may be found, for its cards: addresses that others can use."""
-        usable = sorted(self._interfaces.usable, key=lambda local: local.is_ipv6)
-        hosts = [local.host for local in usable if not local.is_link_local]
-        named = [f"[{host}]" if ":" in host else host for host in dict.fromkeys(hosts)]
-        return [f"{UDP_SCHEME}{host}:{self.udp.port}" for host in named[:MAX_HINTS]]
+        local = {local.host for local in self._interfaces.usable}
+        listen = set(self.config.udp.listen)
+        hosts = local if listen & UNSPECIFIED else local & listen
+        return [
+            f"{UDP_SCHEME}{host_port(host, self.udp.port)}"
+            for host in sorted(filter(is_hintable, hosts), key=len)[:MAX_HINTS]
+        ]
 
     def peer_text(self, peer: bytes) -> str:
         """Give a peer id as people see it."""
@@ -375,9 +386,10 @@ class Node:
         if not hint.startswith(UDP_SCHEME):
             return None
         try:
-            return read_path(hint.removeprefix(UDP_SCHEME))
+            path = read_path(hint.removeprefix(UDP_SCHEME))
         except UsageError:
             return None
+        return path if is_hintable(host_of(path)) else None
 
     def _load_known_peers(self) -> None:
         now = self.now()
