@@ -43,7 +43,7 @@ def frames_of(link, data):
     nonce = counter.to_bytes(12)
     return {
         "counter": counter,
-        "frames": link._keys.send.decrypt(nonce, data[9:], data[:9]),
+        "frames": link._sealer.keys.send.decrypt(nonce, data[9:], data[:9]),
     }
 
 

@@ -16,29 +16,25 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 
 from meshpeer.core.link import frames
+from meshpeer.core.link.acks import Acks
 from meshpeer.core.link.config import LinkConfig
 from meshpeer.core.link.congestion import Bbr, Congestion
 from meshpeer.core.link.handshake import Established
 from meshpeer.core.link.packet import ACK_NOW, DATA, DATA_HEADER, DATA_OVERHEAD, PHASE
 from meshpeer.core.link.path import Datagram, Path, Traits
 from meshpeer.core.link.paths import Paths
-from meshpeer.core.link.ranges import Ranges
-from meshpeer.core.link.recovery import MAX_ACK_DELAY, Burst, Record, Recovery
+from meshpeer.core.link.recovery import Burst, Record, Recovery
+from meshpeer.core.link.sealer import LOW, Sealer
 from meshpeer.core.link.stream import Piece, SendStream
 from meshpeer.core.link.streams import Streams
 from meshpeer.errors import RemoteProtocolError
 
-REPLAY_WINDOW: Final = 2_048
-"""Counters behind the newest that are still accepted."""
-ACK_AFTER: Final = 32
-"""Packets that are acknowledged at once even if no flag asks for it."""
 ACK_EVERY: Final = 24
 """Packets after which the sender asks for an acknowledgement, at most."""
 PACING_SLACK: Final = 0.002
 """Seconds of sending that may be caught up after a late timer."""
 DEAD_PATH_TIMEOUTS: Final = 2
 """Probe timeouts in a row after which another proved path is used."""
-LOW: Final = 0xFFFFFFFF
 
 _datagram = tuple.__new__
 
@@ -74,8 +70,7 @@ class Link:
         self.last_words = b""
         self.counters = counters
         self._touch = touch
-        self._remote_id = established.remote_id
-        self._keys = established.keys
+        self._sealer = Sealer(established.keys, established.remote_id, now=now)
         self._config = config
         self._streams = Streams(
             link_window=config.link_window,
@@ -88,20 +83,13 @@ class Link:
         self._paths = Paths(path, traits, now=now, rng=rng)
         self._congestion = congestion
         self._recovery = self._new_recovery(now)
-        self._received = Ranges()
-        self._next_counter = 0
+        self._acks = Acks(now=now)
         self._heard_at = now
-        self._newest_at = now
-        self._ack_floor = 0
-        self._to_ack = 0
-        self._ack_at: float | None = None
-        self._ack_now = False
         self._since_flag = 0
         self._ping = False
         self._probes = 0
         self._pace_at = now
         self._path_answers: list[tuple[Path, bytes]] = []
-        self._renewed_at, self._renewed_counter = now, 0
 
     # -- what the application does
 
@@ -158,7 +146,7 @@ class Link:
         """Say goodbye; the endpoint reports LinkDown."""
         if self.closed is None:
             self.closed = reason
-            self.last_words = self._seal(frames.close(reason))
+            self.last_words = self._sealer.seal(frames.close(reason))
             self._touch(self)
 
     # -- what the endpoint does
@@ -166,7 +154,7 @@ class Link:
     @property
     def heard(self) -> bool:
         """Whether a packet under the link's keys has come."""
-        return bool(self._received.ends)
+        return bool(self._acks.received.ends)
 
     @property
     def streams(self) -> Streams:
@@ -195,7 +183,8 @@ class Link:
 
     def receive(self, path: Path, traits: Traits, packets: list[bytes], now: float) -> None:
         """Take in packets that came by one path; what can't be opened is counted and dropped."""
-        received, keys = self._received, self._keys
+        acks, keys = self._acks, self._sealer.keys
+        received = acks.received
         expected, phase = received.next, keys.receive_phase
         decrypt, add = keys.receive.decrypt, received.add
         number_of = int.from_bytes
@@ -229,12 +218,12 @@ class Link:
                 expected += 1
                 newest = True
             else:
-                self._ack_now = True
+                acks.urgent = True
                 if counter > expected:
                     expected = counter + 1
                     newest = True
             if kind & ACK_NOW:
-                self._ack_now = True
+                acks.urgent = True
             try:
                 if plain and plain[0] == frames.STREAM and len(plain) > 7:
                     _, stream, offset = frames.STREAM_NARROW.unpack_from(plain)
@@ -259,8 +248,8 @@ class Link:
         timeout = self._recovery.next_timeout()
         if timeout is not None and timeout <= now:
             self._timed_out(now)
-        if self._ack_at is not None and self._ack_at <= now:
-            self._ack_now = True
+        if self._acks.at is not None and self._acks.at <= now:
+            self._acks.urgent = True
         if self._keep_alive_at() <= now and not self._recovery.sent:
             self._ping = True
 
@@ -272,8 +261,8 @@ class Link:
             oldest = next(iter(self._recovery.sent.values()))[0].sent_at
             due[0] = max(oldest, self._heard_at) + self._config.answer_limit
             due.append(timeout)
-        if self._ack_at is not None:
-            due.append(self._ack_at)
+        if self._acks.at is not None:
+            due.append(self._acks.at)
         path_due = self._paths.next_due()
         if path_due is not None:
             due.append(path_due)
@@ -290,8 +279,8 @@ class Link:
             self._send_probes(now, out)
         if self._streams.ready:
             self._send_data(now, out)
-        if self._ack_now and self._to_ack:
-            self._send(self._take_ack(now), now, out)
+        if self._acks.urgent and self._acks.owed:
+            self._send(self._acks.take(now), out)
 
     # -- receiving
 
@@ -304,10 +293,7 @@ class Link:
         eliciting: int,
         now: float,
     ) -> None:
-        received = self._received
-        if received.next - received.floor > 2 * REPLAY_WINDOW:
-            received.trim(received.next - REPLAY_WINDOW)
-        self._heard_at = self._newest_at = now
+        self._heard_at = now
         self.answered = True
         active = self._paths.active
         if path == active.path:
@@ -315,14 +301,7 @@ class Link:
             active.came += size
         else:
             self._paths.heard(path, traits, size, newest, now)
-        if eliciting:
-            self._to_ack += eliciting
-            if self._to_ack >= ACK_AFTER:
-                self._ack_now = True
-            if self._ack_at is None:
-                self._ack_at = now + MAX_ACK_DELAY
-        elif not self._to_ack:
-            self._ack_now = False
+        self._acks.came(eliciting, now)
 
     def _frames(self, plain: bytes, path: Path, now: float) -> bool:
         """Take in a packet's frames; True if it has to be acknowledged."""
@@ -335,7 +314,7 @@ class Link:
                 at += 1
                 continue
             if kind == frames.ACK:
-                ranges, delay, at = frames.parse_ack(plain, at, self._next_counter)
+                ranges, delay, at = frames.parse_ack(plain, at, self._sealer.next_counter)
                 self._acked(ranges, delay, now)
                 continue
             eliciting = True
@@ -379,8 +358,8 @@ class Link:
     def _acked(self, ranges: list[tuple[int, int]], delay: float, now: float) -> None:
         done, lost = self._recovery.acked(ranges, delay, now)
         for record in done:
-            if record[4] >= self._ack_floor:
-                self._ack_floor = record[4] + 1
+            if record[4] >= 0:
+                self._acks.seen(record[4])
         for record in lost:
             self._repeat(record)
 
@@ -464,7 +443,7 @@ class Link:
         sent = 0
         while count > 0:
             waiting = 0
-            if not self._to_ack and streams.quiet:
+            if not self._acks.owed and streams.quiet:
                 stream, waiting = streams.bulk(space - frames.STREAM_NARROW.size)
             if waiting and stream.offset <= LOW - (space * waiting):
                 waiting = min(waiting, count)
@@ -492,13 +471,14 @@ class Link:
         """Send `count` full packets of one stream; return their size."""
         each = space - 7
         size = space + DATA_OVERHEAD
-        encrypt, keys = self._keys.send.encrypt, self._keys
-        path, remote_id = self._paths.active.path, self._remote_id
+        sealer = self._sealer
+        encrypt, remote_id = sealer.keys.send.encrypt, sealer.remote_id
+        path = self._paths.active.path
         block, position, offset = stream.block, stream.position, stream.offset
-        number, counter = stream.number, self._next_counter
+        number, counter = stream.number, sealer.next_counter
         sent, append = self._recovery.sent, out.append
         pack_header, pack_stream = DATA_HEADER.pack, frames.STREAM_NARROW.pack
-        kind, every = DATA | keys.send_phase, self._flag_every()
+        kind, every = DATA | sealer.keys.send_phase, self._flag_every()
         since = self._since_flag
         new = _datagram
         for left in range(count - 1, -1, -1):
@@ -523,7 +503,7 @@ class Link:
             offset += each
             counter += 1
         self._since_flag = since
-        self._next_counter = counter
+        sealer.next_counter = counter
         self._recovery.sent_bulk(count * size, burst)
         self._streams.bulk_sent(stream, count * each)
         return count * size
@@ -532,9 +512,9 @@ class Link:
         """Send one packet of whatever waits; return its size, 0 if nothing does."""
         space = self._paths.active.traits.payload_limit - DATA_OVERHEAD
         parts, acked = [], -1
-        if self._to_ack:
-            acked = self._received.next - 1
-            parts.append(self._take_ack(now))
+        if self._acks.owed:
+            acked = self._acks.newest
+            parts.append(self._acks.take(now))
             space -= len(parts[0])
         told, numbers = self._streams.take_limits(space)
         parts += told
@@ -544,16 +524,16 @@ class Link:
             parts.append(bytes((frames.PING,)))
         elif not pieces and not told:
             if parts:
-                self._send(parts[0], now, out)
+                self._send(parts[0], out)
             return 0
         self._ping = False
         self._since_flag += 1
         flag = last or self._since_flag >= self._flag_every()
         if flag:
             self._since_flag = 0
-        sealed = self._seal(b"".join(parts), ACK_NOW if flag else 0)
+        sealed = self._sealer.seal(b"".join(parts), ACK_NOW if flag else 0)
         record = (burst, len(sealed), tuple(pieces), numbers, acked)
-        self._recovery.sent_packet(self._next_counter - 1, record)
+        self._recovery.sent_packet(self._sealer.next_counter - 1, record)
         out.append(Datagram(self._paths.active.path, sealed))
         return len(sealed)
 
@@ -593,37 +573,18 @@ class Link:
         size = len(frame) + DATA_OVERHEAD
         if way is not None and way.may_send(size):
             way.sent += size
-            out.append(Datagram(path, self._seal(frame)))
+            out.append(Datagram(path, self._sealer.seal(frame)))
 
-    def _send(self, plain: bytes, now: float, out: list[Datagram]) -> None:
+    def _send(self, plain: bytes, out: list[Datagram]) -> None:
         """Send a packet that nobody acknowledges."""
-        out.append(Datagram(self._paths.active.path, self._seal(plain)))
-
-    def _take_ack(self, now: float) -> bytes:
-        ranges = self._received.newest(frames.ACK_RANGES_LIMIT, self._ack_floor)
-        self._to_ack, self._ack_at, self._ack_now = 0, None, False
-        return frames.ack(ranges or self._received.newest(1), now - self._newest_at)
-
-    def _seal(self, plain: bytes, flags: int = 0) -> bytes:
-        counter = self._next_counter
-        self._next_counter += 1
-        kind = DATA | self._keys.send_phase | flags
-        header = DATA_HEADER.pack(kind, self._remote_id, counter & LOW)
-        return header + self._keys.send.encrypt(counter.to_bytes(12, "big"), plain, header)
+        out.append(Datagram(self._paths.active.path, self._sealer.seal(plain)))
 
     def _flag_every(self) -> int:
         limit = self._paths.active.traits.payload_limit
         return max(2, min(ACK_EVERY, self._recovery.congestion.window // limit // 4))
 
     def _renew_keys(self, now: float) -> None:
-        """Move to the next key when this one has served long enough and the last move was seen."""
-        config, keys = self._config, self._keys
-        if (
-            self._next_counter - self._renewed_counter < config.renew_packets
-            and now - self._renewed_at < config.renew_time
-        ):
-            return
-        if keys.send_phase == keys.receive_phase:
-            keys.renew()
+        """Seal with a new key from here on if it is time."""
+        config = self._config
+        if self._sealer.renew(config.renew_packets, config.renew_time, now):
             self.counters["renewed"] += 1
-            self._renewed_at, self._renewed_counter = now, self._next_counter

@@ -122,7 +122,7 @@ def test_a_bad_frame_from_a_neighbour_closes_its_own_link_and_no_other(name):
     carol = network.node("carol")
     carol.connect(bob)
     network.run(1)
-    network.send(alice, Datagram(bob.path, alice.ups[0]._seal(BAD_FRAMES[name])))
+    network.send(alice, Datagram(bob.path, alice.ups[0]._sealer.seal(BAD_FRAMES[name])))
     network.run(1)
     assert [link.peer_id for link, _ in bob.downs] == [alice.endpoint.peer_id]
     assert list(bob.endpoint.links) == [carol.endpoint.peer_id]
@@ -139,7 +139,7 @@ def test_a_neighbour_can_not_fill_memory_with_crumbs():
             frames.stream(1, 1 + 2 * (start + n), b"x", fin=False, sized=True)
             for n in range(100)
         )
-        network.send(alice, Datagram(bob.path, link._seal(crumbs)))
+        network.send(alice, Datagram(bob.path, link._sealer.seal(crumbs)))
         network.run(0.002)
     network.run(1)
     assert [reason.partition(":")[0] for _, reason in bob.downs] == ["stream"]
@@ -151,7 +151,7 @@ def test_challenges_in_a_flood_are_answered_few_at_a_time():
     network.run(1)
     link, before = alice.ups[0], bob.sent_packets
     challenge = frames.NONCE.pack(frames.PATH_CHALLENGE, bytes(8))
-    batch = [Datagram(alice.path, link._seal(challenge * 100)) for _ in range(10)]
+    batch = [Datagram(alice.path, link._sealer.seal(challenge * 100)) for _ in range(10)]
     bob.endpoint.receive(batch, network.now)
     bob.flush()
     assert bob.sent_packets - before <= 10
