@@ -99,8 +99,28 @@ class Streams:
     # -- what comes
 
     def receive(self, number: int, offset: int, data: bytes, fin: bool) -> None:
-        """Take a STREAM frame, or raise RemoteProtocolError when a window is overrun."""
+        """Take a STREAM frame, or raise RemoteProtocolError when a window is overrun.
+
+        What comes in order, which is nearly all, is taken in here without a further call.
+        """
         stream = self._receiving.get(number)
+        if (
+            stream is not None
+            and offset == stream.next
+            and stream.announced
+            and not (fin or stream.offsets or stream.end is not None)
+        ):
+            size = len(data)
+            if (
+                size
+                and offset + size <= stream.limit
+                and self._came + size <= self._link_limit
+            ):
+                stream.ready.append(data)
+                stream.ready_bytes += size
+                stream.next = stream.highest = offset + size
+                self._came += size
+                return
         if stream is None:
             if len(self._receiving) >= STREAMS_LIMIT:
                 raise RemoteProtocolError("stream", f"more than {STREAMS_LIMIT} are open")
