@@ -1,0 +1,242 @@
+"""One simulated machine: a real peer, a real store in memory, and clocks that may lie.
+
+It does what the node's shell does: carries datagrams, commits batches, reads payloads, wakes the
+peer. A commit takes DISK_S of virtual time, so a crash may lose the batch that was under way, and
+with it whatever was not yet acknowledged, as a power cut does.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import NamedTuple
+
+from meshpeer.core.dialer import Dialer
+from meshpeer.core.formats.bundle import MAX_LIFETIME
+from meshpeer.core.formats.card import Card
+from meshpeer.core.identity.certificate import Certificate
+from meshpeer.core.identity.keys import DeviceKey, PersonKey
+from meshpeer.core.identity.noise import KeyPair
+from meshpeer.core.journal import Journal
+from meshpeer.core.link.path import Datagram, Traits
+from meshpeer.core.mail.mail import LAMPORT, Draft, Pending, Restored
+from meshpeer.core.mail.people import Own, People
+from meshpeer.core.peer import LinkDown, LinkUp, Peer
+from meshpeer.core.sync.policy import SimplePolicy
+from meshpeer.core.sync.queue import Held, Queue
+from meshpeer.core.sync.shares import Limits
+from meshpeer.core.writes import Box, PutCarried, PutContact, PutOver, PutValue, Write
+from meshpeer.errors import UsageError
+from meshpeer.sim.clocks import Clocks
+from meshpeer.sim.loop import Alarm, Loop
+from meshpeer.sim.medium import Medium, path_to
+from store.database import MEMORY
+from store.store import Store
+
+DISK_S = 0.004
+"""One commit with its fsync, or one read: an SD card in good health."""
+
+
+class Keys(NamedTuple):
+    """What a machine is known by: its peer, and the one person who lives there."""
+
+    static: KeyPair
+    own: Own
+
+    @classmethod
+    def make(cls, name: str, rng: Callable[[int], bytes]) -> "Keys":
+        """Make all keys and sign the card."""
+        person, device = PersonKey.generate(rng), DeviceKey.generate(rng)
+        static, sealing = KeyPair.generate(rng), KeyPair.generate(rng)
+        certificate = Certificate(device.public, sealing.public, static.public)
+        card = Card.sign(person, number=1, nickname=name, devices=[certificate])
+        return cls(static, Own(card, device, sealing))
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What all machines of one simulation share."""
+
+    loop: Loop
+    medium: Medium
+    queue_bytes: int
+    durable: Callable[[int, Sequence[Write]], None]
+    """Told which machine's batch is on its disk now."""
+
+
+@dataclass(slots=True)
+class _Hearing:
+    """Another machine in contact."""
+
+    peer: bytes
+    calling: bool
+    """One of the two calls, the other answers, as when one hears the other's beacon first."""
+
+
+class Machine:
+    """A peer with its disk and clocks, on the simulated network under its number."""
+
+    def __init__(self, number: int, world: World, keys: Keys, random: Random) -> None:
+        self.number = number
+        self.keys = keys
+        self.clocks = Clocks(world.loop)
+        self.store = Store(MEMORY, clock=self.clocks.reading)
+        self._world = world
+        self._random = random
+        self._alarm = Alarm(world.loop, self._wake)
+        self._hearing: dict[int, _Hearing] = {}
+        self._life = 0
+        self._start()
+
+    def __repr__(self) -> str:
+        return f"Machine({self.number})"
+
+    @property
+    def now(self) -> float:
+        """The peer's running seconds."""
+        return self.clocks.now()
+
+    # ---- what happens to it
+
+    def introduce(self, card: Card) -> None:
+        """The person here holds this card, and its person holds ours."""
+        people = self.peer.mail.people
+        if people.get(card.person) is None:
+            self.peer.journal.add(
+                people.accept(card, None, wall=0),
+                people.introduce(card.person),
+            )
+            self._settle()
+
+    def hear(self, batch: Sequence[Datagram]) -> None:
+        """Datagrams come in."""
+        self.peer.receive(batch, self.now)
+        self._settle()
+
+    def meet(self, number: int, peer: bytes, *, calling: bool) -> None:
+        """Another machine comes within range."""
+        self._hearing[number] = _Hearing(peer, calling)
+        if calling:
+            self._dialer.learn(peer, path_to(number), self.now, configured=True)
+            self._settle()
+
+    def part(self, number: int) -> None:
+        """The other machine is out of range."""
+        hearing = self._hearing.pop(number)
+        self._dialer.forget(hearing.peer)
+        self.peer.path_lost(path_to(number), self.now)
+        self._settle()
+
+    def write(self, to: Card, text: str, lifetime: int) -> bytes | None:
+        """The person here writes; None if the peer doesn't take it."""
+        contact = self.peer.mail.people.get(to.person)
+        if contact is None:
+            return None
+        try:
+            message_id = self.peer.send(
+                self.keys.own, contact, Draft(text, lifetime=lifetime), self.now
+            )
+        except UsageError:
+            return None
+        self._settle()
+        return message_id
+
+    def crash(self, *, reboot: bool = False) -> None:
+        """Lose all but the disk, and start again at once."""
+        if reboot:
+            self.clocks.reboot()
+        self._start()
+
+    # ---- the shell
+
+    def _start(self) -> None:
+        self._life += 1
+        store, journal = self.store, Journal()
+        self.clocks.resume(store.saved_clock())
+        self._dialer = Dialer(self._random.randbytes)
+        self.peer = Peer(
+            static=self.keys.static,
+            people=People([self.keys.own], map(PutContact._make, store.contacts())),
+            queue=self._restored_queue(journal),
+            journal=journal,
+            archive=store,
+            restored=self._restored_mail(),
+            rng=self._random.randbytes,
+            wall=self.clocks.wall,
+            now=self.now,
+        )
+        for number, hearing in self._hearing.items():
+            if hearing.calling:
+                path = path_to(number)
+                self._dialer.learn(hearing.peer, path, self.now, configured=True)
+        self._settle()
+
+    def _restored_queue(self, journal: Journal) -> Queue:
+        limits = Limits(capacity=self._world.queue_bytes)
+        queue = Queue(journal=journal, policy=SimplePolicy(), limits=limits)
+        for held in self.store.queue_index():
+            queue.restore(Held._make(held))
+        for kind, rows in (
+            (PutOver, self.store.overs()),
+            (PutValue, self.store.values()),
+            (PutCarried, self.store.carried()),
+        ):
+            for row in rows:
+                queue.restore_memory(kind._make(row))
+        return queue
+
+    def _restored_mail(self) -> Restored:
+        lamport = self.store.settings().get(LAMPORT, b"")
+        pending = [
+            Pending(
+                row.message_id, row.contact, row.bundle, row.receipt, row.expires, row.state
+            )
+            for row in self.store.pending(self.now - MAX_LIFETIME)
+        ]
+        requests = [row.contact for row in self.store.messages(Box.REQUESTS)]
+        return Restored(int.from_bytes(lamport), pending, requests)
+
+    def _wake(self) -> None:
+        for peer, path in self._dialer.due(self.now):
+            self.peer.connect(peer, path, self.now, self._traits())
+        self.peer.wake(self.now)
+        self._settle()
+
+    def _traits(self) -> Traits:
+        return Traits(payload_limit=self._world.medium.conditions.mtu)
+
+    def _settle(self) -> None:
+        """Do what the peer asks for, and set its alarm."""
+        now, peer = self.now, self.peer
+        for event in peer.events():
+            match event:
+                case LinkUp(link=link):
+                    self._dialer.came_up(link.peer_id)
+                case LinkDown(link=link):
+                    self._dialer.went_down(link.peer_id, now)
+        self._world.medium.send(self.number, peer.outgoing(now))
+        if (batch := peer.journal.take()) is not None:
+            self._after_disk(partial(self._commit, batch))
+        if ids := peer.loads():
+            self._after_disk(partial(self._load, ids))
+        due = [t for t in (peer.next_wakeup(), self._dialer.next_wakeup()) if t is not None]
+        self._alarm.set(self.clocks.virtual(min(due)) if due else None)
+
+    def _after_disk(self, action: Callable[[], None]) -> None:
+        loop, life = self._world.loop, self._life
+
+        def act() -> None:
+            if life == self._life:
+                action()
+                self._settle()
+
+        loop.at(loop.now + DISK_S, act)
+
+    def _commit(self, batch: list[Write]) -> None:
+        self.store.commit(batch)
+        self._world.durable(self.number, batch)
+        self.peer.committed(self.now)
+
+    def _load(self, ids: list[bytes]) -> None:
+        wires = self.store.wires(ids)
+        self.peer.loaded({id: wires.get(id) for id in ids}, self.now)
