@@ -7,13 +7,16 @@ programs: one JSON value, or one a line where a command follows something.
 import json
 import sys
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from meshpeer.cli.client import Api
 from meshpeer.errors import UsageError
 from meshpeer.node.state import State
+
+if TYPE_CHECKING:
+    from meshpeer.cli.client import Api
 
 T = TypeVar("T")
 
@@ -26,7 +29,13 @@ class Session:
     def __init__(self, state: State, *, as_json: bool) -> None:
         self.state = state
         self.as_json = as_json
-        self.api = Api(state)
+
+    @cached_property
+    def api(self) -> "Api":
+        """The running peer."""
+        from meshpeer.cli.client import Api
+
+        return Api(self.state)
 
     def give(self, result: T, lines: Callable[[T], Iterable[str]]) -> None:
         """Print the result: as JSON if asked, else as the lines made of it."""

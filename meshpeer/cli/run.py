@@ -1,31 +1,9 @@
-"""The peer itself, in the foreground; `meshpeer service` runs the same in the background.
-
-What is imported here decides how soon the API answers after the start, so everything that only
-some need (mDNS, QR codes, writing settings) is imported where it is used.
-"""
-
-import asyncio
-import json
-import os
-import signal
-import sys
-from typing import TYPE_CHECKING
+"""`meshpeer run`: the peer itself, in the foreground; `service` runs the same in the background."""
 
 import click
 
-from meshpeer.cli import show
 from meshpeer.cli.command import Session, command
-
-if TYPE_CHECKING:
-    from meshpeer.node.config import Config
-    from meshpeer.node.facade import Event, Facade, Status
-
-STATE_WORDS = {
-    "carried": "a neighbour carries a message of yours",
-    "arrived": "a message of yours has arrived",
-    "dropped": "a message of yours was dropped here for want of room: send it again later",
-    "expired": "a message of yours expired without proof of arrival",
-}
+from meshpeer.cli.lean import without_openssl
 
 
 @command("meshpeer run --nickname ann")
@@ -37,8 +15,10 @@ def run(session: Session, nickname: str | None) -> None:
 
     With --json one line on stdout says when it is ready.
     """
-    from meshpeer.cli.local import make_state
-    from meshpeer.node import config, log
+    with without_openssl():
+        from meshpeer.cli.daemon import keep_running
+        from meshpeer.cli.local import make_state
+        from meshpeer.node import config, log
 
     made = make_state(session.state, nickname)
     with session.state.locked():
@@ -46,93 +26,4 @@ def run(session: Session, nickname: str | None) -> None:
         log.start(session.state.log, settings.log_level, foreground=True)
         if made:
             session.say(f"A new peer was made; its keys are in {session.state.keys}.")
-        asyncio.run(_run(session, settings))
-
-
-async def _run(session: Session, settings: "Config") -> None:
-    # aiohttp reads every certificate authority when it is imported, 35 ms and 2 MB, for TLS that
-    # nobody speaks here.
-    os.environ.setdefault("SSL_CERT_FILE", os.devnull)
-    from meshpeer.api.server import Server
-    from meshpeer.node.node import Node
-    from meshpeer.node.service import Service
-
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    node = Node(session.state, settings)
-    try:
-        await node.start()
-        service = Service(node)
-        server = Server(service, session.state)
-        try:
-            await server.start(
-                loopback_port=settings.api.port if settings.api.loopback else None
-            )
-            await _until(stopped, session, service, server.loopback_port)
-        finally:
-            await server.close()
-    finally:
-        await node.close()
-    session.say("stopped")
-
-
-async def _until(
-    stopped: asyncio.Event, session: Session, service: "Facade", loopback: int | None
-) -> None:
-    status = await service.status()
-    if session.as_json:
-        ready = {
-            "ready": True,
-            "pid": os.getpid(),
-            "peer": status.peer,
-            "socket": str(session.state.socket),
-            "loopback": loopback,
-        }
-        click.echo(json.dumps(ready))
-    else:
-        for line in _welcome(session, status):
-            session.say(line)
-    telling = (
-        asyncio.create_task(_tell(session, service, status.last_event))
-        if sys.stderr.isatty()
-        else None
-    )
-    await stopped.wait()
-    if telling is not None:
-        telling.cancel()
-
-
-def _welcome(session: Session, status: "Status") -> list[str]:
-    people = ", ".join(show.safe(person.nickname) for person in status.persons)
-    mesh = "meshpeer"
-    if session.state.root != type(session.state).find(None).root:
-        mesh += f" --state {session.state.root}"
-    listening = ", ".join(status.listening) or "no address: it can only call others"
-    return [
-        f"The peer of {people} runs here until you press Ctrl-C. It listens on {listening}.",
-        "It finds other peers on this network by itself, keeps what you write until it arrives,",
-        "and carries what others write, sealed, to where it meets the next peer.",
-        "Next, in another terminal:",
-        f"  {mesh} card              shows your card; give it to somebody (--qr, --file)",
-        f"  {mesh} add CARD          makes somebody whose card you have a contact",
-        f'  {mesh} send NAME "text"  writes to a contact',
-        f"  {mesh} status            says how it is doing",
-    ]
-
-
-async def _tell(session: Session, service: "Facade", after: str) -> None:
-    async for event in service.events(after):
-        if words := _words(event):
-            session.say(words)
-
-
-def _words(event: "Event") -> str:
-    body = json.loads(event.body)
-    if event.kind == "link":
-        return f"link with {body['peer'][:9]}… {'is up' if body['up'] else 'ended'}"
-    if event.kind == "message" and body["box"] == "inbox":
-        return f"a message from {show.name(body['contact'])} came: meshpeer read"
-    if event.kind == "message" and body["box"] == "requests":
-        return f"a stranger, {show.name(body['contact'])}, wrote: meshpeer requests"
-    return STATE_WORDS.get(body["state"], "") if event.kind == "state" else ""
+        keep_running(session, settings)
