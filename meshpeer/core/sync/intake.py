@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from meshpeer.core.formats.bundle import Bundle
-from meshpeer.core.sync.account import Account, Kind
+from meshpeer.core.sync.account import Account
 from meshpeer.core.sync.depot import LASTING, Batch, Depot
 from meshpeer.core.sync.messages import Code, Message, Offer, Result, Run, Want
 from meshpeer.core.sync.neighbour import LinkLike
@@ -20,9 +20,6 @@ MAX_ASKED: Final = 1_024
 """Bundles asked for and not yet here."""
 MAX_LATER: Final = 8_192
 """Bundles to ask for later; what more differs is found by reconciling again."""
-OPENINGS_PER_S: Final = 100.0
-OPENINGS_BURST: Final = 200.0
-"""Bundles for persons here that a stranger may bring: each costs 100 us to open."""
 
 
 class Intake:
@@ -35,7 +32,6 @@ class Intake:
         account: Account,
         say: Callable[[Message], None],
         say_durable: Callable[[Message], None],
-        now: float,
     ) -> None:
         self._depot = depot
         self._link = link
@@ -49,8 +45,6 @@ class Intake:
         self._asked: dict[bytes, None] = {}
         self._later: dict[bytes, int | None] = {}
         self._declined: dict[bytes, None] = {}
-        self._openings = OPENINGS_BURST
-        self._openings_at = now
         self.overflow = False
         """Something missing was left out."""
 
@@ -79,8 +73,6 @@ class Intake:
         if transfer.id not in (None, bundle.id):
             return Code.DAMAGED
         self._came(bundle.id)
-        if bundle.header.tag in self._depot.tags and not self._may_open(now):
-            return Code.LATER
         code = self._depot.take(bundle, wire, self.account, batch, now)
         if code not in LASTING:
             self._decline(bundle.id)
@@ -183,14 +175,3 @@ class Intake:
         if not self._depot.open:
             self._depot.stalled = True
         return self._depot.open
-
-    def _may_open(self, now: float) -> bool:
-        if self.account.kind is not Kind.STRANGER:
-            return True
-        passed = (now - self._openings_at) * OPENINGS_PER_S
-        self._openings = min(OPENINGS_BURST, self._openings + passed) - 1
-        self._openings_at = now
-        if self._openings < 0:
-            self._openings = 0.0
-            return False
-        return True

@@ -8,9 +8,9 @@ body. Whatever is malformed raises RemoteProtocolError from `unpack`, and the fr
 still be read.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from meshpeer.core.formats.bundle import ID_SIZE, MAX_WIRE, Header
 from meshpeer.core.formats.receipt import Entry as ValueEntry
@@ -19,9 +19,13 @@ from meshpeer.core.identity.preimage import VALUE_SIZE
 from meshpeer.core.sync.varint import Reader, read_varint, varint
 from meshpeer.errors import RemoteProtocolError
 
+T = TypeVar("T")
+
 VERSION: Final = 1
 MAX_BODY: Final = 64 * 1024
 MAX_TAGS: Final = 256
+LIST_AT_ONCE: Final = 1_500
+"""Items of a list in one message; the largest has 42 bytes."""
 TAG_HASH_SIZE: Final = 8
 PREFIX_SIZE: Final = 8
 
@@ -188,6 +192,13 @@ class Frames:
         del self._data[:at]
 
 
+def chunks(items: Sequence[T]) -> Iterator[tuple[T, ...]]:
+    """Cut a list into as many messages as it takes, each well within MAX_BODY."""
+    return (
+        tuple(items[at : at + LIST_AT_ONCE]) for at in range(0, len(items), LIST_AT_ONCE)
+    )
+
+
 def runs(results: Iterable[tuple[int, int, Code]]) -> tuple[Run, ...]:
     """Group (stream, number, code) into runs."""
     grouped: list[Run] = []
@@ -211,6 +222,8 @@ def _pack_hello(hello: Hello) -> bytes:
 def _unpack_hello(body: bytes) -> Hello:
     reader = Reader("hello", body)
     (version,) = reader.take(1)
+    if version != VERSION:
+        raise RemoteProtocolError("hello", f"version {version}, known is {VERSION}")
     capabilities = reader.varint()
     tags = _split(reader.rest(), TAG_HASH_SIZE, "hello")
     if len(tags) > MAX_TAGS:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from hashlib import blake2s
 from typing import Protocol
 
-from meshpeer.core.sync.messages import TAG_HASH_SIZE, Hello
+from meshpeer.core.sync.messages import MAX_TAGS, TAG_HASH_SIZE, Hello
 
 PAD_TO = 4
 """Tag hashes are shown in multiples of this number."""
@@ -48,7 +48,7 @@ def salted(tag: bytes, binding: bytes) -> bytes:
 
 def hello(tags: Iterable[bytes], binding: bytes, rng: Callable[[int], bytes]) -> Hello:
     """Show tags on a link, with random ones beside them so that their number isn't told."""
-    hashes = [salted(tag, binding) for tag in tags]
+    hashes = [salted(tag, binding) for tag in tags][:MAX_TAGS]
     missing = PAD_TO - len(hashes) % PAD_TO if len(hashes) % PAD_TO or not hashes else 0
     hashes += [rng(TAG_HASH_SIZE) for _ in range(missing)]
     return Hello(tuple(sorted(hashes)))

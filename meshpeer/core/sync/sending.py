@@ -15,7 +15,7 @@ from meshpeer.core.link.streams import LOW_WATER
 from meshpeer.core.sync.depot import Depot
 from meshpeer.core.sync.entry import Entry
 from meshpeer.core.sync.events import CarriedBy, Refused
-from meshpeer.core.sync.messages import PREFIX_SIZE, Code, Lack, Message, Offer, Run
+from meshpeer.core.sync.messages import PREFIX_SIZE, Code, Lack, Message, Offer, Run, chunks
 from meshpeer.core.sync.neighbour import LinkLike, NeighbourTags
 from meshpeer.core.sync.policy import SendKey
 from meshpeer.core.sync.shares import SMALL
@@ -29,8 +29,6 @@ MAX_UNDER_WAY: Final = 2_048
 MAX_OFFERS: Final = 64
 OFFER_FIRST: Final = -1
 """Stands for the offset of what is wanted and was never offered."""
-LACK_AT_ONCE: Final = 1_024
-"""Ids in one message."""
 LOAD_AHEAD: Final = 1 << 20
 """Bytes of wires asked from the disk and not yet here."""
 MAX_REMEMBERED: Final = 16_384
@@ -112,8 +110,8 @@ class Sending:
                 if id not in self._busy:
                     self._wanted.pop(id, None)
                     lacking.append(id)
-        for at in range(0, len(lacking), LACK_AT_ONCE):
-            self._say(Lack(tuple(lacking[at : at + LACK_AT_ONCE])))
+        for ids in chunks(lacking):
+            self._say(Lack(ids))
 
     def coming(self, prefixes: Iterable[bytes]) -> None:
         """The neighbour gets these from elsewhere."""

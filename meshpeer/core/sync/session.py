@@ -37,8 +37,6 @@ from meshpeer.errors import RemoteProtocolError
 
 STRIKES: Final = 8
 """Malformed messages after which the link is closed."""
-VALUES_AT_ONCE: Final = 2_048
-"""Values in one message."""
 
 
 class Session:
@@ -53,7 +51,7 @@ class Session:
         self._said: list[bytes] = []
         self._strikes = 0
         self._sending = Sending(depot, link, self.say)
-        self._intake = Intake(depot, link, account, self.say, self.say_durable, now)
+        self._intake = Intake(depot, link, account, self.say, self.say_durable)
         self._reconciling = Reconciling(
             depot.queue, self.say, initiator=link.initiator, now=now
         )
@@ -166,10 +164,11 @@ class Session:
         if not (self._sending.overlaps and self.up):
             return
         has = self._depot.queue.carried.has
-        prefixes = tuple(id[:PREFIX_SIZE] for id in ids if not has(id, self.peer))
-        if prefixes:
+        for prefixes in messages.chunks(
+            [id[:PREFIX_SIZE] for id in ids if not has(id, self.peer)]
+        ):
             self.say(Coming(prefixes))
-            self.flush()
+        self.flush()
 
     def tell_disk(self, blocked: bool) -> None:
         """Our disk stopped taking bundles, or goes on."""
@@ -234,8 +233,8 @@ class Session:
             self.tell_values(reply.have, now)
             values = self._depot.queue.values
             need = [value for value in reply.need if not values.superfluous(value)]
-            for at in range(0, len(need), VALUES_AT_ONCE):
-                self.say(WantValues(tuple(need[at : at + VALUES_AT_ONCE])))
+            for wanted in messages.chunks(need):
+                self.say(WantValues(wanted))
         else:
             for id in reply.have:
                 self._sending.push(id, now)
@@ -260,7 +259,7 @@ class Session:
         self._reconciling.moved = True
         passing = [answer for answer in batch.answers if answer[2] not in LASTING]
         if passing:
-            self.say(Result(messages.runs(passing)))
+            self._say_results(passing)
             batch.answers = [answer for answer in batch.answers if answer[2] in LASTING]
         self._depot.collect_gone()
         self._intake.ask(now)
@@ -269,9 +268,8 @@ class Session:
         self._depot.land(batch, self, self._answer)
 
     def _answer(self, batch: Batch) -> None:
-        if batch.answers:
-            self.say(Result(messages.runs(batch.answers)))
-            self.flush()
+        self._say_results(batch.answers)
+        self.flush()
 
     def _go_on(self, now: float) -> None:
         """Send what may be sent, and look for more when nothing is left to send or ask."""
@@ -286,9 +284,13 @@ class Session:
     def _overflowed(self) -> bool:
         return self._sending.overflow or self._intake.overflow
 
+    def _say_results(self, answers: list[tuple[int, int, Code]]) -> None:
+        for runs in messages.chunks(messages.runs(answers)):
+            self.say(Result(runs))
+
     def _say_values(self, entries: list[ValueEntry]) -> None:
-        for at in range(0, len(entries), VALUES_AT_ONCE):
-            self.say(Values(tuple(entries[at : at + VALUES_AT_ONCE])))
+        for told in messages.chunks(entries):
+            self.say(Values(told))
 
     def _count(self, error: RemoteProtocolError) -> None:
         self._depot.counters[error.field] += 1

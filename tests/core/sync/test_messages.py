@@ -42,7 +42,7 @@ def tuples(elements):
 
 B = bundle(1, size=5_000)
 any_message = st.one_of(
-    st.builds(Hello, tuples(starts), st.integers(0, 255), numbers),
+    st.builds(Hello, tuples(starts), st.just(1), numbers),
     st.builds(Recon, st.sampled_from(Set), st.binary(max_size=200)),
     st.builds(Want, tuples(st.tuples(ids, numbers))),
     st.builds(Offer, ids, st.integers(50, 300_000), st.just(B.header)),
@@ -97,6 +97,7 @@ def test_noise_is_a_message_in_its_one_form_or_refused(number, body):
     ("number", "body"),
     [
         (1, b""),
+        (1, b"\2\0"),
         (1, b"\1\0" + bytes(7)),
         (1, b"\1\0" + bytes(8 * 257)),
         (2, b"\2abc"),
@@ -119,6 +120,14 @@ def test_a_malformed_body_is_refused(number, body):
 def test_a_frame_above_the_limit_ends_the_stream():
     with pytest.raises(RemoteProtocolError):
         list(Frames().feed(b"\1" + varint(MAX_BODY + 1)))
+
+
+def test_a_list_of_any_length_fits_into_messages():
+    parts = list(messages.chunks([b"i" * 32] * 5_000))
+    assert sum(map(len, parts)) == 5_000
+    assert all(len(messages.pack(Lack(part))) < MAX_BODY for part in parts)
+    longest = messages.pack(Want(((b"i" * 32, 2**64 - 1),) * messages.LIST_AT_ONCE))
+    assert len(longest) < MAX_BODY
 
 
 def test_results_travel_in_runs():

@@ -140,17 +140,6 @@ def test_bundles_past_their_time_or_hops_are_never_delivered(bob):
     assert bob.delivered == []
 
 
-def test_a_stranger_may_have_only_so_many_bundles_opened_a_second(bob):
-    eve = Stranger(bob, Kind.STRANGER)
-    for n in range(300):
-        letter = bundle(n, tag=FOR_BOB)
-        bob.receipts[letter.header.receipt_hash] = Rejected("no seal")
-        eve.send(2, frame(letter.wire, letter.id, 0))
-    codes = [run.code for run in eve.answers()]
-    assert codes.count(Code.INVALID) == 200
-    assert codes.count(Code.LATER) == 100
-
-
 def test_one_bad_bundle_costs_nothing_but_itself(bob):
     eve = Stranger(bob)
     eve.heard()

@@ -184,6 +184,22 @@ def test_three_neighbours_in_a_ring_bring_a_bundle_once(village):
     assert after - before < 2 * 40_000 + 1_000
 
 
+def test_where_all_hear_all_a_bundle_is_not_told_by_everybody_to_everybody(village):
+    peers = [Peer(name) for name in "abcdefgh"]
+    for at, near in enumerate(peers):
+        for far in peers[at + 1 :]:
+            village.link(near, far)
+    village.run()
+    costs = []
+    for n in range(4):
+        before = sum(pipe.sent for pipe in village.pipes)
+        peers[0].sync.submit(bundle(n, size=2_000, hops=0), village.now)
+        village.run()
+        assert all(peer.holds(bundle(n, size=2_000)) for peer in peers)
+        costs.append(sum(pipe.sent for pipe in village.pipes) - before)
+    assert costs[-1] < 2 * 7 * 2_100, costs
+
+
 @pytest.mark.parametrize("kind", [Kind.CONTACT, Kind.STRANGER])
 def test_a_peer_restarts_from_its_disk_as_it_was(village, kind):
     ann, bob = Peer("ann"), Peer("bob")
