@@ -75,11 +75,13 @@ class Bbr:
     """The loss-tolerant default: a model of rate and round trip."""
 
     def __init__(self, datagram: int, rate: float | None = None) -> None:
+        """`rate`, in bit/s, is what the path declares to carry at most, if it does."""
         self._datagram = datagram
+        self.rate = self._known_rate = rate / 8 if rate else None
         self.window = INITIAL_WINDOW * datagram
-        self.quantum = INITIAL_WINDOW * datagram
-        self.rate: float | None = None
-        self._known_rate = rate / 8 if rate else None
+        if self._known_rate is not None:
+            self.window = max(2 * datagram, min(self.window, int(self._known_rate)))
+        self.quantum = self.window
         self._rates: deque[tuple[int, float]] = deque()
         self._losses: deque[float] = deque(maxlen=ROUNDS)
         self._round = 0

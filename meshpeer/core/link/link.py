@@ -23,7 +23,7 @@ from meshpeer.core.link.handshake import Established
 from meshpeer.core.link.packet import ACK_NOW, DATA, DATA_HEADER, DATA_OVERHEAD, PHASE
 from meshpeer.core.link.path import Datagram, Path, Traits
 from meshpeer.core.link.paths import Paths
-from meshpeer.core.link.recovery import Burst, Record, Recovery
+from meshpeer.core.link.recovery import INITIAL_RTT, Burst, Record, Recovery
 from meshpeer.core.link.sealer import LOW, Sealer
 from meshpeer.core.link.stream import Piece, SendStream
 from meshpeer.core.link.streams import Streams
@@ -408,8 +408,17 @@ class Link:
         self._ping = True
 
     def _new_recovery(self, now: float) -> Recovery:
+        """A memory for the path in use, which may declare that it is slow, or reliable already."""
         traits = self._paths.active.traits
-        return Recovery(self._congestion(traits.payload_limit, traits.rate), now=now)
+        rtt = INITIAL_RTT
+        if traits.rate:
+            rtt = max(rtt, 2 * 8 * traits.payload_limit / traits.rate)
+        return Recovery(
+            self._congestion(traits.payload_limit, traits.rate),
+            now=now,
+            initial_rtt=rtt,
+            reliable=traits.reliable,
+        )
 
     # -- sending
 

@@ -60,19 +60,27 @@ the largest counter that it acknowledged (-1: none)."""
 class Recovery:
     """The sender's memory of one path's packets; `congestion` is told what it finds."""
 
-    def __init__(self, congestion: Congestion, *, now: float) -> None:
+    def __init__(
+        self,
+        congestion: Congestion,
+        *,
+        now: float,
+        initial_rtt: float = INITIAL_RTT,
+        reliable: bool = False,
+    ) -> None:
+        """A `reliable` path repeats by itself: only long waiting is taken for loss there."""
         self.congestion = congestion
         self.sent: dict[int, Record] = {}
         self.in_flight = 0
-        self.rtt = INITIAL_RTT
-        self.rtt_variation = INITIAL_RTT / 2
+        self.rtt = initial_rtt
+        self.rtt_variation = initial_rtt / 2
         self.min_rtt: float | None = None
         self.timeouts = 0
         """Probe timeouts since something was last acknowledged."""
         self.loss_at: float | None = None
         self.lost_packets = self.spurious = 0
-        self._threshold = PACKET_THRESHOLD
-        self._patience = TIME_THRESHOLD
+        self._threshold = PACKET_THRESHOLD_LIMIT if reliable else PACKET_THRESHOLD
+        self._patience = TIME_THRESHOLD_LIMIT if reliable else TIME_THRESHOLD
         self._lost: dict[int, Record] = {}
         self._largest_acked = -1
         self._last_sent = now
