@@ -4,9 +4,7 @@ Both hold 100,000 ids made over the last 30 days. First all are equal; then each
 made within the last hour that the other lacks; then ten of any age.
 """
 
-from argparse import ArgumentParser
 from hashlib import blake2s
-from json import dumps
 from statistics import median
 from time import process_time
 
@@ -21,19 +19,7 @@ ROUNDS = 9
 FRAME = 32 * 1024
 
 
-def main() -> None:
-    """Print a table, or with --json one object."""
-    parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    figures = measure()
-    if parser.parse_args().json:
-        print(dumps(figures))
-        return
-    for name, figure in figures.items():
-        print(f"{name:>24} {figure:>12,.2f}")
-
-
-def measure() -> dict[str, float]:
+def main() -> dict[str, float]:
     """Every figure once; times are the median of ROUNDS runs."""
     common = [(NOW - n % HOURS, _id(n)) for n in range(HELD)]
     recent = [(NOW, _id(n)) for n in range(HELD, HELD + 10)]
@@ -77,7 +63,3 @@ def _touch(items: SortedSet) -> None:
 
 def _id(n: int) -> bytes:
     return blake2s(n.to_bytes(8, "big")).digest()
-
-
-if __name__ == "__main__":
-    main()
