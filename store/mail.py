@@ -183,6 +183,16 @@ class MailReads(Reader):
         )
         return row is not None
 
+    def stored_bytes(self, contact: bytes) -> int:
+        """Give the bytes of text kept of what this person wrote."""
+        (size,) = self._one(
+            """SELECT coalesce(sum(length(CAST(text AS BLOB))), 0)
+               FROM message JOIN key ON key.n = message.contact
+               WHERE key.id = ? AND box <> 2""",
+            contact,
+        )
+        return int(size)
+
     def _messages(self, where: str, *values: object) -> list[MessageRow]:
         return [
             MessageRow._make((*row[:2], Box(row[2]), *row[3:13], row[13] == 1))

@@ -59,6 +59,12 @@ PLAN: Plan = {
     ),
 }
 
+PATHS = 100_000
+"""Kept, the last used; configured ones always."""
+
+TRIM_PATHS = """DELETE FROM path WHERE configured = 0 AND last_up < (
+    SELECT last_up FROM path WHERE configured = 0 ORDER BY last_up DESC LIMIT 1 OFFSET ?)"""
+
 TRIM_CONTACT_TIMES = """DELETE FROM contact_time
     WHERE n <= (SELECT max(n) FROM contact_time) - ?"""
 

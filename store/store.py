@@ -81,6 +81,7 @@ PLAN: Plan = {**queue.PLAN, **mail.PLAN, **people.PLAN, **history.PLAN}
 TRIMS = {
     PutEvent: (history.TRIM_EVENTS, history.EVENTS),
     PutContactTime: (people.TRIM_CONTACT_TIMES, people.CONTACT_TIMES),
+    PutPeer: (people.TRIM_PATHS, people.PATHS),
 }
 
 LOG_TOO_LONG = 32 << 20

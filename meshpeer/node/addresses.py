@@ -5,6 +5,7 @@ from typing import cast
 
 from meshpeer.core.link.path import Path
 from meshpeer.errors import ConfigError, UsageError
+from transports.netlink import Local
 from transports.udp import Udp, path_to
 
 IPV4_PREFIX = 24
@@ -28,6 +29,15 @@ def host_of(path: Path) -> str:
     """Give the numeric host of a udp path."""
     host, _ = cast(tuple[str, int], path.address)
     return host
+
+
+def is_on(path: Path, local: Local) -> bool:
+    """Whether a udp path leads to a host on the same subnet as this address of ours."""
+    host, _, interface = host_of(path).partition("%")
+    if interface:
+        return local.is_link_local and local.interface == interface
+    address, own = ip_address(host), ip_network((local.host, local.prefix), strict=False)
+    return address.version == own.version and address in own
 
 
 def is_hintable(host: str) -> bool:

@@ -84,6 +84,7 @@ class MailService(Desk):
             body = {"id": row.message_id.hex(), "box": row.box.name.lower()}
             erase = EraseMessage(row.message_id, row.contact, sent=row.box is Box.OUTBOX)
             self._peer.journal.add(erase, PutEvent("erased", json.dumps(body)))
+            self._peer.mail.erased(row.contact)
             if row.box is Box.REQUESTS:
                 self._peer.mail.request_ended(row.contact)
         await self._node.durable()

@@ -25,6 +25,7 @@ from meshpeer.node.addresses import (
     host_of,
     host_port,
     is_hintable,
+    is_on,
     path_text,
     prefix,
     read_path,
@@ -77,6 +78,7 @@ class Node:
         self._transports: dict[str, Transport] = {self.udp.name: self.udp}
         self._unsent: dict[str, list[Datagram]] = {}
         self._interfaces = Interfaces()
+        self._usable: frozenset[Local] = frozenset()
         self._lan: Lan | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
         self._reading = False
@@ -250,8 +252,20 @@ class Node:
 
     def _addresses_changed(self, usable: frozenset[Local]) -> None:
         log.info("addresses changed", extra={"addresses": len(usable)})
+        self._lose_paths(self._usable - usable, usable)
+        self._usable = usable
         self.dialer.everything_changed(self.now())
         self.soon()
+
+    def _lose_paths(self, gone: frozenset[Local], left: frozenset[Local]) -> None:
+        """Say at once that what was on a subnet that we left can't be reached by it."""
+        for neighbour in list(self.peer.neighbours.values()):
+            for path in neighbour.link.paths:
+                if path.transport != self.udp.name:
+                    continue
+                held = any(is_on(path, local) for local in gone)
+                if held and not any(is_on(path, local) for local in left):
+                    self.peer.path_lost(path, self.now())
 
     def _link_changed(self, event: LinkUp | LinkDown) -> None:
         link, now = event.link, self.now()

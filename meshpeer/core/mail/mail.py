@@ -61,6 +61,8 @@ FIRST_HOPS: Final = 3
 AGE_JITTER: Final = 600
 """The age starts at a random number of seconds below this, for the same reason."""
 MAX_REQUESTS: Final = 200
+CONTACT_SHARE: Final = 64 << 20
+"""Bytes of text kept from one contact; who has more must be read and deleted first."""
 RECALL_EXTRA_HOURS: Final = 48
 """A recall outlives its bundle by so much: ages along the way are only hints."""
 LAMPORT: Final = "lamport"
@@ -76,6 +78,10 @@ class Archive(Protocol):
 
     def was_seen(self, sender: bytes, message_id: bytes) -> bool:
         """Whether this message of this sender was ever stored here."""
+        ...
+
+    def stored_bytes(self, contact: bytes) -> int:
+        """How much text of received messages is kept from this person."""
         ...
 
 
@@ -135,6 +141,7 @@ class Mail:
         self._expiries: list[tuple[float, bytes]] = []
         self._unsaved: set[tuple[bytes, bytes]] = set()
         self._requests = Counter(restored.requests)
+        self._kept: dict[bytes, int] = {}
         self._known = Allowance(rate=KNOWN_RATE, burst=KNOWN_RATE)
         self._strange = Allowance(rate=STRANGER_RATE, burst=STRANGER_BURST)
         for pending in restored.pending:
@@ -306,6 +313,8 @@ class Mail:
         once = (contact.person, seal.message_id)
         if once in self._unsaved or self._archive.was_seen(*once):
             return Opened(seal.receipt)
+        if self._share_used(contact.person) + len(message.text) > CONTACT_SHARE:
+            return Deferred("that contact's share of the inbox is full")
         box = Box.INBOX
         if contact.status is Status.STRANGER:
             box = Box.REQUESTS
@@ -314,6 +323,15 @@ class Mail:
             self._requests[contact.person] += 1
         self._keep(own, contact, seal, message, box, now)
         return Opened(seal.receipt)
+
+    def erased(self, contact: bytes) -> None:
+        """Messages of this person were erased: there is room again."""
+        self._kept.pop(contact, None)
+
+    def _share_used(self, contact: bytes) -> int:
+        if contact not in self._kept:
+            self._kept[contact] = self._archive.stored_bytes(contact)
+        return self._kept[contact]
 
     def _sender(self, own: Own, seal: OpenedSeal, message: Message) -> Contact | None:
         """Whom the seal proves to have written, as the message itself confirms."""
@@ -355,6 +373,7 @@ class Mail:
         now: float,
     ) -> None:
         once = (contact.person, seal.message_id)
+        self._kept[contact.person] += len(message.text.encode())
         self._unsaved.add(once)
         self._journal.then(lambda _: self._unsaved.discard(once))
         self._lamport = max(self._lamport, message.lamport)

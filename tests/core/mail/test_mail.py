@@ -6,6 +6,7 @@ from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.preimage import one_way
+from meshpeer.core.mail import mail
 from meshpeer.core.mail.mail import MAX_REQUESTS, STRANGER_BURST
 from meshpeer.core.mail.people import Status
 from meshpeer.core.sync.account import Account, Kind
@@ -229,3 +230,16 @@ def _erase(row):
     from meshpeer.core.writes import EraseMessage
 
     return EraseMessage(row.message_id, row.contact, sent=False)
+
+
+def test_one_contact_can_fill_only_its_own_share(monkeypatch):
+    monkeypatch.setattr(mail, "CONTACT_SHARE", 1_000)
+    alice, bob = introduced()
+    assert isinstance(bob.receives(alice.writes(bob, "x" * 900)), Opened)
+    bob.restart(now=0.0)
+    more = alice.writes(bob, "x" * 200)
+    assert isinstance(bob.receives(more), Deferred)
+    (row,) = bob.store.messages(Box.INBOX)
+    bob.store.commit([_erase(row)])
+    bob.mail.erased(alice.key.public)
+    assert isinstance(bob.receives(more), Opened)
