@@ -18,6 +18,8 @@ from meshpeer.errors import ConfigError, NotFoundError
 from meshpeer.node.state import write_file
 
 MIB = 1024 * 1024
+TABLES = ("peers", "transports")
+"""What one value can't set."""
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,6 +93,10 @@ class Config(Section, frozen=True):
     peers: Annotated[
         list[StaticPeer], Meta(description="tables [[peers]] with id and address")
     ] = msgspec.field(default_factory=list)
+    transports: Annotated[
+        dict[str, dict[str, Any]],
+        Meta(description="a table [transports.NAME] for each further transport to use"),
+    ] = msgspec.field(default_factory=dict)
 
 
 def load(path: Path) -> Config:
@@ -193,7 +199,7 @@ def _fields(struct: type[Section], prefix: str = "") -> Mapping[str, tuple[Any, 
     for name, hint in get_type_hints(struct, include_extras=True).items():
         if isinstance(hint, type) and issubclass(hint, Section):
             found |= _fields(hint, f"{name}.")
-        elif name != "peers":
+        elif name not in TABLES:
             found[prefix + name] = hint, _description(hint)
     return found
 

@@ -33,6 +33,7 @@ from meshpeer.node.addresses import (
 from meshpeer.node.clock import Clock
 from meshpeer.node.config import Config
 from meshpeer.node.loading import load_peer
+from meshpeer.node.plugins import load_transports
 from meshpeer.node.state import State
 from meshpeer.node.writer import Writer
 from store.store import Store
@@ -75,7 +76,10 @@ class Node:
         self.trouble: StoreError | None = None
         """Why the disk takes nothing now."""
         self.udp = Udp(port=config.udp.port, listen=config.udp.listen)
-        self._transports: dict[str, Transport] = {self.udp.name: self.udp}
+        self._transports: dict[str, Transport] = {
+            self.udp.name: self.udp,
+            **load_transports(config.transports),
+        }
         self._unsent: dict[str, list[Datagram]] = {}
         self._interfaces = Interfaces()
         self._usable: frozenset[Local] = frozenset()

@@ -1,0 +1,33 @@
+"""Transports that other packages bring, by the entry-point group `meshpeer.transports`.
+
+Only those named in the settings are loaded: a package that happens to be installed must not
+begin to send by itself, and looking none up costs nothing at start.
+"""
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any, Final, cast
+
+from meshpeer.errors import ConfigError
+from transports.interface import Transport
+
+GROUP: Final = "meshpeer.transports"
+
+
+def load_transports(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Transport]:
+    """Make the transports that tables `[transports.NAME]` ask for, or raise ConfigError."""
+    if not settings:
+        return {}
+    known = {point.name: point for point in entry_points(group=GROUP)}
+    loaded = {}
+    for name, values in settings.items():
+        if name == "udp":
+            raise ConfigError("transports.udp: udp has its own table [udp]")
+        if name not in known:
+            names = ", ".join(sorted(known.keys() - {"udp"})) or "none"
+            raise ConfigError(f"transports.{name}: not installed; installed: {names}")
+        try:
+            loaded[name] = cast(Transport, known[name].load()(**values))
+        except (TypeError, ImportError, AttributeError) as error:
+            raise ConfigError(f"transports.{name}: {error}") from error
+    return loaded
