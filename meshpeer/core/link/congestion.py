@@ -18,6 +18,8 @@ ROUNDS: Final = 10
 """Rounds over which the largest rate and the smallest loss are remembered."""
 RTT_WINDOW: Final = 10.0
 """Seconds after which the smallest round trip is measured anew, with a drained queue."""
+RTT_WINDOW_ROUNDS: Final = 40
+"""Round trips for which it is kept at least: draining costs a slow path more than one of them."""
 PROBE_RTT_TIME: Final = 0.2
 STARTUP_GAIN: Final = 2.885
 """2/ln 2: doubles the rate each round."""
@@ -151,7 +153,8 @@ class Bbr:
     def _note_rtt(self, ack: Acked) -> None:
         if ack.rtt is None:
             return
-        stale = ack.now > self._min_rtt_at + RTT_WINDOW
+        window = max(RTT_WINDOW, RTT_WINDOW_ROUNDS * self._min_rtt)
+        stale = ack.now > self._min_rtt_at + window
         if ack.rtt <= self._min_rtt or stale:
             if stale and self._filled and self._probe_rtt_until is None:
                 self._probe_rtt_until = ack.now + PROBE_RTT_TIME + ack.rtt
@@ -176,6 +179,13 @@ class Bbr:
             return STARTUP_GAIN
         return 1 / STARTUP_GAIN if self._draining else CYCLE[self._phase]
 
+    def _starting_rate(self, measured: float) -> float:
+        """The few small packets of a start say nothing about what the path can carry."""
+        if self._known_rate is not None:
+            return self._known_rate
+        initial = INITIAL_WINDOW * self._datagram / max(self._min_rtt, LEAST_RTT)
+        return max(measured, STARTUP_GAIN * initial)
+
     def _set(self, ack: Acked) -> None:
         datagram = self._datagram
         if not self._rates or self._min_rtt == float("inf"):
@@ -186,10 +196,8 @@ class Bbr:
         if self._known_rate is not None:
             bandwidth = min(bandwidth, self._known_rate)
         self.rate = self._gain() * bandwidth
-        if not self._filled and self._known_rate is None:
-            # the few small packets of a start say nothing about what the path can carry
-            initial = INITIAL_WINDOW * datagram / max(self._min_rtt, LEAST_RTT)
-            self.rate = max(self.rate, STARTUP_GAIN * initial)
+        if not self._filled:
+            self.rate = self._starting_rate(self.rate)
         quantum = min(int(bandwidth * QUANTUM_TIME), QUANTUM_LIMIT * datagram)
         self.quantum = max(quantum, 2 * datagram)
         full = bandwidth * self._min_rtt

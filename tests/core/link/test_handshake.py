@@ -197,3 +197,34 @@ def test_a_handshake_goes_by_whichever_path_works():
     assert network.run(0.1, lambda: bool(bob.ups))
     network.run(5)
     assert alice.link_to(bob).paths == [bob.path]
+
+
+def test_two_handshakes_that_both_succeed_leave_the_lower_peers_link():
+    network = Network()
+    low, high = sorted(
+        (network.node("alice"), network.node("bob")), key=lambda node: node.endpoint.peer_id
+    )
+
+    def pass_on(sender: Node, receiver: Node, packets: list[Datagram]) -> list[Datagram]:
+        batch = [Datagram(sender.path, packet.data) for packet in packets]
+        receiver.endpoint.receive(batch, network.now)
+        return receiver.endpoint.outgoing(network.now)
+
+    high.endpoint.connect(low.endpoint.peer_id, low.path, network.now)
+    stale = high.endpoint.outgoing(network.now)
+    low.endpoint.connect(high.endpoint.peer_id, high.path, network.now)
+    answer = pass_on(low, high, low.endpoint.outgoing(network.now))
+    confirmation = pass_on(high, low, answer)
+    right = low.link_to(high)
+    late_answer = pass_on(high, low, stale)
+    late_confirmation = pass_on(low, high, late_answer)
+    assert high.link_to(low).binding != right.binding
+    for datagram in pass_on(low, high, confirmation):
+        network.send(high, datagram)
+    assert high.link_to(low).binding == right.binding
+    for datagram in pass_on(high, low, late_confirmation):
+        network.send(low, datagram)
+    network.run(5)
+    assert low.link_to(high) is right
+    assert one_usable_link(network, low, high)
+    assert len(low.ups) == 1

@@ -168,3 +168,17 @@ def test_slow_and_fast_paths_are_filled(rate):
     network.run(seconds)
     assert len(bob.text(bob.ups[0], 3)) > 0.6 * rate / 8 * seconds
     assert alice.downs == []
+
+
+def test_a_path_that_declares_to_be_slow_is_filled_and_not_flooded():
+    network = Network()
+    network.default = Wire(latency=0.5, rate=9_600, queue=4_000)
+    alice, bob = network.node("alice"), network.node("bob")
+    traits = Traits(payload_limit=508, rate=9_600.0)
+    alice.endpoint.traits["sim"] = bob.endpoint.traits["sim"] = traits
+    alice.connect(bob)
+    assert network.run(10, lambda: bool(alice.ups and bob.ups))
+    alice.ups[0].write(3, bytes(72_000))
+    network.run(60)
+    assert len(bob.text(bob.ups[0], 3)) > 0.8 * 72_000
+    assert alice.ups[0].lost_packets < 10
