@@ -31,8 +31,8 @@ def _advice(state: State) -> list[str]:
             "  `meshpeer service install` runs it in the background, now and after each start",
         ]
     lines = [
-        f"The peer runs: {status['neighbours']} neighbours, {status['contacts']} contacts, "
-        f"{status['unread']} unread, {status['underway']} of your messages underway."
+        f"The peer runs. Neighbours: {status['neighbours']}, contacts: {status['contacts']}, "
+        f"unread: {status['unread']}, your messages underway: {status['underway']}."
     ]
     lines += [f"  note: {warning}" for warning in status["warnings"]]
     if status["requests"]:
