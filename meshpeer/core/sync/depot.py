@@ -25,6 +25,8 @@ from meshpeer.core.sync.wires import RecentWires
 
 INTAKE_LIMIT: Final = 4 << 20
 """Bytes of bundles that may wait for the disk."""
+WRITES_LIMIT: Final = 100_000
+"""Rows of anything that may wait; values beyond are left to the next reconciliation."""
 VALUE_EXTRA_HOURS: Final = 48
 """A value outlives its bundle by so much: some hours are rounded away on each hop."""
 PATIENCE_S: Final = 30.0
@@ -103,7 +105,11 @@ class Depot:
     @property
     def open(self) -> bool:
         """Bundles may be read."""
-        return not self.journal.blocked and self._waiting_bytes < INTAKE_LIMIT
+        return (
+            not self.journal.blocked
+            and self._waiting_bytes < INTAKE_LIMIT
+            and len(self.journal) < WRITES_LIMIT
+        )
 
     def refusal(
         self, id: bytes, header: Header, size: int, account: Account, now: float
@@ -217,6 +223,8 @@ class Depot:
         now: float,
     ) -> None:
         """Keep values, purge what they speak of, and flood those that are news."""
+        if source and len(self.journal) >= WRITES_LIMIT:
+            return
         news = [
             value
             for value, hours in entries

@@ -178,7 +178,7 @@ class Queue:
 
     def expire(self, now: float) -> None:
         """Drop what is past its time; early or late does no harm."""
-        while self._deadlines and self._deadlines[0].number <= now * _MS:
+        while self._deadlines and self._deadlines[0].number / _MS <= now:
             self._expire(self._deadlines[0].id, now)
         self.overs.expire(now)
         self.values.expire(now)

@@ -2,8 +2,8 @@
 
 The link's initiator asks; the other side answers from its sets as they are and keeps no state.
 Done once at the start, again when the plans overflowed, and every five minutes in which anything
-moved, so that what was left out or went wrong elsewhere is found. A responder answers so many
-rounds and no more: each costs some milliseconds.
+moved, so that what was left out or went wrong elsewhere is found. To answer a byte costs about a
+microsecond, so both sides count what is asked: a responder refuses more, an initiator keeps below.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,32 @@ FRAME: Final = 32 * 1024
 """Bytes of one message."""
 MAX_ROUNDS: Final = 128
 """Messages of an initiator for one set, from start to end."""
-ANSWERS_BURST: Final = 512.0
-ANSWERS_PER_S: Final = 2.0
+BUDGET_BURST: Final = 1 << 20
+BUDGET_PER_S: Final = 8_192
+"""Bytes that may be asked in a second."""
+ROUND_COST: Final = 512
+"""Bytes that each message counts for beside its own."""
+INITIATORS_SHARE: Final = 0.75
+"""Of the budget, for the clocks of the two sides differ by what is under way."""
 RECHECK_S: Final = 300.0
+
+
+class Budget:
+    """What may be spent at once, and what comes back with time."""
+
+    def __init__(self, burst: float, per_s: float, now: float) -> None:
+        self._burst = self._left = burst
+        self._per_s = per_s
+        self._at = now
+
+    def spend(self, cost: float, now: float) -> bool:
+        """Take it if it is there."""
+        self._left = min(self._burst, self._left + (now - self._at) * self._per_s)
+        self._at = now
+        if cost > self._left:
+            return False
+        self._left -= cost
+        return True
 
 
 class Reconciling:
@@ -35,8 +58,8 @@ class Reconciling:
         self._initiator = initiator
         self._asking: Set | None = None
         self._rounds = 0
-        self._answers = ANSWERS_BURST
-        self._answers_at = now
+        share = INITIATORS_SHARE if initiator else 1.0
+        self._budget = Budget(share * BUDGET_BURST, share * BUDGET_PER_S, now)
         self._started = now
         self.moved = False
         """Something was sent or came since the last start."""
@@ -46,7 +69,7 @@ class Reconciling:
         if self._initiator:
             self._started = now
             self.moved = False
-            self._ask(Set.VALUES)
+            self._ask(Set.VALUES, now)
 
     def next_check(self) -> float | None:
         """When to start again."""
@@ -64,13 +87,8 @@ class Reconciling:
         """The initiator asked; RemoteProtocolError if it has no right to, or asks too much."""
         if self._initiator:
             raise RemoteProtocolError("recon", "the link's responder asks")
-        passed = (now - self._answers_at) * ANSWERS_PER_S
-        self._answers = min(ANSWERS_BURST, self._answers + passed) - 1
-        self._answers_at = now
-        if self._answers < 0:
-            raise RemoteProtocolError(
-                "recon", f"more than {ANSWERS_BURST:.0f} rounds at once"
-            )
+        if not self._budget.spend(len(recon.message) + ROUND_COST, now):
+            raise RemoteProtocolError("recon", f"more than {BUDGET_BURST} bytes at once")
         items = self._sets[recon.set]
         self._say(Recon(recon.set, negentropy.respond(items, recon.message, FRAME)))
 
@@ -80,17 +98,24 @@ class Reconciling:
             raise RemoteProtocolError("recon", f"an answer for {recon.set.name}, not asked")
         return negentropy.resume(self._sets[recon.set], recon.message, FRAME)
 
-    def go_on(self, recon: Recon, reply: Reply) -> None:
+    def go_on(self, recon: Recon, reply: Reply, now: float) -> None:
         """Ask the next question, or begin with the next set."""
         self._rounds += 1
         if not reply.finished and self._rounds < MAX_ROUNDS:
-            self._say(Recon(recon.set, reply.message))
+            self._question(recon.set, reply.message, now)
         elif recon.set is Set.VALUES:
-            self._ask(Set.BUNDLES)
+            self._ask(Set.BUNDLES, now)
         else:
             self._asking = None
 
-    def _ask(self, which: Set) -> None:
-        self._asking = which
+    def _ask(self, which: Set, now: float) -> None:
         self._rounds = 0
-        self._say(Recon(which, negentropy.initiate(self._sets[which])))
+        self._question(which, negentropy.initiate(self._sets[which]), now)
+
+    def _question(self, which: Set, message: bytes, now: float) -> None:
+        if self._budget.spend(len(message) + ROUND_COST, now):
+            self._asking = which
+            self._say(Recon(which, message))
+        else:
+            self._asking = None
+            self.moved = True

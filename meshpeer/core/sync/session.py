@@ -31,12 +31,15 @@ from meshpeer.core.sync.messages import (
     WantValues,
 )
 from meshpeer.core.sync.neighbour import LinkLike, hello
-from meshpeer.core.sync.reconciling import Reconciling
+from meshpeer.core.sync.reconciling import Budget, Reconciling
 from meshpeer.core.sync.sending import Sending
 from meshpeer.errors import RemoteProtocolError
 
 STRIKES: Final = 8
 """Malformed messages after which the link is closed."""
+VALUES_BURST: Final = 65_536
+VALUES_PER_S: Final = 1_000.0
+"""Values taken from a neighbour; what is above waits for the next reconciliation."""
 
 
 class Session:
@@ -50,6 +53,7 @@ class Session:
         self._frames = messages.Frames()
         self._said: list[bytes] = []
         self._strikes = 0
+        self._values = Budget(VALUES_BURST, VALUES_PER_S, now)
         self._sending = Sending(depot, link, self.say)
         self._intake = Intake(depot, link, account, self.say, self.say_durable)
         self._reconciling = Reconciling(
@@ -215,7 +219,7 @@ class Session:
             case Result():
                 self._reconciling.moved = True
                 self._sending.results(message.runs, now)
-            case Values():
+            case Values() if self._values.spend(len(message.entries), now):
                 self._depot.take_values(message.entries, self._intake.account, self, now)
             case WantValues():
                 self.tell_values(message.values, now)
@@ -224,6 +228,8 @@ class Session:
                     self._depot.ask_others(self, now)
             case Coming():
                 self._sending.coming(message.prefixes)
+            case Values():
+                self._reconciling.moved = True
             case Pause() | Resume():
                 self._sending.paused = isinstance(message, Pause)
 
@@ -239,7 +245,7 @@ class Session:
             for id in reply.have:
                 self._sending.push(id, now)
             self._intake.need(reply.need, now)
-        self._reconciling.go_on(recon, reply)
+        self._reconciling.go_on(recon, reply, now)
 
     # -- bundles
 

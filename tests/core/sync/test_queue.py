@@ -1,5 +1,7 @@
 """The rules of the queue, one by one (decisions 5, 6, 7, 10 and 13)."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from meshpeer.core.journal import Journal
 from meshpeer.core.sync.account import OWN, Account, Kind
 from meshpeer.core.sync.over import SWEEP_S
 from meshpeer.core.sync.policy import SimplePolicy
-from meshpeer.core.sync.queue import Queue, Refusal, Why
+from meshpeer.core.sync.queue import Held, Queue, Refusal, Why
 from meshpeer.core.sync.shares import Limits
 from meshpeer.core.sync.values import FLIGHT_S, Values
 from meshpeer.core.writes import DropBundle, DropValue, PutBundle, PutOver, TouchBundle
@@ -321,6 +323,21 @@ def test_expedited_bundles_outlive_bulk():
         put(queue, b)
     assert urgent.id in queue
     assert bulk.id not in queue
+
+
+def test_a_held_bundle_costs_little_memory():
+    queue = make_queue()
+    rows = [
+        Held(b.id, b.header.wire, 400, "contact:ann", float(n), float(n), False)
+        for n in range(5_000)
+        if (b := bundle(n, size=1, tag=n.to_bytes(16, "big")))
+    ]
+    tracemalloc.start()
+    for row in rows:
+        queue.restore(row)
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size / len(rows) < 400, "40 MB for 100,000, the ids not counted"
 
 
 bundles = st.builds(

@@ -28,6 +28,7 @@ from meshpeer.core.sync.messages import (
     WantValues,
 )
 from meshpeer.core.sync.neighbour import hello, salted
+from meshpeer.core.sync.reconciling import BUDGET_BURST, ROUND_COST
 from meshpeer.core.sync.session import STRIKES
 from meshpeer.core.sync.shares import Limits
 from meshpeer.core.sync.transfer import frame
@@ -185,13 +186,22 @@ def test_an_answer_to_nothing_is_malformed(bob):
 
 def test_a_neighbour_cannot_ask_for_rounds_without_end(bob):
     eve = Stranger(bob, initiator=True)
-    question = Recon(Set.BUNDLES, bytes.fromhex("6100000200"))
-    for _ in range(512):
+    question = Recon(Set.BUNDLES, b"\x61" + bytes.fromhex("020000") * 2_000)
+    for _ in range(BUDGET_BURST // (len(question.message) + ROUND_COST)):
         eve.say(question)
     assert eve.end.closed is None
     for _ in range(STRIKES):
         eve.say(question)
     assert eve.end.closed is not None
+
+
+def test_a_neighbour_cannot_bring_values_without_end(bob):
+    eve = Stranger(bob)
+    for at in range(0, 80_000, 1_000):
+        entries = [ValueEntry(receipt(n), 20) for n in range(at, at + 1_000)]
+        eve.say(Values(tuple(entries)))
+    assert len(bob.queue.values) == 65_000
+    assert eve.end.closed is None
 
 
 def test_unknown_message_types_are_skipped(bob):

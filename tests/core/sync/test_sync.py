@@ -5,8 +5,10 @@ from itertools import pairwise
 import pytest
 
 from meshpeer.core.formats.receipt import Meaning
+from meshpeer.core.sync import intake, sending
 from meshpeer.core.sync.account import Kind
 from meshpeer.core.sync.events import CarriedBy, Expired, ValueSeen
+from meshpeer.core.sync.reconciling import RECHECK_S
 from meshpeer.core.sync.verdict import Opened
 from tests.core.sync.village import Peer, Village, bundle, recall, receipt
 
@@ -157,6 +159,52 @@ def test_a_receipt_outranks_a_recall(village):
     village.meet(ann, bob)
     assert list(ann.disk.values) == list(bob.disk.values) == [receipt(1)]
     assert [event.meaning for event in ann.events] == [Meaning.RECALL, Meaning.RECEIPT]
+
+
+def test_a_message_to_somebody_on_the_same_peer_needs_no_road(village):
+    carl = make_carl(1)
+    carl.sync.submit(bundle(1, tag=FOR_CARL), village.now)
+    assert carl.delivered == [bundle(1, tag=FOR_CARL).id]
+    assert carl.sync.events() == []
+    while village.work(carl):
+        pass
+    assert [event.meaning for event in carl.events] == [Meaning.RECEIPT]
+    assert len(carl.queue) == len(carl.disk.bundles) == 0
+
+
+def test_a_value_that_came_before_a_restart_is_told_when_its_bundle_is_watched(village):
+    ann = Peer("ann")
+    ann.sync.add_value(receipt(1), 24, village.now)
+    ann.commit(village.now)
+    again = Peer("ann", disk=ann.disk)
+    again.sync.watch(bundle(1).header.receipt_hash, bundle(1).id, 5.0)
+    assert again.sync.events() == [
+        ValueSeen(bundle(1).id, receipt(1), Meaning.RECEIPT, 5.0)
+    ]
+
+
+def test_what_was_left_out_of_the_plans_is_found_by_reconciling_again(village, monkeypatch):
+    monkeypatch.setattr(sending, "MAX_PLAN", 7)
+    monkeypatch.setattr(intake, "MAX_LATER", 9)
+    monkeypatch.setattr(intake, "MAX_ASKED", 5)
+    ann, bob = Peer("ann"), Peer("bob")
+    for n in range(100):
+        ann.sync.submit(bundle(n), village.now)
+        bob.sync.submit(bundle(1_000 + n), village.now)
+    village.meet(ann, bob)
+    assert len(ann.queue) == len(bob.queue) == 200
+
+
+def test_a_long_contact_reconciles_again_when_something_moved(village):
+    ann, bob = Peer("ann"), Peer("bob")
+    ann.sync.submit(bundle(1), village.now)
+    village.link(ann, bob)
+    village.run()
+    assert ann.sync.next_wakeup() == RECHECK_S
+    village.now = RECHECK_S
+    ann.sync.wake(village.now)
+    village.run()
+    assert ann.sync.next_wakeup() == bundle(1).header.lifetime
 
 
 def test_a_hundred_bundles_and_values_each_way_meet_once(village):
