@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from meshpeer.core.formats.bundle import MAX_LIFETIME
 from meshpeer.core.journal import Journal
-from meshpeer.core.mail.mail import LAMPORT, Pending, Restored
+from meshpeer.core.mail import lamport
+from meshpeer.core.mail.mail import Restored
+from meshpeer.core.mail.outbox import Pending
 from meshpeer.core.sync.policy import Policy, SimplePolicy
 from meshpeer.core.sync.queue import Held, Queue
 from meshpeer.core.sync.shares import Limits
@@ -44,7 +46,7 @@ def restore_mail(store: Store, now: float) -> Restored:
     ]
     requests = store.messages(Box.REQUESTS, limit=REQUESTS_READ)
     return Restored(
-        lamport=int.from_bytes(store.settings().get(LAMPORT, b"")),
+        lamport=store.settings().get(lamport.SETTING, b""),
         pending=pending,
         requests=[row.contact for row in requests],
     )

@@ -21,7 +21,9 @@ from meshpeer.core.link.endpoint import Endpoint
 from meshpeer.core.link.events import Event, LinkDown, LinkUp, Readable, Writable
 from meshpeer.core.link.link import Link
 from meshpeer.core.link.path import Datagram, Path, Traits
-from meshpeer.core.mail.mail import Archive, Draft, Mail, Restored
+from meshpeer.core.mail.inbox import Archive
+from meshpeer.core.mail.mail import Mail, Restored
+from meshpeer.core.mail.outbox import Draft
 from meshpeer.core.mail.people import Contact, Own, People
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.events import CarriedBy, Evicted, Expired, Refused, ValueSeen
@@ -73,11 +75,11 @@ class Peer:
             queue=queue,
             journal=journal,
             rng=rng,
-            deliver=self.mail.receive,
+            deliver=self.mail.inbox.receive,
             now=now,
         )
         self.sync.tags = people.tags
-        for receipt_hash, bundle in self.mail.watched():
+        for receipt_hash, bundle in self.mail.outbox.watched():
             self.sync.watch(receipt_hash, bundle, now)
         self.neighbours: dict[bytes, Neighbour] = {}
         self._prefix = prefix
@@ -127,7 +129,7 @@ class Peer:
         """Do what time brings; early or late does no harm."""
         self.endpoint.wake(now)
         self.sync.wake(now)
-        self.mail.wake(now)
+        self.mail.outbox.wake(now)
         self._turn(now)
 
     def next_wakeup(self) -> float | None:
@@ -135,7 +137,7 @@ class Peer:
         times = (
             self.endpoint.next_wakeup(),
             self.sync.next_wakeup(),
-            self.mail.next_wakeup(),
+            self.mail.outbox.next_wakeup(),
         )
         return min((time for time in times if time is not None), default=None)
 
@@ -169,16 +171,16 @@ class Peer:
 
     def send(self, own: Own, contact: Contact, draft: Draft, now: float) -> bytes:
         """Write a message; give its id. It goes out once it is durable."""
-        message_id, bundles = self.mail.compose(own, contact, draft, now)
+        message_id, bundles = self.mail.outbox.compose(own, contact, draft, now)
         for bundle in bundles:
             if self.sync.submit(bundle, now) is not None:
-                self.mail.dropped(bundle.id, now)
+                self.mail.outbox.dropped(bundle.id, now)
         self._turn(now)
         return message_id
 
     def recall(self, message_id: bytes, now: float) -> None:
         """Ask every carrier to drop a message; NotFoundError if it is not under way."""
-        for value, hours in self.mail.recall(message_id, now):
+        for value, hours in self.mail.outbox.recall(message_id, now):
             self.sync.add_value(value, hours, now)
         self._turn(now)
 
@@ -198,11 +200,11 @@ class Peer:
         for told in self.sync.events():
             match told:
                 case ValueSeen(value=value):
-                    self.mail.value_seen(value, now)
+                    self.mail.outbox.value_seen(value, now)
                 case CarriedBy(bundle=bundle, peer=peer):
-                    self.mail.carried(bundle, peer, now)
+                    self.mail.outbox.carried(bundle, peer, now)
                 case Evicted(bundle=bundle):
-                    self.mail.dropped(bundle, now)
+                    self.mail.outbox.dropped(bundle, now)
                 case Expired() | Refused():
                     pass  # the mail has its own clock, and a neighbour's no may change
         if self._people_seen != self.mail.people.changes:

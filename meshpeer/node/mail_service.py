@@ -8,7 +8,7 @@ from typing import Final
 
 from meshpeer.core.formats.bundle import Priority
 from meshpeer.core.identity import idtext
-from meshpeer.core.mail.mail import DEFAULT_LIFETIME, Draft
+from meshpeer.core.mail.outbox import DEFAULT_LIFETIME, Draft
 from meshpeer.core.mail.people import Contact, Own, Status
 from meshpeer.core.writes import Box, DeliveryState, EraseMessage, PutEvent, SetRead
 from meshpeer.errors import NotFoundError, UsageError
@@ -84,9 +84,9 @@ class MailService(Desk):
             body = {"id": row.message_id.hex(), "box": row.box.name.lower()}
             erase = EraseMessage(row.message_id, row.contact, sent=row.box is Box.OUTBOX)
             self._peer.journal.add(erase, PutEvent("erased", json.dumps(body)))
-            self._peer.mail.erased(row.contact)
+            self._peer.mail.inbox.erased(row.contact)
             if row.box is Box.REQUESTS:
-                self._peer.mail.request_ended(row.contact)
+                self._peer.mail.inbox.request_ended(row.contact)
         await self._node.durable()
 
     async def recall(self, which: str) -> facade.Message:
@@ -112,7 +112,7 @@ class MailService(Desk):
                 priority=Priority[draft.priority.upper()],
                 reply_to=self._replied(draft.reply_to),
             )
-            self._peer.mail.check(ready, contact)
+            self._peer.mail.outbox.check(ready, contact)
         except (UsageError, NotFoundError) as error:
             if index:
                 raise type(error)(f"message {index + 1} of the batch: {error}") from error

@@ -92,7 +92,7 @@ class PeopleService(Desk):
             raise NotFoundError("no request from that person")
         rows = self._store.messages(Box.REQUESTS, contact=contact.person, limit=PAGE_LIMIT)
         erased = [EraseMessage(row.message_id, row.contact, sent=False) for row in rows]
-        self._peer.mail.request_ended(contact.person)
+        self._peer.mail.inbox.request_ended(contact.person)
         ended: Write = (
             self._people.change(contact.person, status=Status.BLOCKED)
             if block
@@ -103,7 +103,7 @@ class PeopleService(Desk):
 
     async def _accept(self, contact: Contact, petname: str | None) -> None:
         rows = self._store.messages(Box.REQUESTS, contact=contact.person, limit=PAGE_LIMIT)
-        self._peer.mail.accept_request(contact.person, petname, self._node.wall())
+        self._peer.mail.inbox.accept_request(contact.person, petname, self._node.wall())
         moves = [MoveMessage(row.message_id, row.contact, Box.INBOX) for row in rows]
         await self._write(*moves, self._told(contact.person, "contact"))
 

@@ -12,25 +12,23 @@ from random import Random
 from typing import NamedTuple
 
 from meshpeer.core.dialer import Dialer
-from meshpeer.core.formats.bundle import MAX_LIFETIME
 from meshpeer.core.formats.card import Card
 from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.journal import Journal
 from meshpeer.core.link.path import Datagram, Traits
-from meshpeer.core.mail.mail import LAMPORT, Draft, Pending, Restored
+from meshpeer.core.mail.outbox import Draft
 from meshpeer.core.mail.people import Own, People
 from meshpeer.core.peer import LinkDown, LinkUp, Peer
-from meshpeer.core.sync.policy import SimplePolicy
-from meshpeer.core.sync.queue import Held, Queue
 from meshpeer.core.sync.shares import Limits
-from meshpeer.core.writes import Box, PutCarried, PutContact, PutOver, PutValue, Write
+from meshpeer.core.writes import Write
 from meshpeer.errors import UsageError
 from meshpeer.sim.clocks import Clocks
 from meshpeer.sim.loop import Alarm, Loop
 from meshpeer.sim.medium import Medium, path_to
 from store.database import MEMORY
+from store.restore import restore_mail, restore_queue
 from store.store import Store
 
 DISK_S = 0.004
@@ -156,11 +154,13 @@ class Machine:
         self._dialer = Dialer(self._random.randbytes)
         self.peer = Peer(
             static=self.keys.static,
-            people=People([self.keys.own], map(PutContact._make, store.contacts())),
-            queue=self._restored_queue(journal),
+            people=People([self.keys.own], restore_contacts(store)),
+            queue=restore_queue(
+                self.store, journal, Limits(capacity=self._world.queue_bytes)
+            ),
             journal=journal,
             archive=store,
-            restored=self._restored_mail(),
+            restored=restore_mail(self.store, self.now),
             rng=self._random.randbytes,
             wall=self.clocks.wall,
             now=self.now,
@@ -170,31 +170,6 @@ class Machine:
                 path = path_to(number)
                 self._dialer.learn(hearing.peer, path, self.now, configured=True)
         self._settle()
-
-    def _restored_queue(self, journal: Journal) -> Queue:
-        limits = Limits(capacity=self._world.queue_bytes)
-        queue = Queue(journal=journal, policy=SimplePolicy(), limits=limits)
-        for held in self.store.queue_index():
-            queue.restore(Held._make(held))
-        for kind, rows in (
-            (PutOver, self.store.overs()),
-            (PutValue, self.store.values()),
-            (PutCarried, self.store.carried()),
-        ):
-            for row in rows:
-                queue.restore_memory(kind._make(row))
-        return queue
-
-    def _restored_mail(self) -> Restored:
-        lamport = self.store.settings().get(LAMPORT, b"")
-        pending = [
-            Pending(
-                row.message_id, row.contact, row.bundle, row.receipt, row.expires, row.state
-            )
-            for row in self.store.pending(self.now - MAX_LIFETIME)
-        ]
-        requests = [row.contact for row in self.store.messages(Box.REQUESTS)]
-        return Restored(int.from_bytes(lamport), pending, requests)
 
     def _wake(self) -> None:
         for peer, path in self._dialer.due(self.now):

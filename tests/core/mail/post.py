@@ -8,7 +8,8 @@ from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.journal import Journal
-from meshpeer.core.mail.mail import Draft, Mail, Restored
+from meshpeer.core.mail.mail import Mail, Restored
+from meshpeer.core.mail.outbox import Draft
 from meshpeer.core.mail.people import Own, People
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.verdict import Verdict
@@ -63,12 +64,12 @@ class Person:
     def writes(self, other: "Person", text: str, now: float = 0.0, **how: object) -> Bundle:
         contact = self.mail.people.get(other.key.public)
         assert contact is not None
-        _, (bundle,) = self.mail.compose(self.own, contact, Draft(text, **how), now)
+        _, (bundle,) = self.mail.outbox.compose(self.own, contact, Draft(text, **how), now)
         self.commit(now)
         return bundle
 
     def receives(self, bundle: Bundle, now: float = 0.0) -> Verdict:
-        verdict = self.mail.receive(bundle, NEIGHBOUR, now)
+        verdict = self.mail.inbox.receive(bundle, NEIGHBOUR, now)
         self.commit(now)
         return verdict
 

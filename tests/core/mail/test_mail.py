@@ -6,8 +6,8 @@ from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.preimage import one_way
-from meshpeer.core.mail import mail
-from meshpeer.core.mail.mail import MAX_REQUESTS, STRANGER_BURST
+from meshpeer.core.mail import inbox as inbox_module
+from meshpeer.core.mail.inbox import MAX_REQUESTS, STRANGER_BURST
 from meshpeer.core.mail.people import Status
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.verdict import Deferred, Opened, Rejected
@@ -35,7 +35,7 @@ def test_a_message_arrives_and_its_receipt_proves_it():
     assert isinstance(verdict, Opened)
     assert inbox(bob) == ["come for tea"]
 
-    alice.mail.value_seen(verdict.value, now=5.0)
+    alice.mail.outbox.value_seen(verdict.value, now=5.0)
     alice.commit()
     assert state_of(alice, bundle) is DeliveryState.ARRIVED
 
@@ -57,8 +57,8 @@ def test_a_copy_is_not_shown_again_but_gets_its_receipt_also_after_a_restart_and
 def test_a_copy_that_comes_before_the_first_is_durable_is_not_shown_twice():
     alice, bob = introduced()
     bundle = alice.writes(bob, "once")
-    first = bob.mail.receive(bundle, Account(Kind.CONTACT, "x"), 0.0)
-    second = bob.mail.receive(bundle, Account(Kind.CONTACT, "y"), 0.0)
+    first = bob.mail.inbox.receive(bundle, Account(Kind.CONTACT, "x"), 0.0)
+    second = bob.mail.inbox.receive(bundle, Account(Kind.CONTACT, "y"), 0.0)
     bob.commit()
     assert first == second
     assert inbox(bob) == ["once"]
@@ -84,9 +84,9 @@ def test_an_accepted_stranger_is_a_contact_and_no_longer_sends_its_card():
     alice.knows(bob)
     first = alice.writes(bob, "hello")
     receipt = bob.receives(first)
-    bob.mail.accept_request(alice.key.public, "ally", wall=0)
+    bob.mail.inbox.accept_request(alice.key.public, "ally", wall=0)
     bob.commit()
-    alice.mail.value_seen(receipt.value, now=1.0)
+    alice.mail.outbox.value_seen(receipt.value, now=1.0)
     alice.commit()
     second = alice.writes(bob, "hello")
     assert len(second.payload) < len(first.payload) - 150
@@ -101,7 +101,7 @@ def test_the_requests_box_is_bounded():
         stranger = Person("stranger", seed=n)
         stranger.knows(bob)
         bundle = stranger.writes(bob, "buy this")
-        verdicts.append(bob.mail.receive(bundle, Account(Kind.CONTACT, str(n)), 0.0))
+        verdicts.append(bob.mail.inbox.receive(bundle, Account(Kind.CONTACT, str(n)), 0.0))
     assert sum(isinstance(v, Opened) for v in verdicts) == MAX_REQUESTS
     assert len(bob.mail.people) <= MAX_REQUESTS
 
@@ -114,7 +114,7 @@ def test_who_is_blocked_gets_a_recall_and_no_receipt():
     assert isinstance(verdict, Opened)
     assert inbox(bob) == []
     assert one_way(verdict.value) == bundle.header.receipt_hash
-    alice.mail.value_seen(verdict.value, now=1.0)
+    alice.mail.outbox.value_seen(verdict.value, now=1.0)
     alice.commit()
     assert state_of(alice, bundle) is DeliveryState.QUEUED, "a recall is no arrival"
 
@@ -152,28 +152,28 @@ def test_a_recall_is_shown_and_an_arrival_may_still_follow_it():
     alice, bob = introduced()
     bundle = alice.writes(bob, "never mind")
     delivery = alice.store.delivery(bundle.id)
-    ((recall, _),) = alice.mail.recall(delivery.message_id, now=1.0)
+    ((recall, _),) = alice.mail.outbox.recall(delivery.message_id, now=1.0)
     alice.commit()
     assert state_of(alice, bundle) is DeliveryState.RECALL_ASKED
     assert one_way(recall) == bundle.header.receipt_hash
     verdict = bob.receives(bundle)
-    alice.mail.value_seen(verdict.value, now=2.0)
+    alice.mail.outbox.value_seen(verdict.value, now=2.0)
     alice.commit()
     assert state_of(alice, bundle) is DeliveryState.ARRIVED
     with pytest.raises(NotFoundError):
-        alice.mail.recall(delivery.message_id, now=3.0)
+        alice.mail.outbox.recall(delivery.message_id, now=3.0)
 
 
 def test_what_expired_may_still_turn_out_to_have_arrived_also_after_a_restart():
     alice, bob = introduced()
     bundle = alice.writes(bob, "late", lifetime=HOUR)
     verdict = bob.receives(bundle)
-    assert alice.mail.next_wakeup() == HOUR
-    alice.mail.wake(now=HOUR)
+    assert alice.mail.outbox.next_wakeup() == HOUR
+    alice.mail.outbox.wake(now=HOUR)
     alice.commit()
     assert state_of(alice, bundle) is DeliveryState.EXPIRED
     alice.restart(now=HOUR + 1.0)
-    alice.mail.value_seen(verdict.value, now=HOUR + 2.0)
+    alice.mail.outbox.value_seen(verdict.value, now=HOUR + 2.0)
     alice.commit()
     assert state_of(alice, bundle) is DeliveryState.ARRIVED
 
@@ -181,10 +181,10 @@ def test_what_expired_may_still_turn_out_to_have_arrived_also_after_a_restart():
 def test_a_state_never_falls_and_each_carrier_is_news():
     alice, bob = introduced()
     bundle = alice.writes(bob, "slowly")
-    alice.mail.carried(bundle.id, b"p" * 32, now=1.0)
-    alice.mail.carried(bundle.id, b"q" * 32, now=2.0)
-    alice.mail.recall(alice.store.delivery(bundle.id).message_id, now=3.0)
-    alice.mail.carried(bundle.id, b"r" * 32, now=4.0)
+    alice.mail.outbox.carried(bundle.id, b"p" * 32, now=1.0)
+    alice.mail.outbox.carried(bundle.id, b"q" * 32, now=2.0)
+    alice.mail.outbox.recall(alice.store.delivery(bundle.id).message_id, now=3.0)
+    alice.mail.outbox.carried(bundle.id, b"r" * 32, now=4.0)
     alice.commit()
     assert state_of(alice, bundle) is DeliveryState.RECALL_ASKED
     assert len(alice.told("state")) == 4
@@ -194,9 +194,11 @@ def test_strangers_can_make_us_open_only_so_many_seals():
     alice, bob = introduced()
     bundle = alice.writes(bob, "again and again")
     stranger = Account(Kind.STRANGER, "192.0.2.0/24/x")
-    verdicts = [bob.mail.receive(bundle, stranger, 0.0) for _ in range(STRANGER_BURST + 1)]
+    verdicts = [
+        bob.mail.inbox.receive(bundle, stranger, 0.0) for _ in range(STRANGER_BURST + 1)
+    ]
     assert [type(v) for v in verdicts[-2:]] == [Opened, Deferred]
-    assert isinstance(bob.mail.receive(bundle, stranger, 1.0), Opened)
+    assert isinstance(bob.mail.inbox.receive(bundle, stranger, 1.0), Opened)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +235,7 @@ def _erase(row):
 
 
 def test_one_contact_can_fill_only_its_own_share(monkeypatch):
-    monkeypatch.setattr(mail, "CONTACT_SHARE", 1_000)
+    monkeypatch.setattr(inbox_module, "CONTACT_SHARE", 1_000)
     alice, bob = introduced()
     assert isinstance(bob.receives(alice.writes(bob, "x" * 900)), Opened)
     bob.restart(now=0.0)
@@ -241,5 +243,5 @@ def test_one_contact_can_fill_only_its_own_share(monkeypatch):
     assert isinstance(bob.receives(more), Deferred)
     (row,) = bob.store.messages(Box.INBOX)
     bob.store.commit([_erase(row)])
-    bob.mail.erased(alice.key.public)
+    bob.mail.inbox.erased(alice.key.public)
     assert isinstance(bob.receives(more), Opened)

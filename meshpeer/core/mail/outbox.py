@@ -1,0 +1,299 @@
+"""What the persons here wrote, and what is known of each message.
+
+A message is known by the hash in its bundle's header, also after the bundle itself is gone,
+because a receipt may follow a recall or the end of its lifetime. Every state goes through the
+journal, so none is shown that could be lost; and a state never falls.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from math import ceil
+from typing import Final, NamedTuple
+
+from meshpeer.core.formats.bundle import MAX_LIFETIME, Bundle, Header, Priority
+from meshpeer.core.formats.message import MAX_TEXT, Message
+from meshpeer.core.formats.receipt import MAX_HOURS, value_hashes
+from meshpeer.core.identity.noise import KeyPair
+from meshpeer.core.identity.preimage import one_way
+from meshpeer.core.identity.seal import MESSAGE_ID_SIZE, Seal, destination_tag
+from meshpeer.core.journal import Journal
+from meshpeer.core.mail.lamport import Lamport
+from meshpeer.core.mail.people import Contact, Own, People, Status
+from meshpeer.core.mail.telling import tell
+from meshpeer.core.writes import Box, DeliveryState, PutDelivery, PutMessage, SetDelivery
+from meshpeer.errors import NotFoundError, UsageError
+
+DEFAULT_LIFETIME: Final = 7 * 86_400
+HOPS_MORE: Final = 4
+"""Transmissions that a bundle may make, above where its count starts."""
+FIRST_HOPS: Final = 3
+"""The count starts at a random number below this, so that it doesn't name the maker."""
+AGE_JITTER: Final = 600
+"""The age starts at a random number of seconds below this, for the same reason."""
+RECALL_EXTRA_HOURS: Final = 48
+"""A recall outlives its bundle by so much: ages along the way are only hints."""
+
+
+@dataclass(slots=True)
+class Pending:
+    """One bundle of ours that has not arrived, as far as we know."""
+
+    message_id: bytes
+    contact: bytes
+    bundle: bytes
+    receipt: bytes
+    expires: float
+    state: DeliveryState
+
+
+class Draft(NamedTuple):
+    """What a person wants to say, and how."""
+
+    text: str
+    lifetime: int = DEFAULT_LIFETIME
+    priority: Priority = Priority.NORMAL
+    reply_to: bytes | None = None
+    kind: str = "text"
+
+
+class Outbox:
+    """Composes messages and follows each of their bundles until it has arrived."""
+
+    def __init__(
+        self,
+        *,
+        people: People,
+        journal: Journal,
+        lamport: Lamport,
+        rng: Callable[[int], bytes],
+        wall: Callable[[], float],
+        pending: Iterable[Pending] = (),
+    ) -> None:
+        self._people = people
+        self._journal = journal
+        self._lamport = lamport
+        self._rng = rng
+        self._wall = wall
+        self._pending: dict[bytes, Pending] = {}
+        self._by_message: dict[bytes, set[bytes]] = {}
+        self._by_bundle: dict[bytes, bytes] = {}
+        self._expiries: list[tuple[float, bytes]] = []
+        for one in pending:
+            self._await(one)
+
+    def compose(
+        self, own: Own, contact: Contact, draft: Draft, now: float
+    ) -> tuple[bytes, list[Bundle]]:
+        """Journal a message; give its id and one bundle for each device of the receiver.
+
+        The bundles are the caller's to queue. UsageError for what can't be sent.
+        """
+        self.check(draft, contact)
+        message_id = self._rng(MESSAGE_ID_SIZE)
+        message = Message(
+            kind=draft.kind,
+            text=draft.text,
+            lamport=self._lamport.tick(),
+            written=int(self._wall()),
+            reply_to=draft.reply_to,
+            card=None if contact.introduced else own.card.to_bytes(),
+        )
+        self._journal.add(
+            PutMessage(
+                message_id=message_id,
+                box=Box.OUTBOX,
+                person=own.person,
+                contact=contact.person,
+                text=draft.text,
+                kind=draft.kind,
+                lamport=message.lamport,
+                written=message.written,
+                stored=now,
+                stored_wall=message.written,
+                lifetime=draft.lifetime,
+                reply_to=draft.reply_to,
+            ),
+            self._lamport.write(),
+        )
+        body = message.to_bytes(sender=own.person, receiver=contact.person)
+        bundles = [
+            self._seal(own, contact, device.sealing, message_id, body, draft, now)
+            for device in contact.card.devices
+        ]
+        tell(
+            self._journal,
+            "message",
+            id=message_id.hex(),
+            box="outbox",
+            contact=contact.person.hex(),
+        )
+        return message_id, bundles
+
+    @staticmethod
+    def check(draft: Draft, contact: Contact) -> None:
+        """Raise UsageError, saying what to do, for a message that can't be sent."""
+        try:
+            size = len(draft.text.encode())
+        except UnicodeEncodeError as error:
+            raise UsageError("the text is not valid Unicode") from error
+        if not draft.text:
+            raise UsageError("an empty message; write something")
+        if size > MAX_TEXT:
+            raise UsageError(f"a message of {size:,} bytes; the limit is {MAX_TEXT:,}")
+        if not 1 <= draft.lifetime <= MAX_LIFETIME:
+            raise UsageError(
+                f"a lifetime of {draft.lifetime:,} s; it must be 1 to {MAX_LIFETIME:,} (35 days)"
+            )
+        if contact.status is Status.BLOCKED:
+            raise UsageError("that contact is blocked; unblock it first")
+
+    def recall(self, message_id: bytes, now: float) -> list[tuple[bytes, int]]:
+        """Journal that this message is asked back; give recall values and hours to flood."""
+        waiting = [
+            self._pending[receipt_hash]
+            for receipt_hash in self._by_message.get(message_id, ())
+        ]
+        if not waiting:
+            raise NotFoundError("that message has arrived, or was never sent from here")
+        for pending in waiting:
+            self._rise(pending, DeliveryState.RECALL_ASKED, now)
+        return [(one_way(p.receipt), _hours_left(p.expires - now)) for p in waiting]
+
+    def watched(self) -> Iterator[tuple[bytes, bytes]]:
+        """Give receipt hash and bundle id of all that may still arrive."""
+        for receipt_hash, pending in self._pending.items():
+            yield receipt_hash, pending.bundle
+
+    def carried(self, bundle: bytes, peer: bytes, now: float) -> None:
+        """A neighbour acknowledged this bundle as durable."""
+        receipt_hash = self._by_bundle.get(bundle)
+        if receipt_hash is not None:
+            pending = self._pending[receipt_hash]
+            self._rise(pending, DeliveryState.CARRIED, now, peer=peer.hex())
+
+    def dropped(self, bundle: bytes, now: float) -> None:
+        """The queue here gave this bundle up for want of room."""
+        receipt_hash = self._by_bundle.get(bundle)
+        if receipt_hash is not None:
+            pending = self._pending[receipt_hash]
+            if pending.state is DeliveryState.QUEUED:
+                self._rise(pending, DeliveryState.DROPPED, now)
+
+    def value_seen(self, value: bytes, now: float) -> None:
+        """A receipt or recall came by; if it is the receipt of a message of ours, that arrived."""
+        _, receipts = value_hashes(value)
+        pending = self._pending.get(receipts)
+        if pending is None:
+            return
+        self._rise(pending, DeliveryState.ARRIVED, now)
+        self._forget(receipts, pending)
+        contact = self._people.get(pending.contact)
+        if contact is not None and not contact.introduced:
+            self._journal.add(self._people.introduce(contact.person))
+
+    def next_wakeup(self) -> float | None:
+        """When the next message of ours may expire."""
+        return self._expiries[0][0] if self._expiries else None
+
+    def wake(self, now: float) -> None:
+        """Say what expired. Its receipt may still come, for as long again."""
+        while self._expiries and self._expiries[0][0] <= now:
+            _, receipt_hash = heappop(self._expiries)
+            pending = self._pending.get(receipt_hash)
+            if pending is None:
+                continue
+            if pending.state is DeliveryState.EXPIRED:
+                self._forget(receipt_hash, pending)
+            else:
+                self._rise(pending, DeliveryState.EXPIRED, now)
+                heappush(self._expiries, (now + MAX_LIFETIME, receipt_hash))
+
+    def _seal(
+        self,
+        own: Own,
+        contact: Contact,
+        device: bytes,
+        message_id: bytes,
+        body: bytes,
+        draft: Draft,
+        now: float,
+    ) -> Bundle:
+        seal = Seal(
+            sender=own.sealing,
+            receiver=device,
+            message_id=message_id,
+            ephemeral=KeyPair.generate(self._rng),
+        )
+        hops = self._below(FIRST_HOPS)
+        header = Header(
+            priority=draft.priority,
+            hop_limit=hops + HOPS_MORE,
+            tag=destination_tag(device),
+            receipt_hash=seal.receipt_hash,
+            lifetime=draft.lifetime,
+            hour=max(0, int(self._wall()) // 3600) & 0xFFFF_FFFF,
+            hops=hops,
+            age=self._below(min(AGE_JITTER, draft.lifetime // 10) or 1),
+        )
+        bundle = Bundle.make(header, seal.close(header.immutable, body))
+        expires = now + draft.lifetime
+        self._journal.add(
+            PutDelivery(
+                message_id, bundle.id, device, seal.receipt, expires, draft.priority
+            )
+        )
+        self._await(
+            Pending(
+                message_id,
+                contact.person,
+                bundle.id,
+                seal.receipt,
+                expires,
+                DeliveryState.QUEUED,
+            )
+        )
+        return bundle
+
+    def _await(self, pending: Pending) -> None:
+        receipt_hash = one_way(one_way(pending.receipt))
+        self._pending[receipt_hash] = pending
+        self._by_message.setdefault(pending.message_id, set()).add(receipt_hash)
+        self._by_bundle[pending.bundle] = receipt_hash
+        until = pending.expires
+        if pending.state is DeliveryState.EXPIRED:
+            until += MAX_LIFETIME
+        heappush(self._expiries, (until, receipt_hash))
+
+    def _forget(self, receipt_hash: bytes, pending: Pending) -> None:
+        del self._pending[receipt_hash]
+        del self._by_bundle[pending.bundle]
+        others = self._by_message[pending.message_id]
+        others.discard(receipt_hash)
+        if not others:
+            del self._by_message[pending.message_id]
+
+    def _rise(
+        self, pending: Pending, state: DeliveryState, now: float, **more: str
+    ) -> None:
+        """Note what is known now; a state never falls, but each carrier is news."""
+        if state > pending.state:
+            pending.state = state
+            self._journal.add(SetDelivery(pending.bundle, state, now))
+        elif state is not DeliveryState.CARRIED:
+            return
+        tell(
+            self._journal,
+            "state",
+            id=pending.message_id.hex(),
+            state=state.name.lower(),
+            **more,
+        )
+
+    def _below(self, limit: int) -> int:
+        return int.from_bytes(self._rng(4)) % limit
+
+
+def _hours_left(seconds: float) -> int:
+    """Hours for which a recall is passed on: as long as the bundle may live, and some more."""
+    return min(MAX_HOURS, max(0, ceil(seconds / 3_600)) + RECALL_EXTRA_HOURS)
