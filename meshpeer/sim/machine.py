@@ -28,7 +28,7 @@ from meshpeer.sim.clocks import Clocks
 from meshpeer.sim.loop import Alarm, Loop
 from meshpeer.sim.medium import Medium, path_to
 from store.database import MEMORY
-from store.restore import restore_mail, restore_queue
+from store.restore import restore_contacts, restore_mail, restore_queue
 from store.store import Store
 
 DISK_S = 0.004
