@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from meshpeer.core.formats.bundle import Priority
 from meshpeer.core.formats.receipt import Entry as ValueEntry
-from meshpeer.core.sync import messages
+from meshpeer.core.sync import messages, reconciling, session
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.depot import INTAKE_LIMIT, PATIENCE_S
 from meshpeer.core.sync.events import CarriedBy, Refused
@@ -28,7 +28,6 @@ from meshpeer.core.sync.messages import (
     WantValues,
 )
 from meshpeer.core.sync.neighbour import hello, salted
-from meshpeer.core.sync.reconciling import BUDGET_BURST, ROUND_COST
 from meshpeer.core.sync.session import STRIKES
 from meshpeer.core.sync.shares import Limits
 from meshpeer.core.sync.transfer import frame
@@ -184,10 +183,11 @@ def test_an_answer_to_nothing_is_malformed(bob):
     assert bob.sync.counters == {"result": 1, "recon": 1}
 
 
-def test_a_neighbour_cannot_ask_for_rounds_without_end(bob):
+def test_a_neighbour_cannot_ask_for_rounds_without_end(bob, monkeypatch):
+    monkeypatch.setattr(reconciling, "BUDGET_BURST", 50_000)
     eve = Stranger(bob, initiator=True)
-    question = Recon(Set.BUNDLES, b"\x61" + bytes.fromhex("020000") * 2_000)
-    for _ in range(BUDGET_BURST // (len(question.message) + ROUND_COST)):
+    question = Recon(Set.BUNDLES, b"\x61" + bytes.fromhex("020000") * 1_000)
+    for _ in range(50_000 // (len(question.message) + reconciling.ROUND_COST)):
         eve.say(question)
     assert eve.end.closed is None
     for _ in range(STRIKES):
@@ -195,12 +195,13 @@ def test_a_neighbour_cannot_ask_for_rounds_without_end(bob):
     assert eve.end.closed is not None
 
 
-def test_a_neighbour_cannot_bring_values_without_end(bob):
+def test_a_neighbour_cannot_bring_values_without_end(bob, monkeypatch):
+    monkeypatch.setattr(session, "VALUES_BURST", 2_500)
     eve = Stranger(bob)
-    for at in range(0, 80_000, 1_000):
+    for at in range(0, 5_000, 1_000):
         entries = [ValueEntry(receipt(n), 20) for n in range(at, at + 1_000)]
         eve.say(Values(tuple(entries)))
-    assert len(bob.queue.values) == 65_000
+    assert len(bob.queue.values) == 2_000
     assert eve.end.closed is None
 
 
