@@ -15,7 +15,8 @@ from collections import deque
 from typing import Final, NamedTuple, Protocol
 
 ROUNDS: Final = 10
-"""Rounds over which the largest rate and the smallest loss are remembered."""
+"""Rounds over which the largest rate and the smallest loss are remembered; those in which there
+was too little to send don't count."""
 RTT_WINDOW: Final = 10.0
 """Seconds after which the smallest round trip is measured anew, with a drained queue."""
 RTT_WINDOW_ROUNDS: Final = 40
@@ -95,6 +96,7 @@ class Bbr:
         self._draining = False
         self._phase, self._phase_start = 2, 0.0
         self._probe_rtt_until: float | None = None
+        self._was_limited = True
 
     @property
     def bandwidth(self) -> float:
@@ -108,6 +110,7 @@ class Bbr:
             self._next_round(ack)
         self._note_rate(ack)
         self._note_rtt(ack)
+        self._was_limited = ack.app_limited
         if self._filled:
             self._cycle(ack)
         self._set(ack)
@@ -125,7 +128,8 @@ class Bbr:
         self._full_rate, self._full_count = 0.0, 0
 
     def _next_round(self, ack: Acked) -> None:
-        self._round += 1
+        if not ack.app_limited:
+            self._round += 1
         total = self._round_acked + self._round_lost
         if total >= 16 * self._datagram:
             self._losses.append(self._round_lost / total)
@@ -156,7 +160,7 @@ class Bbr:
         window = max(RTT_WINDOW, RTT_WINDOW_ROUNDS * self._min_rtt)
         stale = ack.now > self._min_rtt_at + window
         if ack.rtt <= self._min_rtt or stale:
-            if stale and self._filled and self._probe_rtt_until is None:
+            if stale and self._filled and not (ack.app_limited or self._was_limited):
                 self._probe_rtt_until = ack.now + PROBE_RTT_TIME + ack.rtt
             self._min_rtt, self._min_rtt_at = ack.rtt, ack.now
 

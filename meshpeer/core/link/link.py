@@ -434,6 +434,7 @@ class Link:
             congestion = recovery.congestion
             room = congestion.window - recovery.in_flight
             if room <= 0 or self._pace_at > now:
+                recovery.starved = False
                 return
             size = min(room, congestion.quantum)
             sent = self._send_burst(max(1, size // limit), size == room, now, out)

@@ -77,6 +77,8 @@ class Recovery:
         self.min_rtt: float | None = None
         self.timeouts = 0
         """Probe timeouts since something was last acknowledged."""
+        self.starved = True
+        """Whether what is sent next follows a time with nothing to send."""
         self.loss_at: float | None = None
         self.lost_packets = self.spurious = 0
         self._threshold = PACKET_THRESHOLD_LIMIT if reliable else PACKET_THRESHOLD
@@ -98,7 +100,7 @@ class Recovery:
         """Begin a burst: all packets recorded until the next have left now."""
         if not self.in_flight:
             self._first_sent = self._delivered_at = now
-        limited = self._delivered < self._limited_until
+        limited = self.starved or self._delivered < self._limited_until
         return Burst(now, self._delivered, self._delivered_at, self._first_sent, limited)
 
     def sent_packet(self, counter: int, record: Record) -> None:
@@ -114,6 +116,7 @@ class Recovery:
 
     def app_limited(self) -> None:
         """There was room and nothing to send: rates measured for a while say little."""
+        self.starved = True
         self._limited_until = self._delivered + self.in_flight
 
     def acked(
@@ -153,7 +156,7 @@ class Recovery:
         for counter, record in self.sent.items():
             if counter > self._largest_acked:
                 break
-            if counter > limit and record[0].sent_at > now - wait:
+            if counter > limit and record[0].sent_at + wait > now:
                 self.loss_at = record[0].sent_at + wait
                 break
             gone.append(counter)

@@ -182,3 +182,24 @@ def test_a_path_that_declares_to_be_slow_is_filled_and_not_flooded():
     network.run(60)
     assert len(bob.text(bob.ups[0], 3)) > 0.8 * 72_000
     assert alice.ups[0].lost_packets < 10
+
+
+def seconds_for(network, alice, bob, size):
+    """How long it takes to bring so many bytes over."""
+    start, before = network.now, len(bob.text(bob.ups[0], 3))
+    alice.ups[0].write(3, bytes(size))
+    assert network.run(60, lambda: len(bob.text(bob.ups[0], 3)) == before + size)
+    return network.now - start
+
+
+def test_a_link_that_was_idle_or_said_little_is_as_fast_as_a_busy_one():
+    network = Network()
+    network.default = Wire(latency=0.01, rate=50e6, queue=200_000)
+    alice, bob = linked(network)
+    fresh = seconds_for(network, alice, bob, 2_000_000)
+    network.run(1_800)
+    assert seconds_for(network, alice, bob, 2_000_000) < 1.2 * fresh
+    for number in range(500):
+        alice.ups[0].write(0, bytes(number % 100))
+        network.run(0.05)
+    assert seconds_for(network, alice, bob, 2_000_000) < 1.2 * fresh

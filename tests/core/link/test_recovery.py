@@ -170,3 +170,14 @@ def test_a_rate_measured_with_nothing_to_send_does_not_lower_the_estimate():
     now = drive(bbr, 1e6, 0.05, 5)
     bbr.acked(Acked(now + 0.01, SIZE, 0, 0.05, 1e3, True, False))
     assert bbr.bandwidth == 1e6
+
+
+@given(st.floats(0, 1e9), st.floats(1e-5, 5))
+def test_waking_when_asked_always_gets_something_done(start, rtt):
+    memory = Recovery(Bbr(SIZE), now=start)
+    send(memory, range(2), start)
+    memory.acked([(1, 2)], 0.0, start + rtt)
+    due = memory.next_timeout()
+    assert memory.loss_at == due or not memory.sent
+    if memory.sent:
+        assert len(memory.detect(due)) == 1
