@@ -377,3 +377,11 @@ def test_whatever_happens_the_orders_agree_and_limits_hold(script):
         assert len(queue._deadlines) == len(queue._by_hash) == len(entries)
         for entry in entries:
             assert now < entry.deadline <= first_seen[entry.id] + entry.lifetime
+
+
+@given(st.floats(0, 1e8))
+def test_waking_when_asked_to_ends_what_was_due(now):
+    queue = make_queue()
+    put(queue, bundle(1), now=now)
+    queue.expire(queue.next_expiry())
+    assert len(queue) == 0
