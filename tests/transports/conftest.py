@@ -1,29 +1,19 @@
-"""Networks for tests: namespaces of their own, joined by a bridge that no real interface is on."""
+"""Peers that do nothing but discovery and udp, each a process in a namespace on one bridge."""
 
-import ctypes
-import itertools
 import json
 import os
 import selectors
-import shutil
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.namespaces import Bridge, inside, need_namespaces
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 10.0
-CLONE_NEWNET = 0x40000000
-numbers = itertools.count()
-
-
-def run(*command: str) -> str:
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
-    return done.stdout
 
 
 def fits(line: dict, host: str = "", **fields) -> bool:
@@ -87,44 +77,12 @@ class PeerProcess:
         return self.until("ended")
 
 
-class Lan:
-    """A bridge in a namespace of its own, and namespaces plugged into it; nothing outlives it."""
+class Lan(Bridge):
+    """A bridge, hosts plugged into it, and peers on them."""
 
     def __init__(self) -> None:
-        self._prefix = f"mp{os.getpid()}x{next(numbers)}"
-        self.hub = f"{self._prefix}hub"
-        self.hosts: list[str] = []
+        super().__init__()
         self.peers: list[PeerProcess] = []
-        self._namespaces: list[str] = []
-        self._add_namespace(self.hub)
-        run("ip", "-n", self.hub, "link", "add", "br0", "type", "bridge")
-        run("ip", "-n", self.hub, "link", "set", "br0", "up")
-
-    def add_host(self, *addresses: str, ipv6: bool = True, up: bool = True) -> str:
-        """Plug a new namespace into the bridge by its eth0; give its name."""
-        number = len(self.hosts)
-        host = f"{self._prefix}h{number}"
-        self._add_namespace(host, ipv6=ipv6)
-        self.hosts.append(host)
-        port = f"port{number}"
-        run(
-            *("ip", "link", "add", "name", port, "netns", self.hub, "type", "veth"),
-            *("peer", "name", "eth0", "netns", host),
-        )
-        run("ip", "-n", self.hub, "link", "set", port, "master", "br0", "up")
-        for address in addresses:
-            run("ip", "-n", host, "address", "add", address, "dev", "eth0")
-        if up:
-            run("ip", "-n", host, "link", "set", "eth0", "up")
-        return host
-
-    def ip(self, host: str, *command: str) -> str:
-        """Run `ip` inside a host."""
-        return run("ip", "-n", host, *command)
-
-    def run_in(self, host: str, *command: str) -> str:
-        """Run a program inside a host."""
-        return run("ip", "netns", "exec", host, *command)
 
     def peer(self, host: str, number: int, **options) -> PeerProcess:
         """Start a peer in a host and wait till it runs."""
@@ -137,24 +95,12 @@ class Lan:
         """End every process and namespace, whatever state they are in."""
         for peer in self.peers:
             peer.kill()
-        for namespace in self._namespaces:
-            subprocess.run(
-                ["ip", "netns", "del", namespace], check=False, capture_output=True
-            )
-
-    def _add_namespace(self, name: str, *, ipv6: bool = True) -> None:
-        run("ip", "netns", "add", name)
-        self._namespaces.append(name)
-        if not ipv6:
-            off = "for each in all default lo; do echo 1 > /proc/sys/net/ipv6/conf/$each/disable_ipv6; done"
-            run("ip", "netns", "exec", name, "sh", "-c", off)
-        run("ip", "-n", name, "link", "set", "lo", "up")
+        super().close()
 
 
 @pytest.fixture
 def lan():
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("network namespaces need root and iproute2")
+    need_namespaces()
     made = None
     try:
         made = Lan()
@@ -162,22 +108,6 @@ def lan():
     finally:
         if made is not None:
             made.close()
-
-
-@contextmanager
-def inside(namespace: str):
-    """Be in a namespace for a while; sockets opened meanwhile stay there."""
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def enter(descriptor: int) -> None:
-        assert libc.setns(descriptor, CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
-
-    with open("/proc/thread-self/ns/net") as home, open(f"/run/netns/{namespace}") as away:
-        enter(away.fileno())
-        try:
-            yield
-        finally:
-            enter(home.fileno())
 
 
 @pytest.fixture
