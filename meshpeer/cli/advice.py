@@ -2,6 +2,7 @@
 
 import click
 
+from meshpeer.cli.calling import meshpeer
 from meshpeer.cli.client import Api
 from meshpeer.errors import NotRunningError
 from meshpeer.node.state import State
@@ -12,7 +13,7 @@ def give_advice(named: str | None) -> None:
     state = State.find(named)
     option = f" --state {named}" if named else ""
     for line in _advice(state):
-        click.echo(line.replace("`meshpeer", f"`meshpeer{option}"))
+        click.echo(line.replace("`meshpeer", f"`{meshpeer()}{option}"))
 
 
 def _advice(state: State) -> list[str]:

@@ -14,6 +14,7 @@ import click
 
 from meshpeer.api.server import Server
 from meshpeer.cli import show
+from meshpeer.cli.calling import meshpeer
 from meshpeer.cli.command import Session
 from meshpeer.node.config import Config
 from meshpeer.node.facade import Event, Facade, Status
@@ -82,7 +83,7 @@ async def _until(
 
 def _welcome(session: Session, status: Status) -> list[str]:
     people = ", ".join(show.safe(person.nickname) for person in status.persons)
-    mesh = "meshpeer"
+    mesh = meshpeer()
     if session.state.root != State.find(None).root:
         mesh += f" --state {session.state.root}"
     listening = ", ".join(status.listening) or "no address: it can only call others"

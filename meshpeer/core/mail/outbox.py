@@ -25,10 +25,10 @@ from meshpeer.core.writes import Box, DeliveryState, PutDelivery, PutMessage, Se
 from meshpeer.errors import NotFoundError, UsageError
 
 DEFAULT_LIFETIME: Final = 7 * 86_400
-HOPS_MORE: Final = 4
-"""Transmissions that a bundle may make, above where its count starts."""
+HOP_LIMIT: Final = 6
+"""The same for every bundle: one counted from the start would tell how far the maker is."""
 FIRST_HOPS: Final = 3
-"""The count starts at a random number below this, so that it doesn't name the maker."""
+"""The count starts at a random number below this, for the same reason: 4 to 6 hops remain."""
 AGE_JITTER: Final = 600
 """The age starts at a random number of seconds below this, for the same reason."""
 RECALL_EXTRA_HOURS: Final = 48
@@ -225,15 +225,14 @@ class Outbox:
             message_id=message_id,
             ephemeral=KeyPair.generate(self._rng),
         )
-        hops = self._below(FIRST_HOPS)
         header = Header(
             priority=draft.priority,
-            hop_limit=hops + HOPS_MORE,
+            hop_limit=HOP_LIMIT,
             tag=destination_tag(device),
             receipt_hash=seal.receipt_hash,
             lifetime=draft.lifetime,
             hour=max(0, int(self._wall()) // 3600) & 0xFFFF_FFFF,
-            hops=hops,
+            hops=self._below(FIRST_HOPS),
             age=self._below(min(AGE_JITTER, draft.lifetime // 10) or 1),
         )
         bundle = Bundle.make(header, seal.close(header.immutable, body))
