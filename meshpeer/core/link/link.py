@@ -377,11 +377,11 @@ class Link:
 
     def _check_alive(self, now: float) -> None:
         sent = self._recovery.sent
-        if now - self._heard_at >= self._config.silence_limit:
+        if now >= self._heard_at + self._config.silence_limit:
             self.closed = "silent"
         elif sent:
             oldest = next(iter(sent.values()))[0].sent_at
-            if now - max(oldest, self._heard_at) >= self._config.answer_limit:
+            if now >= max(oldest, self._heard_at) + self._config.answer_limit:
                 self.closed = "no answer"
 
     def _timed_out(self, now: float) -> None:
