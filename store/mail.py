@@ -104,6 +104,8 @@ DELIVERIES = """SELECT message.n, message.id, contact.id, bundle, device.id, rec
     JOIN key AS device ON device.n = delivery.device """
 
 PAGE = "AND message.n > ? ORDER BY message.n LIMIT ?"
+NEWEST_PAGE = "AND message.n < ? ORDER BY message.n DESC LIMIT ?"
+AFTER_ALL = 2**63 - 1
 
 
 class MailReads(Reader):
@@ -117,8 +119,9 @@ class MailReads(Reader):
         *,
         unread: bool = False,
         contact: bytes | None = None,
+        newest: bool = False,
     ) -> list[MessageRow]:
-        """List a box, oldest first, above the number `after`."""
+        """List a box, oldest first, above the number `after`; or newest first, below it."""
         where, values = "WHERE box = ? ", [int(box)]
         if unread:
             where += "AND read = 0 "
@@ -126,6 +129,8 @@ class MailReads(Reader):
             number = self._one("SELECT n FROM key WHERE id = ?", contact)
             where += "AND contact = ? "
             values += number or [0]
+        if newest:
+            return self._messages(where + NEWEST_PAGE, *values, after or AFTER_ALL, limit)
         return self._messages(where + PAGE, *values, after, limit)
 
     def message(self, number: int) -> MessageRow | None:

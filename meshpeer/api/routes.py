@@ -48,6 +48,7 @@ class BoxListing(Listing, frozen=True):
     box: BoxName = "inbox"
     unread: Annotated[bool, Meta(description="only unread ones")] = False
     who: Annotated[str | None, Meta(description="only of this person")] = None
+    newest: Annotated[bool, Meta(description="newest first")] = False
 
 
 class WhichCard(Checked, frozen=True):
@@ -226,7 +227,12 @@ async def list_messages(call: Call) -> Page[Message]:
     """List a box, oldest first."""
     query: BoxListing = call.query
     return await call.facade.messages(
-        query.box, query.after, query.limit, unread=query.unread, who=query.who
+        query.box,
+        query.after,
+        query.limit,
+        unread=query.unread,
+        who=query.who,
+        newest=query.newest,
     )
 
 

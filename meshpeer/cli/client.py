@@ -53,11 +53,13 @@ class Api:
         """Remove something."""
         return self._call("DELETE", path)
 
-    def all(self, *path: str, **query: object) -> Iterator[dict[str, Json]]:
+    def all(
+        self, *path: str, at_once: int = 1_000, **query: object
+    ) -> Iterator[dict[str, Json]]:
         """Give every item of a list, page by page."""
         after: str | None = None
         while True:
-            page = self.get(*path, after=after, limit=1000, **query)
+            page = self.get(*path, after=after, limit=at_once, **query)
             yield from page["items"]
             after = page["next"]
             if after is None:

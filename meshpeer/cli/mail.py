@@ -1,7 +1,7 @@
 """Writing, reading, and what became of it."""
 
 import json
-from collections import deque
+from itertools import islice
 from typing import Any
 
 import click
@@ -143,10 +143,10 @@ def delete(session: Session, which: tuple[str, ...]) -> None:
 @click.option("--to", "who", metavar="WHO", help="Only to this person.")
 def outbox(session: Session, underway: bool, last: int, who: str | None) -> None:
     """List what you sent, and what is known of it."""
-    found = session.api.all("messages", box="outbox", who=who)
+    found = session.api.all("messages", box="outbox", who=who, newest=True, at_once=100)
     over = ("arrived", "dropped", "expired") if underway else ()
-    kept = deque((m for m in found if m["delivery"]["state"] not in over), maxlen=last)
-    session.give(list(kept), lambda found: [line for m in found for line in _sent_lines(m)])
+    kept = list(islice((m for m in found if m["delivery"]["state"] not in over), last))
+    session.give(kept[::-1], lambda found: [line for m in found for line in _sent_lines(m)])
 
 
 def _sent_lines(message: dict[str, Any]) -> list[str]:

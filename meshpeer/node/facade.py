@@ -262,9 +262,16 @@ class Facade(Protocol):
         ...
 
     async def messages(
-        self, box: BoxName, after: str | None, limit: int, *, unread: bool, who: str | None
+        self,
+        box: BoxName,
+        after: str | None,
+        limit: int,
+        *,
+        unread: bool,
+        who: str | None,
+        newest: bool = False,
     ) -> Page[Message]:
-        """List a box, oldest first; only unread ones, only of one person, if asked."""
+        """List a box, oldest or newest first; only unread ones, only of one person, if asked."""
         ...
 
     async def message(self, which: str) -> Message:

@@ -49,14 +49,16 @@ class MailService(Desk):
         *,
         unread: bool,
         who: str | None,
+        newest: bool = False,
     ) -> facade.Page[facade.Message]:
-        """List a box, oldest first."""
+        """List a box, oldest or newest first."""
         rows = self._store.messages(
             _BOXES[box],
             number_cursor(after),
             page_limit(limit),
             unread=unread,
             contact=self.find(who).person if who else None,
+            newest=newest,
         )
         following = str(rows[-1].number) if len(rows) == limit else None
         return facade.Page(self._views(rows), following)

@@ -252,7 +252,7 @@ class Villager:
             sent.append(Sent(key, contact.id, "queued"))
         return sent
 
-    async def messages(self, box, after, limit, *, unread, who):
+    async def messages(self, box, after, limit, *, unread, who, newest=False):
         person = (await self.contact(who)).id if who else None
         items = [
             m
@@ -261,7 +261,7 @@ class Villager:
             and not (unread and m.read)
             and (person is None or m.contact.id == person)
         ]
-        return page(items, after, limit, "number")
+        return page(items[::-1] if newest else items, after, limit, "number")
 
     async def message(self, which):
         return self.find(which)

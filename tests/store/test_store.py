@@ -395,3 +395,11 @@ def test_after_any_history_a_restart_finds_what_a_dictionary_would_hold(tmp_path
     assert found == {id: len(wire) for id, wire in held.items()}
     assert store.wires(held) == held
     store.close()
+
+
+def test_the_newest_messages_are_found_without_paging_through_the_old_ones(store):
+    store.commit([message(n) for n in range(1, 8)])
+    newest = store.messages(Box.INBOX, limit=3, newest=True)
+    assert [row.number for row in newest] == [7, 6, 5]
+    older = store.messages(Box.INBOX, newest[-1].number, 3, newest=True)
+    assert [row.number for row in older] == [4, 3, 2]
