@@ -38,8 +38,8 @@ def daemon(tmp_path):
     """Makes peers, not started; those that run at the end are ended."""
     with ExitStack() as stack:
 
-        def make(name, **options):
-            made = Daemon(tmp_path / name, **options)
+        def make(name, *, folder=tmp_path, **options):
+            made = Daemon(folder / name, said=tmp_path / f"{name}.stderr", **options)
             stack.callback(made.kill)
             return made
 

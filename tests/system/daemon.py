@@ -23,7 +23,9 @@ PATIENCE = 60.0
 class Daemon:
     """One peer: a state folder, and the process that runs on it now, if any."""
 
-    def __init__(self, folder: Path, *, namespace: str = "", settings: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, said: Path, namespace: str = "", settings: str = ""
+    ) -> None:
         self.name = folder.name
         self.state = State(folder)
         self.api = Api(self.state)
@@ -32,8 +34,8 @@ class Daemon:
         self.process: subprocess.Popen | None = None
         self.loopback = None
         """The API's port on loopback, if the settings ask for one."""
-        self._namespace = namespace
-        self._said = folder.with_name(f"{self.name}.stderr")
+        self.namespace = namespace
+        self._said = said
         self.state.create()
         self.state.config.write_text(f'nickname = "{self.name}"\n{settings}')
 
@@ -41,7 +43,7 @@ class Daemon:
 
     def begin(self) -> None:
         """Start the process, and don't wait for it."""
-        inside = ["ip", "netns", "exec", self._namespace] if self._namespace else []
+        inside = ["ip", "netns", "exec", self.namespace] if self.namespace else []
         command = [sys.executable, "-m", "meshpeer", "--state", str(self.state.root)]
         with self._said.open("ab") as said:
             self.process = subprocess.Popen(
@@ -54,7 +56,7 @@ class Daemon:
     def ready(self) -> "Daemon":
         """Wait until the API answers."""
         line = self.process.stdout.readline()
-        assert line, f"{self.name} did not start: {self._said.read_text()}"
+        assert line, f"{self.name} did not start: {self.said()}"
         told = json.loads(line)
         self.peer, self.loopback = told["peer"], told["loopback"]
         return self
@@ -71,9 +73,8 @@ class Daemon:
     def stop(self) -> None:
         """End it in good order; it must have had no fault that it did not expect."""
         code = self._end(lambda process: process.terminate())
-        said = self._said.read_text()
-        assert code in (0, None), f"{self.name} ended with {code}: {said}"
-        assert "Traceback" not in said, said
+        assert code in (0, None), f"{self.name} ended with {code}: {self.said()}"
+        assert "Traceback" not in self.said(), self.said()
 
     def _end(self, act: Callable[[subprocess.Popen], None]) -> int | None:
         process, self.process = self.process, None
@@ -86,6 +87,10 @@ class Daemon:
             process.kill()
             process.wait()
             process.stdout.close()
+
+    def said(self) -> str:
+        """What its processes wrote to stderr."""
+        return self._said.read_text()
 
     # ---- what it tells
 
@@ -138,7 +143,7 @@ class Daemon:
         """What to print when a test fails."""
         status = self.status()
         shown = {key: status[key] for key in ("neighbours", "warnings", "counters")}
-        return f"{shown}; {self._said.read_text()}"
+        return f"{shown}; {self.said()}"
 
     # ---- shortcuts
 

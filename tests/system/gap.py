@@ -8,30 +8,28 @@ from pathlib import Path
 from tests.namespaces import Network
 from tests.system.daemon import Daemon
 
-SUBNETS = ("192.0.2", "198.51.100")
-
 
 class Gap:
     """Ann and Carla, each other's contacts, and Bob, who knows neither."""
 
     def __init__(self, folder: Path, network: Network) -> None:
         self._network = network
-        self._hosts = {
-            name: network.add_namespace(name) for name in ("ann", "bob", "carla")
-        }
-        for number, (name, subnet) in enumerate(
-            zip(("ann", "carla"), SUBNETS, strict=True)
-        ):
-            self._plug_in(name, f"{subnet}.2/24", f"eth{number}", f"{subnet}.1/24")
         self.ann, self.bob, self.carla = self.peers = [
-            Daemon(folder / name, namespace=host) for name, host in self._hosts.items()
+            Daemon(
+                folder / name,
+                said=folder / f"{name}.stderr",
+                namespace=network.add_namespace(name),
+            )
+            for name in ("ann", "bob", "carla")
         ]
+        self._join(self.ann, "eth0", "192.0.2")
+        self._join(self.carla, "eth1", "198.51.100")
 
-    def _plug_in(self, name: str, its: str, bobs: str, address: str) -> None:
-        host, bob = self._hosts[name], self._hosts["bob"]
+    def _join(self, one: Daemon, bobs: str, subnet: str) -> None:
+        host, bob = one.namespace, self.bob.namespace
         self._network.add_cable(host, "eth0", bob, bobs)
-        self._network.ip(host, "address", "add", its, "dev", "eth0")
-        self._network.ip(bob, "address", "add", address, "dev", bobs)
+        self._network.ip(host, "address", "add", f"{subnet}.2/24", "dev", "eth0")
+        self._network.ip(bob, "address", "add", f"{subnet}.1/24", "dev", bobs)
         self._network.ip(bob, "link", "set", bobs, "up")
 
     def start(self) -> None:
@@ -45,11 +43,11 @@ class Gap:
 
     def plug(self, one: Daemon) -> None:
         """Plug in the cable between one of them and Bob."""
-        self._network.ip(self._hosts[one.name], "link", "set", "eth0", "up")
+        self._network.ip(one.namespace, "link", "set", "eth0", "up")
 
     def unplug(self, one: Daemon) -> None:
         """Take it out again."""
-        self._network.ip(self._hosts[one.name], "link", "set", "eth0", "down")
+        self._network.ip(one.namespace, "link", "set", "eth0", "down")
 
     def meet(self, one: Daemon) -> None:
         """Plug in, and wait for the link."""
