@@ -1,7 +1,7 @@
 """The bundles that this peer holds: what is taken in, for how long, and what goes.
 
 The wires lie on the disk; in memory is an index: a packed record by id, and four orders over it
-(what is reconciled, deadlines, receipt hashes, and each account's order of going). Every change
+(what may travel on and is reconciled, deadlines, receipt hashes, each account's order of going). Every change
 is added to the journal here and nowhere else. Rules (decisions 6, 7, 10 and 13):
 
     a duplicate with lower age or hops lowers ours; it never extends the lifetime from first sight
@@ -256,10 +256,15 @@ class Queue:
 
     def _hold(self, entry: Entry) -> None:
         self._records[entry.id] = entry.pack()
-        self.order.add(entry.hour, entry.id)
+        self._reconcile(entry)
         self._deadlines.add(_milliseconds(entry.deadline), entry.id)
         self._by_hash.add(_prefix(entry.receipt_hash), entry.id)
         self.shares.add(entry)
+
+    def _reconcile(self, entry: Entry) -> None:
+        """What may not travel on is nobody's to ask for, and most copies end that way."""
+        if not entry.exhausted:
+            self.order.add(entry.hour, entry.id)
 
     def _release(self, entry: Entry) -> None:
         del self._records[entry.id]
@@ -281,6 +286,7 @@ class Queue:
         self._deadlines.discard(_milliseconds(entry.deadline), id)
         self._deadlines.add(_milliseconds(younger.deadline), id)
         self.shares.replace(entry, younger)
+        self._reconcile(younger)
         told = header.with_hops_and_age(hops, younger.age(now))
         self._journal.add(TouchBundle(id, told.wire, now))
 
