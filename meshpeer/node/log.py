@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -30,7 +31,7 @@ def start(path: Path, level: str, *, foreground: bool) -> None:
     root.setLevel(level.upper())
     root.propagate = False
     stop()
-    file = RotatingFileHandler(path, maxBytes=FILE_BYTES, backupCount=OLD_FILES, delay=True)
+    file = LogFile(path, maxBytes=FILE_BYTES, backupCount=OLD_FILES, delay=True)
     file.setFormatter(JsonLines())
     root.addHandler(file)
     if foreground:
@@ -60,6 +61,20 @@ def record_fields(record: logging.LogRecord) -> dict[str, Any]:
         frames = traceback.extract_tb(error.__traceback__)
         said["at"] = [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames]
     return said
+
+
+class LogFile(RotatingFileHandler):
+    """The file. A full disk costs lines in it and nothing else: the screen still has them."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Be silent where logging would print the stack for each line that it can't write."""
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        """Close, also where what waits can't be written."""
+        with suppress(OSError):
+            super().close()
 
 
 class JsonLines(logging.Formatter):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +48,10 @@ def test_an_exception_leaves_its_places_but_not_its_text(start, capsys):
     assert "test_log.py" in fault["at"][0]
     assert store["text"] == "disk says no"
     assert "secret" not in str(lines()) + capsys.readouterr().err
+
+
+def test_a_full_disk_costs_the_line_in_the_file_and_nothing_else(capsys):
+    log.start(Path("/dev/full"), "warning", foreground=True)
+    logging.getLogger("meshpeer").warning("the disk refuses")
+    assert capsys.readouterr().err == "warning: the disk refuses\n"
+    log.stop()
