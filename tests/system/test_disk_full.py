@@ -1,0 +1,108 @@
+"""A full disk stops intake and says so; nothing held is lost, and it goes on when there is room."""
+
+import os
+import subprocess
+
+import pytest
+
+from meshpeer.errors import StoreFullError
+from tests.namespaces import run
+from tests.system.daemon import eventually
+
+pytestmark = pytest.mark.system
+DISK = 48 << 20
+LOOPBACK = """
+[udp]
+listen = ["127.0.0.1"]
+port = 0
+[lan]
+on = false
+"""
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of 48 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(folder)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if made.returncode:
+        pytest.skip(f"no small disk can be mounted: {made.stderr}")
+    yield folder
+    run("umount", "--lazy", str(folder))
+
+
+def fill(folder):
+    """Take all the room that is left; give what takes it."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        while True:
+            try:
+                file.write(bytes(4096))
+            except OSError:
+                return ballast
+
+
+def test_a_full_disk_stops_intake_loses_nothing_and_goes_on(small_disk, daemon):
+    ann = daemon("ann", settings=LOOPBACK).start()
+    bob = daemon("bob", folder=small_disk, settings=LOOPBACK).start()
+    ann.knows(bob)
+    bob.knows(ann)
+    port = ann.status()["listening"][0].rpartition(":")[2]
+    bob.api.post("peers", body={"peer": ann.peer, "address": f"127.0.0.1:{port}"})
+    ann.linked_with(bob)
+    before = [f"before {number}" for number in range(20)]
+    ann.send(bob, *before)
+    ann.hear_all("state", len(before), state="arrived")
+
+    ballast = fill(small_disk)
+    meanwhile = [f"meanwhile {number}" for number in range(20)]
+    sent = ann.send(bob, *meanwhile)
+    eventually(lambda: bob.status()["warnings"], "a warning")
+    assert "disk" in bob.status()["warnings"][0]
+    with pytest.raises(StoreFullError):
+        bob.send(ann, "no room for this")
+    assert sorted(bob.texts()) == sorted(before)
+    assert not any(ann.delivery(message)["state"] == "arrived" for message in sent)
+
+    ballast.unlink()
+    ann.hear_all("state", len(meanwhile), state="arrived")
+    eventually(lambda: not bob.status()["warnings"], "the end of the warning")
+    assert sorted(bob.texts()) == sorted(before + meanwhile)
+    (message,) = bob.send(ann, "there is room again")
+    bob.hear("state", id=message, state="arrived")
+    assert ann.texts() == ["there is room again"]
+    bob.stop()
+    bob.start()
+    assert sorted(bob.texts()) == sorted(before + meanwhile)
+
+
+def test_killed_on_a_full_disk_it_says_so_and_comes_back_with_all_that_it_held(
+    small_disk, daemon
+):
+    ann = daemon("ann", settings=LOOPBACK).start()
+    bob = daemon("bob", folder=small_disk, settings=LOOPBACK).start()
+    bob.knows(ann)
+    ann.knows(bob)
+    texts = [f"held {number}" for number in range(50)]
+    bob.send(ann, *texts)
+    ballast = fill(small_disk)
+    bob.kill()
+    bob.begin()
+    assert bob.process.stdout.read() == b""
+    assert "disk is full" in bob.said()
+    bob.kill()
+    ballast.unlink()
+    bob.start()
+    assert sorted(bob.texts("outbox")) == sorted(texts)
+    port = ann.status()["listening"][0].rpartition(":")[2]
+    bob.api.post("peers", body={"peer": ann.peer, "address": f"127.0.0.1:{port}"})
+    bob.hear_all("state", len(texts), state="arrived")
+    assert sorted(ann.texts()) == sorted(texts)
