@@ -129,7 +129,8 @@ class Peer:
         """Do what time brings; early or late does no harm."""
         self.endpoint.wake(now)
         self.sync.wake(now)
-        self.mail.outbox.wake(now)
+        for receipt_hash in self.mail.outbox.wake(now):
+            self.sync.unwatch(receipt_hash)
         self._turn(now)
 
     def next_wakeup(self) -> float | None:
@@ -156,6 +157,7 @@ class Peer:
     def failed(self, now: float) -> None:
         """The batch that was taken could not be written; nothing was."""
         self.journal.failed()
+        self.sync.wake(now)
         self._turn(now)
 
     def loads(self) -> list[bytes]:

@@ -196,8 +196,12 @@ class Outbox:
         """When the next message of ours may expire."""
         return self._expiries[0][0] if self._expiries else None
 
-    def wake(self, now: float) -> None:
-        """Say what expired. Its receipt may still come, for as long again."""
+    def wake(self, now: float) -> list[bytes]:
+        """Say what expired; give the receipt hashes of what can't arrive any more.
+
+        What expired may still turn out to have arrived, for the longest lifetime.
+        """
+        forgotten = []
         while self._expiries and self._expiries[0][0] <= now:
             _, receipt_hash = heappop(self._expiries)
             pending = self._pending.get(receipt_hash)
@@ -205,9 +209,11 @@ class Outbox:
                 continue
             if pending.state is DeliveryState.EXPIRED:
                 self._forget(receipt_hash, pending)
+                forgotten.append(receipt_hash)
             else:
                 self._rise(pending, DeliveryState.EXPIRED, now)
                 heappush(self._expiries, (now + MAX_LIFETIME, receipt_hash))
+        return forgotten
 
     def _seal(
         self,

@@ -111,6 +111,10 @@ class Sync:
         """Report values of one of our own deliveries; for those from before a restart."""
         self._depot.watch(receipt_hash, bundle, now)
 
+    def unwatch(self, receipt_hash: bytes) -> None:
+        """That delivery is given up: nothing of it needs to be told any more."""
+        self._depot.watched.pop(receipt_hash, None)
+
     def loads(self) -> list[bytes]:
         """Ids whose wires are to be read from the disk, each told once."""
         ids, self._depot.to_load = self._depot.to_load, []

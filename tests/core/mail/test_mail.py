@@ -1,6 +1,6 @@
 import pytest
 
-from meshpeer.core.formats.bundle import Bundle
+from meshpeer.core.formats.bundle import MAX_LIFETIME, Bundle
 from meshpeer.core.formats.card import Card
 from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey
@@ -245,3 +245,13 @@ def test_one_contact_can_fill_only_its_own_share(monkeypatch):
     bob.store.commit([_erase(row)])
     bob.mail.inbox.erased(alice.key.public)
     assert isinstance(bob.receives(more), Opened)
+
+
+def test_what_expired_long_ago_is_forgotten():
+    alice, bob = introduced()
+    bundle = alice.writes(bob, "too late", lifetime=HOUR)
+    assert alice.mail.outbox.wake(now=HOUR) == []
+    much_later = HOUR + MAX_LIFETIME
+    assert alice.mail.outbox.wake(much_later) == [bundle.header.receipt_hash]
+    assert list(alice.mail.outbox.watched()) == []
+    assert alice.mail.outbox.next_wakeup() is None
