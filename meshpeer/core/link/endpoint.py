@@ -118,7 +118,8 @@ class Endpoint:
         """Begin a link to a peer, or offer a further path to the one that is up or coming up.
 
         `early`, at most 1,024 bytes for stream 0, travels in the first packet; the other
-        side sees it once the handshake is confirmed.
+        side sees it once the handshake is confirmed. A peer id that is no key, as anybody may
+        name one, is counted and not tried.
         """
         if peer_id == self.peer_id:
             raise LocalProtocolError("a peer has no link to itself")
@@ -131,7 +132,11 @@ class Endpoint:
             return
         begun = self._begun.get(peer_id)
         if begun is None:
-            begun = self._begin(peer_id, early, now)
+            try:
+                begun = self._begin(peer_id, early, now)
+            except RemoteProtocolError:
+                self.counters["refused peer id"] += 1
+                return
         if path in begun.paths:
             return
         begun.paths[path] = traits

@@ -155,3 +155,15 @@ def test_challenges_in_a_flood_are_answered_few_at_a_time():
     bob.endpoint.receive(batch, network.now)
     bob.flush()
     assert bob.sent_packets - before <= 10
+
+
+@pytest.mark.parametrize(
+    "peer_id", [bytes(32), b"\xff" * 32], ids=["low order", "no point"]
+)
+def test_a_peer_id_that_is_no_key_is_never_tried(peer_id):
+    """A beacon, a card or a person at the keyboard can name it."""
+    network = Network()
+    alice, _ = linked(network)
+    alice.endpoint.connect(peer_id, Path("memory", "nowhere"), network.now)
+    assert alice.endpoint.counters["refused peer id"] == 1
+    assert not alice.endpoint.outgoing(network.now)
