@@ -4,7 +4,7 @@ Lists go by number, oldest first, with the last number seen as cursor; a million
 not slow them, for every filter has its index.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from meshpeer.core.writes import (
     Box,
@@ -19,7 +19,7 @@ from meshpeer.core.writes import (
 )
 from store.plan import Plan, Statement
 from store.reader import Reader
-from store.rows import CarrierRow, DeliveryRow, MessageRow, SeenRow
+from store.rows import CarrierRow, DeliveryRow, MessageRow
 
 PLAN: Plan = {
     PutMessage: (
@@ -166,17 +166,6 @@ class MailReads(Reader):
                  JOIN carrier ON carrier.delivery = delivery.n
                  JOIN key ON key.n = carrier.peer WHERE message = ? ORDER BY carrier.at"""
         return [CarrierRow(*row) for number in numbers for row in self._all(sql, number)]
-
-    def seen(self, since: float = 0.0) -> Iterator[SeenRow]:
-        """Give what was stored once, from running second `since` on."""
-        return map(
-            SeenRow._make,
-            self._stream(
-                """SELECT key.id, message, at FROM seen JOIN key ON key.n = seen.sender
-                   WHERE at >= ?""",
-                since,
-            ),
-        )
 
     def was_seen(self, sender: bytes, message_id: bytes) -> bool:
         """Say whether this sender's message was stored once, ever."""

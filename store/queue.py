@@ -19,7 +19,7 @@ from meshpeer.core.writes import (
 )
 from store.plan import Plan, Statement
 from store.reader import Reader
-from store.rows import AccountUse, CarriedRow, HeldRow, OverRow, ValueRow
+from store.rows import CarriedRow, HeldRow, OverRow, ValueRow
 
 EXTENSION_LENGTH = 3
 """Offset of the byte that says how many bytes of extensions follow the fixed header."""
@@ -164,15 +164,6 @@ class QueueReads(Reader):
                    JOIN key ON key.n = carried.peer ORDER BY carried.bundle"""
             ),
         )
-
-    def account_use(self) -> list[AccountUse]:
-        """Count bundles and bytes held for each account that has any."""
-        rows = self._all(
-            """SELECT account.name, count(*), sum(size)
-               FROM bundle JOIN account ON account.n = bundle.account
-               GROUP BY account.n"""
-        )
-        return [AccountUse(*row) for row in rows]
 
 
 def _held(row: tuple[bytes, bytes, int, str, float, float, int]) -> HeldRow:

@@ -89,14 +89,6 @@ class CarrierRow(NamedTuple):
     at: float
 
 
-class SeenRow(NamedTuple):
-    """A message that was stored once."""
-
-    sender: bytes
-    message_id: bytes
-    at: float
-
-
 class ContactRow(NamedTuple):
     """A person known here."""
 
@@ -138,14 +130,6 @@ class EventRow(NamedTuple):
     body: str
 
 
-class AccountUse(NamedTuple):
-    """What one account has in the queue."""
-
-    account: str
-    bundles: int
-    size: int
-
-
 class Counts(NamedTuple):
     """The store in numbers."""
 
@@ -154,5 +138,3 @@ class Counts(NamedTuple):
     underway: int
     """Messages of ours that arrived nowhere yet and whose time is not over."""
     contacts: int
-    database_bytes: int
-    """Of the database file, what is free in it included."""

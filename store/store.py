@@ -142,8 +142,7 @@ class Store(QueueReads, MailReads, PeopleReads, HistoryReads):
                 (SELECT count(DISTINCT message) FROM delivery AS one
                     WHERE state < 5 AND expires > ? AND NOT EXISTS (
                         SELECT 1 FROM delivery WHERE message = one.message AND state = 5)),
-                (SELECT count(*) FROM contact WHERE status = 'contact'),
-                page_count * page_size FROM pragma_page_count, pragma_page_size""",
+                (SELECT count(*) FROM contact WHERE status = 'contact')""",
             now,
         )
         return Counts(*row)

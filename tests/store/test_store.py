@@ -1,6 +1,7 @@
 """What a batch leaves behind, as the next start finds it."""
 
 import threading
+from contextlib import closing
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import get_args
@@ -41,7 +42,7 @@ from meshpeer.errors import StoreError
 from store import names
 from store import store as store_module
 from store.history import EVENTS
-from store.rows import AccountUse, CarriedRow, CarrierRow, HeldRow
+from store.rows import CarriedRow, CarrierRow, HeldRow
 from store.store import LANE_OF, PLAN, Store
 
 ANNA, BOB, PEER, OTHER = (bytes([n]) * 32 for n in range(4))
@@ -90,10 +91,6 @@ def test_a_bundle_is_held_until_dropped(store):
         HeldRow(name(2), wire(2)[:51], 402, "stranger:x", 10.0, 11.0, True),
     ]
     assert store.wires([name(2), name(3)]) == {name(2): wire(2)}
-    assert store.account_use() == [
-        AccountUse("contact:anna", 1, 402),
-        AccountUse("stranger:x", 1, 402),
-    ]
     store.commit([DropBundle(name(1)), DropBundle(name(7))])
     assert [row.id for row in store.queue_index()] == [name(2)]
     assert [row.id for row in store.queue_page(after=name(1))] == [name(2)]
@@ -205,8 +202,6 @@ def test_a_number_is_never_given_twice_and_what_was_seen_stays_seen(store):
     assert [row.number for row in store.messages(Box.INBOX)] == [2]
     assert store.was_seen(BOB, name(1, 16))
     assert not store.was_seen(ANNA, name(1, 16))
-    assert [row.message_id for row in store.seen()] == [name(1, 16)]
-    assert list(store.seen(since=4.0)) == []
 
 
 def test_a_contact_that_copies_our_message_id_cannot_make_us_erase_ours(store):
@@ -288,16 +283,16 @@ def test_another_thread_reads_while_one_writes(tmp_path):
 
 
 def test_room_comes_back_after_a_big_drop(tmp_path):
-    store = Store(tmp_path / "meshpeer.db")
+    file = tmp_path / "meshpeer.db"
     big = [bundle(n)._replace(wire=wire(1, 300_000)) for n in range(100)]
-    store.commit(big)
-    full = store.counts().database_bytes
-    store.commit([DropBundle(put.id) for put in big])
-    for _ in range(20):
-        store.commit([])
-    assert full > 30e6
-    assert store.counts().database_bytes < (store_module.SLACK_PAGES + 100) * 4096
-    store.close()
+    with closing(Store(file)) as store:
+        store.commit(big)
+    assert file.stat().st_size > 30e6
+    with closing(Store(file)) as store:
+        store.commit([DropBundle(put.id) for put in big])
+        for _ in range(20):
+            store.commit([])
+    assert file.stat().st_size < (store_module.SLACK_PAGES + 100) * 4096
 
 
 def test_the_log_is_cut_after_a_slow_reader(tmp_path, monkeypatch):
