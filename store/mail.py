@@ -11,6 +11,7 @@ from meshpeer.core.writes import (
     DeliveryState,
     EraseMessage,
     MoveMessage,
+    PutCarried,
     PutDelivery,
     PutMessage,
     PutSeen,
@@ -19,7 +20,7 @@ from meshpeer.core.writes import (
 )
 from store.plan import Plan, Statement
 from store.reader import Reader
-from store.rows import CarrierRow, DeliveryRow, MessageRow
+from store.rows import DeliveryRow, MessageRow
 
 PLAN: Plan = {
     PutMessage: (
@@ -160,12 +161,12 @@ class MailReads(Reader):
         """Give every delivery that hasn't arrived and expires after `alive`."""
         return self._deliveries("WHERE state < 5 AND expires > ?", alive)
 
-    def carriers(self, numbers: Iterable[int]) -> list[CarrierRow]:
+    def carriers(self, numbers: Iterable[int]) -> list[PutCarried]:
         """Give the neighbours that took bundles of these messages, earliest first."""
         sql = """SELECT bundle, key.id, carrier.at FROM delivery
                  JOIN carrier ON carrier.delivery = delivery.n
                  JOIN key ON key.n = carrier.peer WHERE message = ? ORDER BY carrier.at"""
-        return [CarrierRow(*row) for number in numbers for row in self._all(sql, number)]
+        return [PutCarried(*row) for number in numbers for row in self._all(sql, number)]
 
     def was_seen(self, sender: bytes, message_id: bytes) -> bool:
         """Say whether this sender's message was stored once, ever."""

@@ -12,7 +12,6 @@ from meshpeer.core.writes import (
 )
 from store.plan import Plan, Statement
 from store.reader import Reader
-from store.rows import ContactRow, ContactTimeRow, PathRow
 
 CONTACT_TIMES = 100_000
 """Kept, the latest: a year of 270 contacts a day, in some 5 MB."""
@@ -72,21 +71,21 @@ TRIM_CONTACT_TIMES = """DELETE FROM contact_time
 class PeopleReads(Reader):
     """Who is known here, and by which ways."""
 
-    def contacts(self) -> list[ContactRow]:
+    def contacts(self) -> list[PutContact]:
         """Give everybody known, in the order in which they were first heard of."""
         rows = self._all(
             """SELECT key.id, card, nickname, petname, status, verified, introduced, since
                FROM contact JOIN key ON key.n = contact.person ORDER BY contact.person"""
         )
         return [
-            ContactRow._make((*row[:5], row[5] == 1, row[6] == 1, row[7])) for row in rows
+            PutContact._make((*row[:5], row[5] == 1, row[6] == 1, row[7])) for row in rows
         ]
 
     def settings(self) -> dict[str, bytes]:
         """Give every named value."""
         return dict(self._all("SELECT name, value FROM setting"))
 
-    def peers(self, limit: int = 1_000) -> list[PathRow]:
+    def peers(self, limit: int = 1_000) -> list[PutPeer]:
         """Give paths to peers: configured ones first, then those last used."""
         rows = self._all(
             """SELECT key.id, transport, address, configured, last_up
@@ -94,9 +93,9 @@ class PeopleReads(Reader):
                ORDER BY configured DESC, last_up DESC LIMIT ?""",
             limit,
         )
-        return [PathRow._make((*row[:3], row[3] == 1, row[4])) for row in rows]
+        return [PutPeer._make((*row[:3], row[3] == 1, row[4])) for row in rows]
 
-    def paths(self, peer: bytes) -> list[PathRow]:
+    def paths(self, peer: bytes) -> list[PutPeer]:
         """Give the paths to one peer, those last used first."""
         rows = self._all(
             """SELECT key.id, transport, address, configured, last_up
@@ -104,12 +103,12 @@ class PeopleReads(Reader):
                WHERE key.id = ? ORDER BY last_up DESC""",
             peer,
         )
-        return [PathRow._make((*row[:3], row[3] == 1, row[4])) for row in rows]
+        return [PutPeer._make((*row[:3], row[3] == 1, row[4])) for row in rows]
 
-    def contact_times(self, since: float = 0.0) -> Iterator[ContactTimeRow]:
+    def contact_times(self, since: float = 0.0) -> Iterator[PutContactTime]:
         """Give the times of contact that ended at `since` or later, in order of ending."""
         return map(
-            ContactTimeRow._make,
+            PutContactTime._make,
             self._stream(
                 """SELECT key.id, start, "end", transport
                    FROM contact_time JOIN key ON key.n = contact_time.peer

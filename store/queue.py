@@ -7,6 +7,7 @@ are to be sent. A bundle put twice keeps its number, so what neighbours acknowle
 from collections.abc import Iterable, Iterator
 
 from meshpeer.core.formats.bundle import HEADER_SIZE
+from meshpeer.core.sync.queue import Held
 from meshpeer.core.writes import (
     DropBundle,
     DropOver,
@@ -19,7 +20,6 @@ from meshpeer.core.writes import (
 )
 from store.plan import Plan, Statement
 from store.reader import Reader
-from store.rows import CarriedRow, HeldRow, OverRow, ValueRow
 
 EXTENSION_LENGTH = 3
 """Offset of the byte that says how many bytes of extensions follow the fixed header."""
@@ -99,7 +99,7 @@ PLAN: Plan = {
 class QueueReads(Reader):
     """What the queue asks."""
 
-    def queue_index(self) -> Iterator[HeldRow]:
+    def queue_index(self) -> Iterator[Held]:
         """Give every bundle held, in the order of coming, without reading payloads."""
         return map(
             _held,
@@ -110,7 +110,7 @@ class QueueReads(Reader):
             ),
         )
 
-    def queue_page(self, after: bytes = b"", limit: int = 100) -> list[HeldRow]:
+    def queue_page(self, after: bytes = b"", limit: int = 100) -> list[Held]:
         """Give bundles held by id, those above `after` first."""
         rows = self._all(
             """SELECT id, header, size, account.name, first_seen, received, own
@@ -134,30 +134,30 @@ class QueueReads(Reader):
                 found[id] = row[0] + row[1]
         return found
 
-    def overs(self) -> Iterator[OverRow]:
+    def overs(self) -> Iterator[PutOver]:
         """Give every id that is over, with the time until which it stays so."""
         return map(
-            OverRow._make,
+            PutOver._make,
             self._stream(
                 """SELECT id, until, account.name
                    FROM over JOIN account ON account.n = over.account"""
             ),
         )
 
-    def values(self) -> Iterator[ValueRow]:
+    def values(self) -> Iterator[PutValue]:
         """Give every receipt and recall kept."""
         return map(
-            ValueRow._make,
+            PutValue._make,
             self._stream(
                 """SELECT value, expires, account.name
                    FROM value JOIN account ON account.n = value.account"""
             ),
         )
 
-    def carried(self) -> Iterator[CarriedRow]:
+    def carried(self) -> Iterator[PutCarried]:
         """Give who acknowledged what, of the bundles held; rows of one bundle are together."""
         return map(
-            CarriedRow._make,
+            PutCarried._make,
             self._stream(
                 """SELECT bundle.id, key.id, at FROM carried
                    JOIN bundle ON bundle.n = carried.bundle
@@ -166,5 +166,5 @@ class QueueReads(Reader):
         )
 
 
-def _held(row: tuple[bytes, bytes, int, str, float, float, int]) -> HeldRow:
-    return HeldRow(*row[:6], row[6] == 1)
+def _held(row: tuple[bytes, bytes, int, str, float, float, int]) -> Held:
+    return Held(*row[:6], row[6] == 1)

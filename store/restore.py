@@ -1,9 +1,9 @@
-"""From the rows of a database to what the core held before: queue, mail and contacts.
+"""From the rows of a database to what the core held before: queue and mail.
 
 Used by the node at start and by the simulation after a simulated crash, so both restart alike.
 """
 
-from collections.abc import Iterator
+from itertools import chain
 
 from meshpeer.core.formats.bundle import MAX_LIFETIME
 from meshpeer.core.journal import Journal
@@ -11,17 +11,12 @@ from meshpeer.core.mail import lamport
 from meshpeer.core.mail.mail import Restored
 from meshpeer.core.mail.outbox import Pending
 from meshpeer.core.sync.policy import Policy, SimplePolicy
-from meshpeer.core.sync.queue import Held, Queue
+from meshpeer.core.sync.queue import Queue
 from meshpeer.core.sync.shares import Limits
-from meshpeer.core.writes import Box, PutCarried, PutContact, PutOver, PutValue
+from meshpeer.core.writes import Box, PutCarried, PutOver, PutValue
 from store.store import Store
 
 REQUESTS_READ = 1_000
-
-
-def restore_contacts(store: Store) -> Iterator[PutContact]:
-    """Give everybody known, for `People`."""
-    return (PutContact(**row._asdict()) for row in store.contacts())
 
 
 def restore_queue(
@@ -30,8 +25,10 @@ def restore_queue(
     """Give the queue with its index, what is over, the values and who has what."""
     queue = Queue(journal=journal, policy=policy or SimplePolicy(), limits=limits)
     for row in store.queue_index():
-        queue.restore(Held(*row))
-    for memory in _memory(store):
+        queue.restore(row)
+    for memory in chain[PutOver | PutValue | PutCarried](
+        store.overs(), store.values(), store.carried()
+    ):
         queue.restore_memory(memory)
     return queue
 
@@ -50,9 +47,3 @@ def restore_mail(store: Store, now: float) -> Restored:
         pending=pending,
         requests=[row.contact for row in requests],
     )
-
-
-def _memory(store: Store) -> Iterator[PutOver | PutValue | PutCarried]:
-    yield from (PutOver(*row) for row in store.overs())
-    yield from (PutValue(*row) for row in store.values())
-    yield from (PutCarried(*row) for row in store.carried())

@@ -14,7 +14,7 @@ from meshpeer.core.peer import Peer
 from meshpeer.core.sync.shares import Limits
 from meshpeer.errors import ConfigError
 from meshpeer.node.state import PersonSecrets, State
-from store.restore import restore_contacts, restore_mail, restore_queue
+from store.restore import restore_mail, restore_queue
 from store.store import Store
 
 FIRST_LIST = 1
@@ -38,7 +38,7 @@ def load_peer(
         static=static,
         people=People(
             [own_person(secrets, static.public, nickname) for secrets in state.persons()],
-            restore_contacts(store),
+            store.contacts(),
         ),
         queue=restore_queue(store, journal, Limits(queue_bytes)),
         journal=journal,

@@ -10,11 +10,18 @@ from meshpeer.core.formats.bundle import Priority
 from meshpeer.core.identity import idtext
 from meshpeer.core.mail.outbox import DEFAULT_LIFETIME, Draft
 from meshpeer.core.mail.people import Contact, Own, Status
-from meshpeer.core.writes import Box, DeliveryState, EraseMessage, PutEvent, SetRead
+from meshpeer.core.writes import (
+    Box,
+    DeliveryState,
+    EraseMessage,
+    PutCarried,
+    PutEvent,
+    SetRead,
+)
 from meshpeer.errors import NotFoundError, UsageError
 from meshpeer.node import facade
 from meshpeer.node.desk import Desk, number_cursor, page_limit
-from store.rows import CarrierRow, DeliveryRow, MessageRow
+from store.rows import DeliveryRow, MessageRow
 
 DRAFTS_LIMIT: Final = 10_000
 SEALED_AT_ONCE: Final = 32
@@ -160,7 +167,7 @@ class MailService(Desk):
             devices=len({delivery.device for delivery in deliveries}),
         )
 
-    def _carriers(self, rows: Iterable[CarrierRow], now: float) -> list[facade.Carrier]:
+    def _carriers(self, rows: Iterable[PutCarried], now: float) -> list[facade.Carrier]:
         first: dict[bytes, float] = {}
         for row in rows:
             first.setdefault(row.peer, row.at)

@@ -11,12 +11,13 @@ from meshpeer import __version__
 from meshpeer.core.formats.bundle import Header
 from meshpeer.core.identity import idtext
 from meshpeer.core.peer import Neighbour
+from meshpeer.core.sync.queue import Held
 from meshpeer.core.writes import DropPeer, PutPeer
 from meshpeer.errors import NotFoundError, UsageError
 from meshpeer.node import facade
 from meshpeer.node.addresses import path_text, read_path
 from meshpeer.node.desk import Desk, number_cursor, page_limit
-from store.rows import EventRow, HeldRow, PathRow
+from store.rows import EventRow
 
 EVENTS_AT_ONCE: Final = 500
 PEERS_KEPT: Final = 100_000
@@ -62,7 +63,7 @@ class NetworkService(Desk):
         """List neighbours first, then remembered peers."""
         start = number_cursor(after)
         known = list(self._peer.neighbours)
-        remembered: dict[bytes, list[PathRow]] = {}
+        remembered: dict[bytes, list[PutPeer]] = {}
         for row in self._store.peers(PEERS_KEPT):
             remembered.setdefault(row.peer, []).append(row)
         known += [peer for peer in remembered if peer not in self._peer.neighbours]
@@ -134,7 +135,7 @@ class NetworkService(Desk):
             body["peer"] = idtext.encode(bytes.fromhex(body["peer"]))
         return facade.Event(str(row.seq), _KINDS[row.kind], json.dumps(body))
 
-    def _item(self, row: HeldRow) -> facade.QueueItem:
+    def _item(self, row: Held) -> facade.QueueItem:
         header = Header.parse(row.header)
         now = self._node.now()
         age = header.age + max(0, ceil(now - row.received))
@@ -151,7 +152,7 @@ class NetworkService(Desk):
             remaining_s=max(0, int(left)),
         )
 
-    def _peer_view(self, peer: bytes, rows: list[PathRow]) -> facade.Peer:
+    def _peer_view(self, peer: bytes, rows: list[PutPeer]) -> facade.Peer:
         neighbour = self._peer.neighbours.get(peer)
         active = neighbour.link.path if neighbour else None
         paths = [

@@ -28,7 +28,7 @@ from meshpeer.sim.clocks import Clocks
 from meshpeer.sim.loop import Alarm, Loop
 from meshpeer.sim.medium import Medium, path_to
 from store.database import MEMORY
-from store.restore import restore_contacts, restore_mail, restore_queue
+from store.restore import restore_mail, restore_queue
 from store.store import Store
 
 DISK_S = 0.004
@@ -154,7 +154,7 @@ class Machine:
         self._dialer = Dialer(self._random.randbytes)
         self.peer = Peer(
             static=self.keys.static,
-            people=People([self.keys.own], restore_contacts(store)),
+            people=People([self.keys.own], store.contacts()),
             queue=restore_queue(
                 self.store, journal, Limits(capacity=self._world.queue_bytes)
             ),

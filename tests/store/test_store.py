@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meshpeer.core.clock import ClockReading
+from meshpeer.core.sync.queue import Held
 from meshpeer.core.writes import (
     Box,
     DeliveryState,
@@ -42,7 +43,6 @@ from meshpeer.errors import StoreError
 from store import names
 from store import store as store_module
 from store.history import EVENTS
-from store.rows import CarriedRow, CarrierRow, HeldRow
 from store.store import LANE_OF, PLAN, Store
 
 ANNA, BOB, PEER, OTHER = (bytes([n]) * 32 for n in range(4))
@@ -87,8 +87,8 @@ def test_every_kind_of_write_has_a_place():
 def test_a_bundle_is_held_until_dropped(store):
     store.commit([bundle(1), bundle(2, account="stranger:x", own=True)])
     assert list(store.queue_index()) == [
-        HeldRow(name(1), wire(1)[:51], 402, "contact:anna", 10.0, 11.0, False),
-        HeldRow(name(2), wire(2)[:51], 402, "stranger:x", 10.0, 11.0, True),
+        Held(name(1), wire(1)[:51], 402, "contact:anna", 10.0, 11.0, False),
+        Held(name(2), wire(2)[:51], 402, "stranger:x", 10.0, 11.0, True),
     ]
     assert store.wires([name(2), name(3)]) == {name(2): wire(2)}
     store.commit([DropBundle(name(1)), DropBundle(name(7))])
@@ -113,8 +113,8 @@ def test_who_carries_a_bundle_is_known_while_it_is_held(store):
         [bundle(1), PutCarried(name(1), OTHER, 7.0), PutCarried(name(8), PEER, 7.0)]
     )
     assert list(store.carried()) == [
-        CarriedRow(name(1), PEER, 5.0),
-        CarriedRow(name(1), OTHER, 7.0),
+        PutCarried(name(1), PEER, 5.0),
+        PutCarried(name(1), OTHER, 7.0),
     ]
     store.commit([DropBundle(name(1))])
     assert list(store.carried()) == []
@@ -131,7 +131,7 @@ def test_a_sender_knows_its_carriers_after_the_bundle_is_gone(store):
             DropBundle(name(1)),
         ]
     )
-    assert store.carriers([1]) == [CarrierRow(name(1), PEER, 5.0)]
+    assert store.carriers([1]) == [PutCarried(name(1), PEER, 5.0)]
     (row,) = store.deliveries([1])
     assert (row.state, row.at, row.contact) == (DeliveryState.CARRIED, 5.0, BOB)
 

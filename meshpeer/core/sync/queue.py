@@ -69,11 +69,12 @@ class Gone(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A row of the disk at the start."""
+    """A bundle as the disk holds it, without its payload."""
 
     id: bytes
     header: bytes
     size: int
+    """Bytes of the wire."""
     account: str
     first_seen: float
     received: float

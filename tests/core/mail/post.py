@@ -13,7 +13,7 @@ from meshpeer.core.mail.outbox import Draft
 from meshpeer.core.mail.people import Own, People
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.verdict import Verdict
-from store.restore import restore_contacts, restore_mail
+from store.restore import restore_mail
 from store.store import Store
 
 HOUR = 3600
@@ -41,7 +41,7 @@ class Person:
         self.journal = Journal()
         self.own = Own(self.card, self.device, self.sealing)
         self.mail = Mail(
-            people=People([self.own], restore_contacts(self.store)),
+            people=People([self.own], self.store.contacts()),
             journal=self.journal,
             rng=self.rng,
             wall=lambda: 1_800_000_000.0,
