@@ -6,6 +6,9 @@ from meshpeer.sim.loop import Loop
 START_WALL = 1_700_000_000.0
 """What every wall clock shows when a simulation starts."""
 
+ROUNDING_S = 1e-6
+"""A timer rings late rather than early: sums of floats may come out a hair too small."""
+
 
 class Clocks:
     """Running seconds that may step at a reboot, and a wall clock that may be wrong."""
@@ -23,8 +26,8 @@ class Clocks:
         return self._loop.now + self._ahead
 
     def virtual(self, running: float) -> float:
-        """Say what virtual time it is when the peer's clock shows `running`."""
-        return running - self._ahead
+        """Say at what virtual time the peer's clock is sure to show `running`."""
+        return running - self._ahead + ROUNDING_S
 
     def wall(self) -> float:
         """Give seconds since 1970 as this machine believes."""

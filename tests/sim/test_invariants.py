@@ -165,9 +165,9 @@ class World(Simulation):
         return self.broken
 
     def _check_memory(self, machine):
-        queue = machine.peer.sync.queue
-        if len(queue) or queue.shares.bytes:
-            self._break(machine.number, f"{len(queue)} bundles left after all arrived")
+        left = [*machine.peer.sync.queue, *machine.peer.endpoint.links]
+        if left:
+            self._break(machine.number, f"bundles or links are left: {left}")
 
 
 @pytest.mark.parametrize("seed", seeds())
