@@ -67,6 +67,9 @@ TRIM_PATHS = """DELETE FROM path WHERE configured = 0 AND last_up < (
 TRIM_CONTACT_TIMES = """DELETE FROM contact_time
     WHERE n <= (SELECT max(n) FROM contact_time) - ?"""
 
+KNOWN_PATHS = """SELECT key.id, transport, address, configured, last_up
+    FROM path JOIN key ON key.n = path.peer """
+
 
 class PeopleReads(Reader):
     """Who is known here, and by which ways."""
@@ -87,23 +90,11 @@ class PeopleReads(Reader):
 
     def peers(self, limit: int = 1_000) -> list[PutPeer]:
         """Give paths to peers: configured ones first, then those last used."""
-        rows = self._all(
-            """SELECT key.id, transport, address, configured, last_up
-               FROM path JOIN key ON key.n = path.peer
-               ORDER BY configured DESC, last_up DESC LIMIT ?""",
-            limit,
-        )
-        return [PutPeer._make((*row[:3], row[3] == 1, row[4])) for row in rows]
+        return self._paths("ORDER BY configured DESC, last_up DESC LIMIT ?", limit)
 
     def paths(self, peer: bytes) -> list[PutPeer]:
         """Give the paths to one peer, those last used first."""
-        rows = self._all(
-            """SELECT key.id, transport, address, configured, last_up
-               FROM path JOIN key ON key.n = path.peer
-               WHERE key.id = ? ORDER BY last_up DESC""",
-            peer,
-        )
-        return [PutPeer._make((*row[:3], row[3] == 1, row[4])) for row in rows]
+        return self._paths("WHERE key.id = ? ORDER BY last_up DESC", peer)
 
     def contact_times(self, since: float = 0.0) -> Iterator[PutContactTime]:
         """Give the times of contact that ended at `since` or later, in order of ending."""
@@ -116,3 +107,9 @@ class PeopleReads(Reader):
                 since,
             ),
         )
+
+    def _paths(self, which: str, *values: object) -> list[PutPeer]:
+        return [
+            PutPeer._make((*row[:3], row[3] == 1, row[4]))
+            for row in self._all(KNOWN_PATHS + which, *values)
+        ]

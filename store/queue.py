@@ -96,29 +96,20 @@ PLAN: Plan = {
 }
 
 
+HELD = """SELECT id, header, size, account.name, first_seen, received, own
+    FROM bundle JOIN account ON account.n = bundle.account """
+
+
 class QueueReads(Reader):
     """What the queue asks."""
 
     def queue_index(self) -> Iterator[Held]:
         """Give every bundle held, in the order of coming, without reading payloads."""
-        return map(
-            _held,
-            self._stream(
-                """SELECT id, header, size, account.name, first_seen, received, own
-                   FROM bundle JOIN account ON account.n = bundle.account
-                   ORDER BY bundle.n"""
-            ),
-        )
+        return map(_held, self._stream(HELD + "ORDER BY bundle.n"))
 
     def queue_page(self, after: bytes = b"", limit: int = 100) -> list[Held]:
-        """Give bundles held by id, those above `after` first."""
-        rows = self._all(
-            """SELECT id, header, size, account.name, first_seen, received, own
-               FROM bundle JOIN account ON account.n = bundle.account
-               WHERE id > ? ORDER BY id LIMIT ?""",
-            after,
-            limit,
-        )
+        """Give the bundles held whose ids come next after `after`, by id."""
+        rows = self._all(HELD + "WHERE id > ? ORDER BY id LIMIT ?", after, limit)
         return [_held(row) for row in rows]
 
     def wires(self, ids: Iterable[bytes]) -> dict[bytes, bytes]:
