@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.link import packet
-from meshpeer.core.link.bucket import Bucket
+from meshpeer.core.bucket import Bucket
 from meshpeer.core.link.config import LinkConfig
 from meshpeer.core.link.cookie import CookieJar, open_cookie
 from meshpeer.core.link.events import Event, LinkDown, LinkUp, Readable, Writable
