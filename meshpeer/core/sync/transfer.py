@@ -49,16 +49,21 @@ class Transfers:
         self._data = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Transfer]:
-        """Give each transfer that is now whole; an error here is for good."""
+        """Give each transfer that is now whole; an error here is for good, nothing is kept."""
         self._data += data
         at = 0
-        while head := self._head(at):
-            start, size, id, offset = head
-            if start + size > len(self._data):
-                break
-            yield Transfer(bytes(self._data[start : start + size]), id, offset)
-            at = start + size
-        del self._data[:at]
+        try:
+            while head := self._head(at):
+                start, size, id, offset = head
+                if start + size > len(self._data):
+                    break
+                yield Transfer(bytes(self._data[start : start + size]), id, offset)
+                at = start + size
+        except RemoteProtocolError:
+            at = len(self._data)
+            raise
+        finally:
+            del self._data[:at]
 
     def cut(self) -> Transfer | None:
         """What is there of a named transfer whose link is gone."""
