@@ -13,6 +13,7 @@ from meshpeer.core.sync.depot import LASTING, Batch, Depot
 from meshpeer.core.sync.messages import Code, Message, Offer, Result, Run, Want
 from meshpeer.core.sync.neighbour import LinkLike
 from meshpeer.core.sync.transfer import Transfer, Transfers
+from meshpeer.errors import RemoteProtocolError
 
 CHUNK: Final = 64 * 1024
 """Bytes read of a stream at a time."""
@@ -69,8 +70,8 @@ class Intake:
         wire = self._depot.partials.complete(transfer)
         if wire is None:
             return Code.DAMAGED
-        bundle = Bundle.parse(wire)
-        if transfer.id not in (None, bundle.id):
+        bundle = self._parse(transfer, wire)
+        if bundle is None:
             return Code.DAMAGED
         self._came(bundle.id)
         code = self._depot.take(bundle, wire, self.account, batch, now)
@@ -121,6 +122,9 @@ class Intake:
                 del self._asked[id]
                 self._depot.stop_expecting(id, self._peer)
                 freed = True
+                if self._depot.partials.offset(id):
+                    self._depot.partials.forget(id)
+                    self._ask_anew(id)
         self.ask(now)
         return freed
 
@@ -151,6 +155,26 @@ class Intake:
                 self._depot.partials.keep(cut)
         for id in self._asked:
             self._depot.stop_expecting(id, self._peer)
+
+    def _parse(self, transfer: Transfer, wire: bytes) -> Bundle | None:
+        """The bundle, None if it isn't what the name says, or RemoteProtocolError.
+
+        Where the start came by another link, that may be false, and nothing is this one's fault."""
+        try:
+            bundle = Bundle.parse(wire)
+            if transfer.id in (None, bundle.id):
+                return bundle
+        except RemoteProtocolError:
+            if not transfer.offset:
+                raise
+        if transfer.id and transfer.offset:
+            self._ask_anew(transfer.id)
+        return None
+
+    def _ask_anew(self, id: bytes) -> None:
+        """The start that another link left here may be false: ask for the whole."""
+        if len(self._later) < MAX_LATER:
+            self._later.setdefault(id, None)
 
     def _decline(self, id: bytes) -> None:
         """Don't ask for it again in this contact time."""

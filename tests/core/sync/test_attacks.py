@@ -1,8 +1,21 @@
 """Attacks by a neighbour with a valid link: each was tried, and must stay without effect."""
 
 from meshpeer.core.sync import messages
+from meshpeer.core.sync.messages import Code, Lack, Offer, Run, Want
+from meshpeer.core.sync.transfer import frame
 from tests.core.sync.stranger import Stranger
-from tests.core.sync.village import Peer
+from tests.core.sync.village import Peer, bundle
+
+
+def offer(b):
+    return Offer(b.id, len(b.wire), b.header)
+
+
+def cut(peer, name, piece):
+    """A link that sends this on stream 2 and goes."""
+    eve = Stranger(peer, name=name)
+    eve.send(2, piece)
+    peer.sync.link_down(eve.end, 0.0)
 
 
 def test_a_malformed_transfer_ends_its_link_and_nothing_else():
@@ -12,3 +25,31 @@ def test_a_malformed_transfer_ends_its_link_and_nothing_else():
     assert eve.end.closed is not None
     bob.sync.link_down(eve.end, 0.0)
     assert bob.sync.next_wakeup() is None
+
+
+def test_a_false_start_of_a_bundle_only_costs_sending_it_again():
+    bob = Peer("bob")
+    b = bundle(1, size=20_000)
+    cut(bob, "eve", frame(bytes(20_049), b.id, 0)[:10_000])
+    ann = Stranger(bob, name="ann")
+    ann.heard()
+    ((_, offset),) = ann.say(offer(b))[0].bundles
+    assert offset > 0
+    ann.send(2, frame(b.wire, b.id, offset))
+    result, again = ann.heard()
+    assert result.runs == (Run(2, 0, 1, Code.DAMAGED),)
+    assert again == Want(((b.id, 0),))
+    ann.send(2, frame(b.wire, b.id, 0))
+    assert bob.holds(b)
+
+
+def test_a_false_start_longer_than_the_bundle_does_not_keep_it_away():
+    bob = Peer("bob")
+    b = bundle(1, size=20_000)
+    cut(bob, "eve", frame(bytes(300_000), b.id, 0)[:-1])
+    ann = Stranger(bob, name="ann")
+    ann.heard()
+    ((_, offset),) = ann.say(offer(b))[0].bundles
+    assert offset > len(b.wire)
+    assert ann.say(Lack((b.id,))) == [Want(((b.id, 0),))]
+    assert ann.say(Lack((b.id,))) == []
