@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from meshpeer.core.bucket import Bucket
 from meshpeer.core.formats.beacon import Beacon
 from transports.netlink import Local
 
@@ -35,23 +36,6 @@ ANSWER_RATE, ANSWER_BURST = 10.0, 50.0
 """Answers sent in a second, and at once; whoever gets none hears the next round."""
 REMEMBERED = 1_024
 """Hosts, and peers, kept in mind; the one unheard for longest goes first."""
-
-
-class Bucket:
-    """Lets `burst` things through at once, and `rate` a second on average."""
-
-    def __init__(self, rate: float, burst: float, now: float) -> None:
-        self._rate, self._burst = rate, burst
-        self._left, self._at = burst, now
-
-    def take(self, now: float) -> bool:
-        """Whether one more may pass."""
-        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 class Rounds:
@@ -110,14 +94,14 @@ class Hearing:
     def __init__(self, *, now: float) -> None:
         self._hosts: OrderedDict[str, Bucket] = OrderedDict()
         self._peers: OrderedDict[tuple[str, bytes], float] = OrderedDict()
-        self._news = Bucket(NEWS_RATE, NEWS_BURST, now)
-        self._answers = Bucket(ANSWER_RATE, ANSWER_BURST, now)
+        self._news = Bucket(rate=NEWS_RATE, burst=NEWS_BURST, now=now)
+        self._answers = Bucket(rate=ANSWER_RATE, burst=ANSWER_BURST, now=now)
 
     def admits(self, host: str, now: float) -> bool:
         """Whether this host may be listened to at all; asked before its beacon is read."""
         bucket = self._hosts.get(host)
         if bucket is None:
-            bucket = self._hosts[host] = Bucket(HOST_RATE, HOST_BURST, now)
+            bucket = self._hosts[host] = Bucket(rate=HOST_RATE, burst=HOST_BURST, now=now)
             trim(self._hosts)
         self._hosts.move_to_end(host)
         return bucket.take(now)

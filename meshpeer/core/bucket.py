@@ -1,19 +1,20 @@
-"""A token bucket: so many a second, and no more than a second's worth at once."""
+"""A token bucket: how much of something is let through, at once and over time."""
 
 
 class Bucket:
-    """Counts what may still be done now."""
+    """Lets `burst` through at once, and `rate` a second on average."""
 
-    __slots__ = ("_at", "_held", "_rate")
+    __slots__ = ("_at", "_burst", "_left", "_rate")
 
-    def __init__(self, rate: float, *, now: float) -> None:
-        self._rate, self._held, self._at = rate, rate, now
+    def __init__(self, *, rate: float, burst: float, now: float) -> None:
+        self._rate, self._burst = rate, burst
+        self._left, self._at = burst, now
 
-    def take(self, now: float) -> bool:
-        """Use one up; False if there is none."""
-        self._held = min(self._rate, self._held + max(now - self._at, 0.0) * self._rate)
+    def take(self, now: float, cost: float = 1) -> bool:
+        """Use `cost` up if so much is left; else False, and what is left stays."""
+        self._left = min(self._burst, self._left + max(now - self._at, 0.0) * self._rate)
         self._at = now
-        if self._held < 1:
+        if self._left < cost:
             return False
-        self._held -= 1
+        self._left -= cost
         return True

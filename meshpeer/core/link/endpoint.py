@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from meshpeer.core.bucket import Bucket
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.link import packet
-from meshpeer.core.bucket import Bucket
 from meshpeer.core.link.config import LinkConfig
 from meshpeer.core.link.cookie import CookieJar, open_cookie
 from meshpeer.core.link.events import Event, LinkDown, LinkUp, Readable, Writable
@@ -92,8 +92,9 @@ class Endpoint:
         self._touched: dict[Link, None] = {}
         self._stale: dict[Link, None] = {}
         self._wakeups: dict[Link, float] = {}
-        self._free = Bucket(self._config.free_rate, now=now)
-        self._proved = Bucket(self._config.cookie_rate, now=now)
+        free, proved = self._config.free_rate, self._config.cookie_rate
+        self._free = Bucket(rate=free, burst=free, now=now)
+        self._proved = Bucket(rate=proved, burst=proved, now=now)
 
     @property
     def links(self) -> Mapping[bytes, Link]:

@@ -9,6 +9,7 @@ microsecond, so both sides count what is asked: a responder refuses more, an ini
 from collections.abc import Callable
 from typing import Final
 
+from meshpeer.core.bucket import Bucket
 from meshpeer.core.sync import negentropy
 from meshpeer.core.sync.messages import Message, Recon, Set
 from meshpeer.core.sync.negentropy import Reply
@@ -29,24 +30,6 @@ INITIATORS_SHARE: Final = 0.75
 RECHECK_S: Final = 300.0
 
 
-class Budget:
-    """What may be spent at once, and what comes back with time."""
-
-    def __init__(self, burst: float, per_s: float, now: float) -> None:
-        self._burst = self._left = burst
-        self._per_s = per_s
-        self._at = now
-
-    def spend(self, cost: float, now: float) -> bool:
-        """Take it if it is there."""
-        self._left = min(self._burst, self._left + (now - self._at) * self._per_s)
-        self._at = now
-        if cost > self._left:
-            return False
-        self._left -= cost
-        return True
-
-
 class Reconciling:
     """One side of the reconciliation over one link."""
 
@@ -59,7 +42,9 @@ class Reconciling:
         self._asking: Set | None = None
         self._rounds = 0
         share = INITIATORS_SHARE if initiator else 1.0
-        self._budget = Budget(share * BUDGET_BURST, share * BUDGET_PER_S, now)
+        self._budget = Bucket(
+            rate=share * BUDGET_PER_S, burst=share * BUDGET_BURST, now=now
+        )
         self._started = now
         self.moved = False
         """Something was sent or came since the last start."""
@@ -87,7 +72,7 @@ class Reconciling:
         """The initiator asked; RemoteProtocolError if it has no right to, or asks too much."""
         if self._initiator:
             raise RemoteProtocolError("recon", "the link's responder asks")
-        if not self._budget.spend(len(recon.message) + ROUND_COST, now):
+        if not self._budget.take(now, len(recon.message) + ROUND_COST):
             raise RemoteProtocolError("recon", f"more than {BUDGET_BURST} bytes at once")
         items = self._sets[recon.set]
         self._say(Recon(recon.set, negentropy.respond(items, recon.message, FRAME)))
@@ -113,7 +98,7 @@ class Reconciling:
         self._question(which, negentropy.initiate(self._sets[which]), now)
 
     def _question(self, which: Set, message: bytes, now: float) -> None:
-        if self._budget.spend(len(message) + ROUND_COST, now):
+        if self._budget.take(now, len(message) + ROUND_COST):
             self._asking = which
             self._say(Recon(which, message))
         else:

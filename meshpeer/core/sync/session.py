@@ -8,6 +8,7 @@ next message starts can't be known, this link is closed, and no other.
 from collections.abc import Iterable
 from typing import Final
 
+from meshpeer.core.bucket import Bucket
 from meshpeer.core.formats.receipt import Entry as ValueEntry
 from meshpeer.core.sync import messages
 from meshpeer.core.sync.account import Account
@@ -31,7 +32,7 @@ from meshpeer.core.sync.messages import (
     WantValues,
 )
 from meshpeer.core.sync.neighbour import LinkLike, hello
-from meshpeer.core.sync.reconciling import Budget, Reconciling
+from meshpeer.core.sync.reconciling import Reconciling
 from meshpeer.core.sync.sending import Sending
 from meshpeer.errors import RemoteProtocolError
 
@@ -53,7 +54,7 @@ class Session:
         self._frames = messages.Frames()
         self._said: list[bytes] = []
         self._strikes = 0
-        self._values = Budget(VALUES_BURST, VALUES_PER_S, now)
+        self._values = Bucket(rate=VALUES_PER_S, burst=VALUES_BURST, now=now)
         self._sending = Sending(depot, link, self.say)
         self._intake = Intake(depot, link, account, self.say, self.say_durable)
         self._reconciling = Reconciling(
@@ -219,7 +220,7 @@ class Session:
             case Result():
                 self._reconciling.moved = True
                 self._sending.results(message.runs, now)
-            case Values() if self._values.spend(len(message.entries), now):
+            case Values() if self._values.take(now, len(message.entries)):
                 self._depot.take_values(message.entries, self._intake.account, self, now)
             case WantValues():
                 self.tell_values(message.values, now)
