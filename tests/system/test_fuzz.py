@@ -3,14 +3,18 @@
 import os
 import sqlite3
 from contextlib import ExitStack, closing
+from functools import partial
 from random import Random
 
 import pytest
 
 from meshpeer.core.formats.beacon import Beacon
 from meshpeer.core.identity.idtext import decode
+from meshpeer.core.sync.varint import varint
 from tests.namespaces import inside
 from tests.system.fuzz import WHOLE, Tap, signed, spoil, udp
+from tests.system.intruder import Intruder
+from tests.vectors.build import bundles
 
 pytestmark = pytest.mark.system
 MUTATIONS = int(os.environ.get("MESHPEER_MUTATIONS", "5000"))
@@ -22,16 +26,20 @@ AT_ONCE = 40
 """Packets between two questions to the API, so that none is lost for lack of room."""
 GROWTH = 8 << 20
 """Bytes that memory may grow in the second half, after the first filled what is bounded."""
+OBJECTS_A_LINK = 10
+"""Bad manners close a link sooner or later; so each has few objects to say."""
+SMALL_QUEUE = 1 << 20
+SMALL = f"[queue]\nbytes = {SMALL_QUEUE}\n"
 ALONE = "[lan]\non = false\n[udp]\nlisten = ['127.0.0.1']\nport = 0\n"
 
 
 @pytest.fixture
 def siege(bridge, daemon):
-    """A peer with the default configuration, a friend linked with it by a tap, and the tap."""
+    """A peer that finds others by itself, a friend linked with it by a tap, and the tap."""
     home, away = bridge.add_host(f"{TARGET}/24"), bridge.add_host(f"{NEAR}/24")
     for source in SOURCES:
         bridge.ip(away, "address", "add", f"{source}/24", "dev", "eth0")
-    ann = daemon("ann", namespace=home).start()
+    ann = daemon("ann", namespace=home, settings=SMALL).start()
     bob = daemon("bob", namespace=away, settings=ALONE).start()
     ann.knows(bob)
     bob.knows(ann)
@@ -68,13 +76,13 @@ def resident(pid):
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def counted(peer):
-    """How many packets were dropped, refused or heard as beacons."""
+def counted(peer, *parts):
+    """How much was dropped, refused or heard as a beacon by these parts."""
     counters = peer.status()["counters"]
     return sum(
         count
         for name, count in counters.items()
-        if name.startswith(("link.", "lan.")) and name != "lan.sent"
+        if name.startswith(parts) and name != "lan.sent"
     )
 
 
@@ -110,12 +118,12 @@ def test_spoilt_packets_do_nothing(siege):
                 if number % AT_ONCE == 0:
                     ann.status()
 
-        before, held = content(ann.state.database), counted(ann)
+        before, held = content(ann.state.database), counted(ann, "link.", "lan.")
         throw(MUTATIONS // 2)
         full = resident(ann.status()["pid"])
         throw(MUTATIONS - MUTATIONS // 2)
         assert resident(ann.status()["pid"]) < full + GROWTH
-        assert counted(ann) - held > MUTATIONS * 0.9
+        assert counted(ann, "link.", "lan.") - held > MUTATIONS * 0.9
     assert content(ann.state.database) == before
     ups = [event for event in ann.history() if event.kind == "link"]
     assert len(ups) == 1, "the friend's link never broke"
@@ -123,3 +131,73 @@ def test_spoilt_packets_do_nothing(siege):
     talk(ann, bob)
     bob.stop()
     ann.stop()
+
+
+def test_spoilt_objects_from_a_neighbour_gone_bad_do_no_harm(siege):
+    """They come over a link that is real, so what is in form is taken in, within bounds."""
+    ann, bob, _, away = siege
+    random = Random(8)
+    with ExitStack() as stack:
+        with inside(away):
+            sock = stack.enter_context(udp(SOURCES[0]))
+        intruder = Intruder(sock, decode(ann.peer), (TARGET, UDP_PORT))
+        good, heard = list(objects(random)), intruder.listen()
+        others = [heard, *(body for _, _, body in good)]
+
+        def spoilt():
+            """An object whose body is spoilt and whose form is good, or all of it."""
+            stream, form, body = random.choice(good)
+            if random.random() < 0.7:
+                return stream, form(spoil(body, others, random))
+            if random.random() < 0.9:
+                return stream, spoil(form(body), others, random)
+            return 0, spoil(heard, others, random)
+
+        def say(count):
+            for _ in range(count // OBJECTS_A_LINK):
+                intruder.say(*(spoilt() for _ in range(OBJECTS_A_LINK)))
+                ann.status()
+                intruder.leave()
+
+        say(MUTATIONS // 2)
+        full = resident(ann.status()["pid"])
+        say(MUTATIONS // 2)
+        assert resident(ann.status()["pid"]) < full + GROWTH
+        assert counted(ann, "sync.") > MUTATIONS // 10
+    assert ann.status()["queue_bytes"] <= SMALL_QUEUE
+    talk(bob, ann)
+    talk(ann, bob)
+    bob.stop()
+    ann.stop()
+
+
+def objects(random):
+    """Everything that sync says: the stream it belongs on, what gives it its form, its body."""
+    ids = [random.randbytes(32) for _ in range(3)]
+    wires = [case["wire"] for case in bundles()["bundles"]]
+    control = {
+        1: b"\x01\x00" + random.randbytes(32),
+        2: b"\x01\x61\x00\x00\x02\x02" + ids[0] + ids[1],
+        3: ids[0] + b"\x00" + ids[1] + b"\x81\x00",
+        4: ids[0] + b"\xa0\x00" + wires[0][:49],
+        5: b"\x01\x00\x01\x00" + b"\x02\x03\x81\x00\x03",
+        6: random.randbytes(16) + b"\x00\xa8" + random.randbytes(16) + b"\x03\x48",
+        7: random.randbytes(32),
+        8: b"".join(ids),
+        9: random.randbytes(16),
+        10: b"",
+        11: b"",
+    }
+    for kind, body in control.items():
+        yield 0, partial(message, kind), body
+    for stream, wire in enumerate(wires, 1):
+        yield stream, partial(transfer, b""), wire
+        yield stream, partial(transfer, ids[0] + b"\x00"), wire
+
+
+def message(kind, body):
+    return bytes((kind,)) + varint(len(body)) + body
+
+
+def transfer(name, piece):
+    return varint(2 * len(piece) + bool(name)) + name + piece
