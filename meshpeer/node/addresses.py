@@ -1,15 +1,18 @@
-"""The address of a udp path as people and the database write it: `host:port`, `[v6]:port`."""
+"""The address of a udp path as people, cards and the database write it: `host:port`, `[v6]:port`."""
 
+from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
-from typing import cast
+from typing import Final, cast
 
+from meshpeer.core.formats.card import MAX_HINTS
 from meshpeer.core.link.path import Path
 from meshpeer.errors import ConfigError, UsageError
 from transports.netlink import Local
 from transports.udp import Udp, path_to
 
-IPV4_PREFIX = 24
-IPV6_PREFIX = 56
+IPV4_PREFIX: Final = 24
+IPV6_PREFIX: Final = 56
+UDP_SCHEME: Final = "udp:"
 
 
 def path_text(path: Path) -> str:
@@ -54,6 +57,23 @@ def is_hintable(host: str) -> bool:
         or address.is_reserved
         or host == "255.255.255.255"
     )
+
+
+def hints_to(hosts: Iterable[str], port: int) -> list[str]:
+    """Give the hints for a card to those of our hosts that others can reach, the short ones first."""
+    hintable = sorted(filter(is_hintable, hosts), key=len)
+    return [f"{UDP_SCHEME}{host_port(host, port)}" for host in hintable[:MAX_HINTS]]
+
+
+def read_hint(hint: str) -> Path | None:
+    """Give the path that a card's hint names, None for one that can't or may not be tried."""
+    if not hint.startswith(UDP_SCHEME):
+        return None
+    try:
+        path = read_path(hint.removeprefix(UDP_SCHEME))
+    except UsageError:
+        return None
+    return path if is_hintable(host_of(path)) else None
 
 
 def read_path(text: str) -> Path:

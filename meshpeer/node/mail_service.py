@@ -172,7 +172,7 @@ class MailService(Desk):
         for row in rows:
             first.setdefault(row.peer, row.at)
         return [
-            facade.Carrier(self._node.peer_text(peer), self.name_at(peer), int(now - at))
+            facade.Carrier(idtext.encode(peer), self.name_at(peer), int(now - at))
             for peer, at in first.items()
         ]
 

@@ -14,24 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from meshpeer.core.dialer import Dialer
-from meshpeer.core.formats.beacon import mark
-from meshpeer.core.formats.card import MAX_HINTS, Card
-from meshpeer.core.identity.idtext import decode, encode
-from meshpeer.core.link.path import Datagram, Path
+from meshpeer.core.formats.card import Card
+from meshpeer.core.identity.idtext import encode
+from meshpeer.core.link.path import Datagram
 from meshpeer.core.peer import LinkDown, LinkUp
 from meshpeer.core.writes import PutEvent, PutPeer, Write
-from meshpeer.errors import MeshpeerError, StoreError, UsageError
-from meshpeer.node.addresses import (
-    host_of,
-    host_port,
-    is_hintable,
-    is_on,
-    path_text,
-    prefix,
-    read_path,
-)
+from meshpeer.errors import MeshpeerError, StoreError
+from meshpeer.node.addresses import hints_to, is_on, path_text, prefix
 from meshpeer.node.clock import Clock
 from meshpeer.node.config import Config
+from meshpeer.node.known_peers import KnownPeers
 from meshpeer.node.loading import load_peer
 from meshpeer.node.plugins import load_transports
 from meshpeer.node.state import State
@@ -44,9 +36,6 @@ from transports.udp import Udp
 
 log = logging.getLogger("meshpeer.node")
 
-REMEMBERED: Final = 64
-"""Peers tried at start that nobody configured: those last met."""
-UDP_SCHEME: Final = "udp:"
 UNSPECIFIED: Final = {"0.0.0.0", "::"}
 SOONEST: Final = 0.001
 """Timers closer than this are one."""
@@ -71,6 +60,7 @@ class Node:
             now=self.now(),
         )
         self.dialer = Dialer(os.urandom)
+        self._known = KnownPeers(self.peer, self.dialer)
         self.started = self.now()
         self.online = True
         self.trouble: StoreError | None = None
@@ -125,7 +115,7 @@ class Node:
         for transport in self._transports.values():
             transport.start(self._receive, self._on_path, self._writable)
             self.peer.endpoint.traits[transport.name] = transport.traits
-        self._load_known_peers()
+        self._known.load(self.store, self.config.peers, self.now())
         self._interfaces.follow(self._addresses_changed)
         self._interfaces.start()
         if self.config.lan.on:
@@ -236,23 +226,9 @@ class Node:
             self.soon()
 
     def _found(self, found: PeerFound) -> None:
-        peer = found.peer_id or self._recognise(found)
-        if peer is None or peer == self.peer.id or not self.online:
-            return
-        now = self.now()
-        if peer in self.peer.neighbours:
-            self.peer.connect(peer, found.path, now)
-        else:
-            self.dialer.learn(peer, found.path, now, configured=False)
-        self.soon()
-
-    def _recognise(self, found: PeerFound) -> bytes | None:
-        """Give the known peer whose hidden beacon this is."""
-        for contact in self.peer.mail.people:
-            for device in contact.card.devices:
-                if mark(found.nonce, device.peer) == found.mark:
-                    return device.peer
-        return None
+        if self.online:
+            self._known.found(found, self.now())
+            self.soon()
 
     def _addresses_changed(self, usable: frozenset[Local]) -> None:
         log.info("addresses changed", extra={"addresses": len(usable)})
@@ -273,7 +249,7 @@ class Node:
 
     def _link_changed(self, event: LinkUp | LinkDown) -> None:
         link, now = event.link, self.now()
-        body: dict[str, object] = {"peer": self.peer_text(link.peer_id)}
+        body: dict[str, object] = {"peer": encode(link.peer_id)}
         if isinstance(event, LinkUp):
             self.dialer.came_up(link.peer_id)
             address = path_text(link.path)
@@ -374,52 +350,18 @@ class Node:
         self.peer.loaded(wires, self.now())
         self.soon()
 
-    # ---- known peers
+    # ---- hints
 
     def learn_hints(self, card: Card) -> None:
         """Try the addresses that a card hints at, for the peers that it names."""
-        now = self.now()
-        for hint in card.hints:
-            path = self._hinted(hint)
-            for device in card.devices:
-                if path and device.peer != self.peer.id:
-                    self.dialer.learn(device.peer, path, now, configured=False)
+        self._known.hinted(card, self.now())
         self.soon()
 
     def hints(self) -> list[str]:
         """Give where this peer may be found, for its cards: addresses that others can use."""
         local = {local.host for local in self._interfaces.usable}
         listen = set(self.config.udp.listen)
-        hosts = local if listen & UNSPECIFIED else local & listen
-        return [
-            f"{UDP_SCHEME}{host_port(host, self.udp.port)}"
-            for host in sorted(filter(is_hintable, hosts), key=len)[:MAX_HINTS]
-        ]
-
-    def peer_text(self, peer: bytes) -> str:
-        """Give a peer id as people see it."""
-        return encode(peer)
-
-    def _hinted(self, hint: str) -> Path | None:
-        if not hint.startswith(UDP_SCHEME):
-            return None
-        try:
-            path = read_path(hint.removeprefix(UDP_SCHEME))
-        except UsageError:
-            return None
-        return path if is_hintable(host_of(path)) else None
-
-    def _load_known_peers(self) -> None:
-        now = self.now()
-        for row in reversed(self.store.peers(REMEMBERED)):
-            if row.transport == self.udp.name:
-                path = read_path(row.address)
-                self.dialer.learn(row.peer, path, now, configured=row.configured)
-        for static in self.config.peers:
-            path = read_path(static.address)
-            self.dialer.learn(decode(static.id), path, now, configured=True)
-        for contact in self.peer.mail.people:
-            self.learn_hints(contact.card)
+        return hints_to(local if listen & UNSPECIFIED else local & listen, self.udp.port)
 
 
 def _settle(future: asyncio.Future[None]) -> None:

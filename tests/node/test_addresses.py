@@ -1,7 +1,15 @@
 import pytest
 
 from meshpeer.errors import UsageError
-from meshpeer.node.addresses import is_hintable, is_on, path_text, prefix, read_path
+from meshpeer.node.addresses import (
+    hints_to,
+    is_hintable,
+    is_on,
+    path_text,
+    prefix,
+    read_hint,
+    read_path,
+)
 from transports.netlink import Local
 
 
@@ -45,3 +53,18 @@ def test_a_path_is_lost_with_the_subnet_that_it_is_on():
     assert is_on(read_path("[fe80::9%eth0]:1"), v6)
     assert not is_on(read_path("[fe80::9%wlan0]:1"), v6)
     assert not is_on(read_path("[fe80::9%eth0]:1"), eth)
+
+
+def test_a_hint_in_our_card_is_read_as_the_path_that_it_names():
+    hosts = ["192.0.2.7", "127.0.0.1", "2001:db8::7", "fe80::7"]
+    hints = hints_to(hosts, 6374)
+    assert hints == ["udp:192.0.2.7:6374", "udp:[2001:db8::7]:6374"]
+    assert [read_hint(hint) for hint in hints] == [
+        read_path("192.0.2.7:6374"),
+        read_path("[2001:db8::7]:6374"),
+    ]
+
+
+@pytest.mark.parametrize("hint", ["udp:127.0.0.1:6374", "udp:here:6374", "adhoc:7"])
+def test_a_hint_that_may_not_be_tried_names_no_path(hint):
+    assert read_hint(hint) is None

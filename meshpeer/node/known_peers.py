@@ -1,0 +1,68 @@
+"""Which peers this one tries to reach, and by which paths: all that is known ends in the dialer.
+
+Known are the peers in the settings, those last met, those that a contact's card hints at, and
+those that discovery finds. Only what the owner wrote down is tried for ever: a hint or a beacon
+may be old, or false.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from meshpeer.core.dialer import Dialer
+from meshpeer.core.formats.beacon import mark
+from meshpeer.core.formats.card import Card
+from meshpeer.core.identity.idtext import decode
+from meshpeer.core.peer import Peer
+from meshpeer.node.addresses import read_hint, read_path
+from meshpeer.node.config import StaticPeer
+from store.store import Store
+from transports.interface import PeerFound
+from transports.udp import Udp
+
+REMEMBERED: Final = 64
+"""Peers tried at start that nobody configured: those last met."""
+
+
+class KnownPeers:
+    """Tells the dialer of each path as it becomes known."""
+
+    def __init__(self, peer: Peer, dialer: Dialer) -> None:
+        self._peer = peer
+        self._dialer = dialer
+
+    def load(self, store: Store, configured: Sequence[StaticPeer], now: float) -> None:
+        """Begin with what the database, the settings and the cards held here say."""
+        for row in reversed(store.peers(REMEMBERED)):
+            if row.transport == Udp.name:
+                path = read_path(row.address)
+                self._dialer.learn(row.peer, path, now, configured=row.configured)
+        for static in configured:
+            path = read_path(static.address)
+            self._dialer.learn(decode(static.id), path, now, configured=True)
+        for contact in self._peer.mail.people:
+            self.hinted(contact.card, now)
+
+    def hinted(self, card: Card, now: float) -> None:
+        """Try the addresses that a card hints at, for the peers that it names."""
+        for path in map(read_hint, card.hints):
+            for device in card.devices:
+                if path and device.peer != self._peer.id:
+                    self._dialer.learn(device.peer, path, now, configured=False)
+
+    def found(self, found: PeerFound, now: float) -> None:
+        """Try what discovery found; a neighbour's link may move to it."""
+        peer = found.peer_id or self._recognise(found)
+        if peer is None or peer == self._peer.id:
+            return
+        if peer in self._peer.neighbours:
+            self._peer.connect(peer, found.path, now)
+        else:
+            self._dialer.learn(peer, found.path, now, configured=False)
+
+    def _recognise(self, found: PeerFound) -> bytes | None:
+        """Give the known peer whose hidden beacon this is."""
+        for contact in self._peer.mail.people:
+            for device in contact.card.devices:
+                if mark(found.nonce, device.peer) == found.mark:
+                    return device.peer
+        return None
