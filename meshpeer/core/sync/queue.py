@@ -13,6 +13,7 @@ is added to the journal here and nowhere else. Rules (decisions 6, 7, 10 and 13)
 Held for an own person counts as own: it goes last, and each loss is told by an event.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from enum import Enum
 from math import ceil
@@ -38,6 +39,8 @@ from meshpeer.core.writes import (
     TouchBundle,
 )
 
+AT_ONCE: Final = 1_000
+"""Bundles that go in one turn, a few hundredths of a second: the links must not wait."""
 _PREFIX: Final = 8
 _MS: Final = 1_000
 
@@ -98,6 +101,7 @@ class Queue:
         self._deadlines = SortedSet()
         self._by_hash = SortedSet()
         self._gone: list[Gone] = []
+        self._to_purge: deque[tuple[bytes, Why]] = deque()
 
     def __len__(self) -> int:
         return len(self._records)
@@ -173,19 +177,24 @@ class Queue:
             return False
         once, twice = value_hashes(value)
         for receipt_hash, why in ((twice, Why.RECEIPT), (once, Why.RECALL)):
-            for id in self._with_hash(receipt_hash):
-                self._finish(id, why)
+            self._to_purge += ((id, why) for id in self._with_hash(receipt_hash))
+        self._purge()
         return True
 
     def expire(self, now: float) -> None:
-        """Drop what is past its time; early or late does no harm."""
-        while self._deadlines and self._deadlines[0].number / _MS <= now:
+        """Drop what is past its time, so many at once; early or late does no harm."""
+        self._purge()
+        for _ in range(AT_ONCE):
+            if not self._deadlines or self._deadlines[0].number / _MS > now:
+                break
             self._expire(self._deadlines[0].id, now)
         self.overs.expire(now)
         self.values.expire(now)
 
     def next_expiry(self) -> float | None:
         """When `expire` has something to do, at the latest."""
+        if self._to_purge:
+            return 0.0
         first = self._deadlines[0].number / _MS if self._deadlines else None
         times = [time for time in (first, self.values.next_expiry()) if time is not None]
         return min(times, default=None)
@@ -298,6 +307,13 @@ class Queue:
         else:
             self._drop(entry, Why.EXPIRED)
             self.overs.note_sight(id, entry.first_seen)
+
+    def _purge(self) -> None:
+        """Drop what values speak of; many only where somebody made them with one hash."""
+        for _ in range(min(AT_ONCE, len(self._to_purge))):
+            id, why = self._to_purge.popleft()
+            if id in self._records:
+                self._finish(id, why)
 
     def _finish(self, id: bytes, why: Why) -> None:
         """Drop a bundle and remember it as over."""

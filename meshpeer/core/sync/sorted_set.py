@@ -59,7 +59,7 @@ class SortedSet:
 
     def __getitem__(self, index: int) -> Item:
         """The item at this place from the start, counting from 0."""
-        which, at = self._place(index)
+        which, at = self._place(index) if index or not self._size else (0, 0)
         block = self._blocks[which]
         return _item(block[at : at + self._width])
 

@@ -19,6 +19,8 @@ from meshpeer.core.sync.sorted_set import SortedSet
 from meshpeer.core.writes import DropValue, PutValue
 
 MAX_VALUES: Final = 65_536
+AT_ONCE: Final = 4_096
+"""Values that go in one turn: the links must not wait."""
 HOUR: Final = 3_600.0
 FLIGHT_S: Final = 120.0
 """Longer than a message may be under way: a link that is silent for 90 s is down."""
@@ -86,8 +88,10 @@ class Values:
         return Entry(value, hours) if hours >= 1 else None
 
     def expire(self, now: float) -> None:
-        """Drop what has less than an hour left: it could not travel."""
-        while self._deadlines and self._deadlines[0].number <= now:
+        """Drop what has less than an hour left, so many at once: it could not travel."""
+        for _ in range(AT_ONCE):
+            if not self._deadlines or self._deadlines[0].number > now:
+                break
             self.drop(self._deadlines[0].id)
 
     def next_expiry(self) -> float | None:

@@ -1,10 +1,14 @@
 """Attacks by a neighbour with a valid link: each was tried, and must stay without effect."""
 
-from meshpeer.core.sync import messages
+from meshpeer.core.formats.bundle import Bundle
+from meshpeer.core.sync import messages, queue
+from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.messages import Code, Lack, Offer, Run, Want
 from meshpeer.core.sync.transfer import frame
 from tests.core.sync.stranger import Stranger
-from tests.core.sync.village import Peer, bundle
+from tests.core.sync.village import Peer, bundle, receipt
+
+EVE = Account(Kind.STRANGER, "elsewhere/eve")
 
 
 def offer(b):
@@ -53,3 +57,37 @@ def test_a_false_start_longer_than_the_bundle_does_not_keep_it_away():
     assert offset > len(b.wire)
     assert ann.say(Lack((b.id,))) == [Want(((b.id, 0),))]
     assert ann.say(Lack((b.id,))) == []
+
+
+def held(peer, b):
+    assert peer.queue.admit(b.id, b.header, b.wire, EVE, 0.0) is None
+
+
+def until_quiet(peer, now):
+    """How many turns it takes until nothing is due."""
+    for turns in range(100):
+        due = peer.sync.next_wakeup()
+        if due is None or due > now:
+            return turns
+        peer.sync.wake(now)
+    raise AssertionError("it never ends")
+
+
+def test_a_thousand_ends_at_one_moment_take_many_short_turns(monkeypatch):
+    monkeypatch.setattr(queue, "AT_ONCE", 10)
+    bob = Peer("bob")
+    for n in range(95):
+        held(bob, bundle(n, size=2, lifetime=60))
+    assert until_quiet(bob, 60.0) == 10
+    assert len(bob.queue) == 0
+
+
+def test_one_value_for_a_thousand_bundles_takes_many_short_turns(monkeypatch):
+    monkeypatch.setattr(queue, "AT_ONCE", 10)
+    bob = Peer("bob")
+    for n in range(95):
+        held(bob, Bundle.make(bundle(1).header, bytes([n])))
+    assert bob.queue.add_value(receipt(1), 24, EVE, 0.0)
+    assert len(bob.queue) == 85
+    assert until_quiet(bob, 0.0) == 9
+    assert len(bob.queue) == 0
