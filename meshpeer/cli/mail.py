@@ -11,7 +11,6 @@ from meshpeer.cli.command import ListGroup, Session, Span, command, text_from
 from meshpeer.errors import NotReachedError, UsageError
 
 RANK = {"queued": 0, "carried": 1, "arrived": 2}
-GONE = {"expired": "expired", "dropped": "was dropped for want of room"}
 
 
 @command('meshpeer send bob "The bridge is open again" --wait arrived --timeout 2h')
