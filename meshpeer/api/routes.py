@@ -12,6 +12,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from meshpeer.errors import UsageError
 from meshpeer.node.facade import (
+    DRAFTS_LIMIT,
+    PAGE_LIMIT,
     BoxName,
     Card,
     Contact,
@@ -27,8 +29,6 @@ from meshpeer.node.facade import (
 )
 
 MAX_BODY = 32 * 1024 * 1024
-MAX_DRAFTS = 10_000
-PAGE_LIMIT = 1_000
 
 
 class Checked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,7 +76,7 @@ class ContactChange(Checked, frozen=True):
 class NewMessages(Checked, frozen=True):
     """Messages to queue, all or none."""
 
-    messages: Annotated[list[Draft], Meta(min_length=1, max_length=MAX_DRAFTS)]
+    messages: Annotated[list[Draft], Meta(min_length=1, max_length=DRAFTS_LIMIT)]
 
 
 class SentMessages(msgspec.Struct, frozen=True):
@@ -94,7 +94,7 @@ class Persons(msgspec.Struct, frozen=True):
 class WhichMessages(Checked, frozen=True):
     """Messages by number or id."""
 
-    which: Annotated[list[str], Meta(min_length=1, max_length=MAX_DRAFTS)]
+    which: Annotated[list[str], Meta(min_length=1, max_length=DRAFTS_LIMIT)]
 
 
 class ReadMarks(WhichMessages, frozen=True):

@@ -11,13 +11,14 @@ from meshpeer.core.mail.people import Contact, Own, Status
 from meshpeer.core.writes import Box
 from meshpeer.errors import NotFoundError, UsageError
 from meshpeer.node import facade
+from meshpeer.node.facade import PAGE_LIMIT
 from store.rows import MessageRow
 
 if TYPE_CHECKING:
     from meshpeer.node.node import Node
 
-PAGE_LIMIT: Final = 1_000
 MESSAGE_ID_DIGITS: Final = 32
+PRIORITY_NAMES: Final[tuple[facade.PriorityName, ...]] = ("bulk", "normal", "expedited")
 
 
 class Desk:

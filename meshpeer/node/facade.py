@@ -17,11 +17,16 @@ ids, UsageError for what can't be done as asked, StoreError when the disk says n
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
+
+PAGE_LIMIT: Final = 1_000
+"""Items of a page."""
+DRAFTS_LIMIT: Final = 10_000
+"""Messages queued at once."""
 
 BoxName: TypeAlias = Literal["inbox", "requests", "outbox"]
 PriorityName: TypeAlias = Literal["bulk", "normal", "expedited"]

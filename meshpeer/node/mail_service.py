@@ -20,10 +20,10 @@ from meshpeer.core.writes import (
 )
 from meshpeer.errors import NotFoundError, UsageError
 from meshpeer.node import facade
-from meshpeer.node.desk import Desk, number_cursor, page_limit
+from meshpeer.node.desk import PRIORITY_NAMES, Desk, number_cursor, page_limit
+from meshpeer.node.facade import DRAFTS_LIMIT
 from store.rows import DeliveryRow, MessageRow
 
-DRAFTS_LIMIT: Final = 10_000
 SEALED_AT_ONCE: Final = 32
 """Messages sealed before the loop's other work, and the first of them, get their turn."""
 
@@ -163,7 +163,7 @@ class MailService(Desk):
             state=STATE_NAMES[message_state(delivery.state for delivery in deliveries)],
             carriers=self._carriers(self._store.carriers([row.number]), now),
             remaining_s=max(0, int(max(d.expires for d in deliveries) - now)),
-            priority=_PRIORITIES[deliveries[0].priority],
+            priority=PRIORITY_NAMES[deliveries[0].priority],
             devices=len({delivery.device for delivery in deliveries}),
         )
 
@@ -207,4 +207,3 @@ _BOXES: Final[dict[facade.BoxName, Box]] = {
     "outbox": Box.OUTBOX,
 }
 _BOX_NAMES: Final[dict[Box, facade.BoxName]] = {box: name for name, box in _BOXES.items()}
-_PRIORITIES: Final[tuple[facade.PriorityName, ...]] = ("bulk", "normal", "expedited")

@@ -16,12 +16,11 @@ from meshpeer.core.writes import DropPeer, PutPeer
 from meshpeer.errors import NotFoundError, UsageError
 from meshpeer.node import facade
 from meshpeer.node.addresses import path_text, read_path
-from meshpeer.node.desk import Desk, number_cursor, page_limit
+from meshpeer.node.desk import PRIORITY_NAMES, Desk, number_cursor, page_limit
 from store.rows import EventRow
 
 EVENTS_AT_ONCE: Final = 500
 PEERS_KEPT: Final = 100_000
-_PRIORITIES: Final[tuple[facade.PriorityName, ...]] = ("bulk", "normal", "expedited")
 
 
 class NetworkService(Desk):
@@ -143,7 +142,7 @@ class NetworkService(Desk):
         return facade.QueueItem(
             id=row.id.hex(),
             bytes=row.size,
-            priority=_PRIORITIES[header.priority],
+            priority=PRIORITY_NAMES[header.priority],
             own=row.own,
             account=row.account,
             hops=header.hops,

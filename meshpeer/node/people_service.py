@@ -8,7 +8,8 @@ from meshpeer.core.mail.people import Contact, Status
 from meshpeer.core.writes import Box, EraseMessage, MoveMessage, PutEvent, Write
 from meshpeer.errors import NotFoundError, UsageError
 from meshpeer.node import facade
-from meshpeer.node.desk import PAGE_LIMIT, Desk, contact_view, number_cursor, page_limit
+from meshpeer.node.desk import Desk, contact_view, number_cursor, page_limit
+from meshpeer.node.facade import PAGE_LIMIT
 
 PETNAME_LIMIT = 64
 
