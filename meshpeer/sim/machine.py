@@ -34,6 +34,9 @@ from store.store import Store
 DISK_S = 0.004
 """One commit with its fsync, or one read: an SD card in good health."""
 
+GATHER_S = 0.005
+"""How long a machine takes to come round to its sockets."""
+
 
 class Keys(NamedTuple):
     """What a machine is known by: its peer, and the one person who lives there."""
@@ -83,6 +86,7 @@ class Machine:
         self._random = random
         self._alarm = Alarm(world.loop, self._wake)
         self._hearing: dict[int, _Hearing] = {}
+        self._heard: list[Datagram] = []
         self._life = 0
         self._start()
 
@@ -107,9 +111,10 @@ class Machine:
             self._settle()
 
     def hear(self, batch: Sequence[Datagram]) -> None:
-        """Datagrams come in."""
-        self.peer.receive(batch, self.now)
-        self._settle()
+        """Datagrams come in; the peer takes what gathers in GATHER_S at once."""
+        if not self._heard:
+            self._world.loop.at(self._world.loop.now + GATHER_S, self._take_heard)
+        self._heard += batch
 
     def meet(self, number: int, peer: bytes, *, calling: bool) -> None:
         """Another machine comes within range."""
@@ -169,6 +174,11 @@ class Machine:
             if hearing.calling:
                 path = path_to(number)
                 self._dialer.learn(hearing.peer, path, self.now, configured=True)
+        self._settle()
+
+    def _take_heard(self) -> None:
+        heard, self._heard = self._heard, []
+        self.peer.receive(heard, self.now)
         self._settle()
 
     def _wake(self) -> None:
