@@ -9,7 +9,6 @@ place.
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from meshpeer.sim.contacts import read_contacts, read_messages
