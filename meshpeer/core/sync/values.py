@@ -4,7 +4,8 @@ Which bundle a value speaks of shows only by hashing: H(H(v)) is the header hash
 is the receipt of, H(v) of the one it is the recall of. Values of bundles never seen are kept too,
 and found when the bundle comes. Whole hours travel with a value; the time that a message may be
 under way is taken off and the rest rounded down, so that a value that neighbours pass to and fro
-dies all the same. A receipt makes its recall
+dies all the same. A known value takes the higher hours: could a neighbour lower them, each could
+end any receipt by saying it back with one hour. A receipt makes its recall
 superfluous: the recall goes, and isn't taken again.
 """
 
@@ -44,11 +45,11 @@ class Values:
         return value in self._expires
 
     def add(self, value: bytes, hours: int, account: Account, now: float) -> bool:
-        """Keep a value; True if it is news here. Hours of a known one only fall."""
+        """Keep a value; True if it is news here. Hours of a known one only rise."""
         expires = now + min(hours, MAX_HOURS) * HOUR
         known = self._expires.get(value)
         if known is not None:
-            if expires < known:
+            if expires >= known + HOUR:
                 self._put(value, expires, account)
             return False
         if self.superfluous(value):

@@ -1,9 +1,10 @@
 """Attacks by a neighbour with a valid link: each was tried, and must stay without effect."""
 
 from meshpeer.core.formats.bundle import Bundle
+from meshpeer.core.formats.receipt import Entry as ValueEntry
 from meshpeer.core.sync import messages, queue
 from meshpeer.core.sync.account import Account, Kind
-from meshpeer.core.sync.messages import Code, Lack, Offer, Run, Want
+from meshpeer.core.sync.messages import Code, Lack, Offer, Run, Values, Want
 from meshpeer.core.sync.transfer import frame
 from tests.core.sync.stranger import Stranger
 from tests.core.sync.village import Peer, bundle, receipt
@@ -91,3 +92,20 @@ def test_one_value_for_a_thousand_bundles_takes_many_short_turns(monkeypatch):
     assert len(bob.queue) == 85
     assert until_quiet(bob, 0.0) == 9
     assert len(bob.queue) == 0
+
+
+def test_a_receipt_said_back_with_one_hour_lives_on():
+    bob = Peer("bob")
+    bob.sync.add_value(receipt(1), 200, 0.0)
+    eve = Stranger(bob)
+    eve.say(Values((ValueEntry(receipt(1), 1),)))
+    bob.sync.wake(1.0)
+    assert bob.queue.values.entry(receipt(1), 1.0).hours == 199
+
+
+def test_a_receipt_that_came_with_few_hours_takes_the_honest_ones():
+    bob = Peer("bob")
+    eve, ann = Stranger(bob), Stranger(bob, name="ann")
+    eve.say(Values((ValueEntry(receipt(1), 2),)))
+    ann.say(Values((ValueEntry(receipt(1), 200),)))
+    assert bob.queue.values.entry(receipt(1), 0.0).hours == 199
