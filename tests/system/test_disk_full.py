@@ -1,7 +1,9 @@
 """A full disk stops intake and says so; nothing held is lost, and it goes on when there is room."""
 
 import os
+import shutil
 import subprocess
+from contextlib import suppress
 
 import pytest
 
@@ -11,6 +13,8 @@ from tests.system.daemon import eventually
 
 pytestmark = pytest.mark.system
 DISK = 48 << 20
+ALMOST = 8 << 20
+"""Half of what the store leaves free for what must be written (`store.RESERVE`)."""
 LOOPBACK = """
 [udp]
 listen = ["127.0.0.1"]
@@ -39,25 +43,34 @@ def small_disk(tmp_path):
     run("umount", "--lazy", str(folder))
 
 
-def fill(folder):
-    """Take all the room that is left; give what takes it."""
+def fill(folder, left=0):
+    """Take all the room but so many bytes; give what takes it."""
     ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        while True:
-            try:
-                file.write(bytes(4096))
-            except OSError:
-                return ballast
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while shutil.disk_usage(folder).free > left:
+            file.write(bytes(4096))
+    return ballast
 
 
-def test_a_full_disk_stops_intake_loses_nothing_and_goes_on(small_disk, daemon):
+@pytest.fixture
+def pair(small_disk, daemon):
+    """Ann, and Bob on the small disk; they have each other's card and no link yet."""
     ann = daemon("ann", settings=LOOPBACK).start()
     bob = daemon("bob", folder=small_disk, settings=LOOPBACK).start()
     ann.knows(bob)
     bob.knows(ann)
+    return ann, bob
+
+
+def link(ann, bob):
     port = ann.status()["listening"][0].rpartition(":")[2]
     bob.api.post("peers", body={"peer": ann.peer, "address": f"127.0.0.1:{port}"})
     ann.linked_with(bob)
+
+
+def test_a_full_disk_stops_intake_loses_nothing_and_goes_on(pair, small_disk):
+    ann, bob = pair
+    link(ann, bob)
     before = [f"before {number}" for number in range(20)]
     ann.send(bob, *before)
     ann.hear_all("state", len(before), state="arrived")
@@ -84,13 +97,28 @@ def test_a_full_disk_stops_intake_loses_nothing_and_goes_on(small_disk, daemon):
     assert sorted(bob.texts()) == sorted(before + meanwhile)
 
 
-def test_killed_on_a_full_disk_it_says_so_and_comes_back_with_all_that_it_held(
-    small_disk, daemon
+def test_an_almost_full_disk_takes_mail_for_people_here_and_carries_no_more(
+    pair, small_disk
 ):
-    ann = daemon("ann", settings=LOOPBACK).start()
-    bob = daemon("bob", folder=small_disk, settings=LOOPBACK).start()
-    bob.knows(ann)
-    ann.knows(bob)
+    ann, bob = pair
+    link(ann, bob)
+    ballast = fill(small_disk, left=ALMOST)
+    (message,) = ann.send(bob, "this is for you")
+    ann.hear("state", id=message, state="arrived")
+    texts = [f"{number} ".ljust(10_000, "x") for number in range(20)]
+    with pytest.raises(StoreFullError, match="waits in memory"):
+        bob.send(ann, *texts)
+    assert "disk" in bob.status()["warnings"][0]
+    ballast.unlink()
+    ann.hear_all("message", len(texts), box="inbox")
+    assert sorted(ann.texts()) == sorted(texts)
+    bob.until(lambda: not bob.status()["warnings"], "the end of the warning")
+
+
+def test_killed_on_a_full_disk_it_says_so_and_comes_back_with_all_that_it_held(
+    pair, small_disk
+):
+    ann, bob = pair
     texts = [f"held {number}" for number in range(50)]
     bob.send(ann, *texts)
     ballast = fill(small_disk)
@@ -102,7 +130,6 @@ def test_killed_on_a_full_disk_it_says_so_and_comes_back_with_all_that_it_held(
     ballast.unlink()
     bob.start()
     assert sorted(bob.texts("outbox")) == sorted(texts)
-    port = ann.status()["listening"][0].rpartition(":")[2]
-    bob.api.post("peers", body={"peer": ann.peer, "address": f"127.0.0.1:{port}"})
+    link(ann, bob)
     bob.hear_all("state", len(texts), state="arrived")
     assert sorted(ann.texts()) == sorted(texts)

@@ -50,6 +50,8 @@ def test_a_peer_that_is_killed_again_and_again(gap, victim):
         gap.unplug(far)
         gap.plug(near)
         kill_while_they_write(doomed, writers, random.uniform(0, LONGEST_LIFE))
+        doomed.begin()
+        die_at(doomed, random.uniform(0, LONGEST_LIFE))
         doomed.start()
     gap.plug(far)
     for writer in writers:
@@ -71,14 +73,20 @@ def test_a_peer_that_is_killed_again_and_again(gap, victim):
 
 
 def kill_while_they_write(doomed, writers, after):
-    """The moment is random, so a timer chooses it; nothing is waited for by it."""
-    process = doomed.process
-    end = Timer(after, process.kill)
+    """Kill it while two threads write, each at its own pace."""
     writing = [Thread(target=writer.write) for writer in writers]
-    for thread in (*writing, end):
+    for thread in writing:
         thread.start()
-    for thread in (*writing, end):
+    die_at(doomed, after)
+    for thread in writing:
         thread.join()
+
+
+def die_at(doomed, after):
+    """The moment is random, so a timer chooses it; nothing is waited for by it."""
+    end = Timer(after, doomed.process.kill)
+    end.start()
+    end.join()
     doomed.kill()
 
 
