@@ -8,15 +8,13 @@ Should two handshakes be confirmed all the same, a later one replaces an earlier
 lower peer where the earlier was its own and the other side's instance is the same, so that the
 other did not restart: there the later one is dropped while the earlier is still alive.
 
-A responder's link is pending until the first packet under its keys. Pending links are few and
-small; they take no place, store nothing, and replace nothing. A first packet that is repeated gets the
-same answer again, which is shorter than itself.
+A responder's link is pending until the first packet under its keys (see pending.py).
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 from meshpeer.core.bucket import Bucket
 from meshpeer.core.identity.noise import KeyPair
@@ -24,6 +22,7 @@ from meshpeer.core.link import packet
 from meshpeer.core.link.config import LinkConfig
 from meshpeer.core.link.cookie import CookieJar, open_cookie
 from meshpeer.core.link.events import Event, LinkDown, LinkUp, Readable, Writable
+from meshpeer.core.link.goodbyes import Goodbyes
 from meshpeer.core.link.handshake import (
     EARLY_LIMIT,
     INSTANCE_SIZE,
@@ -35,26 +34,12 @@ from meshpeer.core.link.handshake import (
 )
 from meshpeer.core.link.link import Link
 from meshpeer.core.link.path import Datagram, Path, Traits
+from meshpeer.core.link.pending import PENDING_TIME, Pending, PendingLinks
 from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 
-PENDING_TIME: Final = 6.0
-"""Seconds that an answered initiation waits to be confirmed."""
 WINNER_WAITS: Final = 1.0
 """Seconds for which the lower peer's own initiation goes before the other's."""
-GOODBYES: Final = 64
-"""Links that were closed here whose last word is repeated when the other side still sends."""
-GOODBYE_TIME: Final = 10.0
-
-
-class Pending(NamedTuple):
-    """An initiation answered, not yet confirmed."""
-
-    link: Link
-    first: bytes
-    """The initiation's Noise message, by which a repetition is known."""
-    response: bytes
-    early: bytes
-    until: float
+DEFAULT_TRAITS: Final = Traits()
 
 
 class Endpoint:
@@ -83,10 +68,9 @@ class Endpoint:
         self._links: dict[bytes, Link] = {}
         self._by_id: dict[bytes, Link] = {}
         self._begun: dict[bytes, Initiator] = {}
-        self._pending: dict[bytes, Pending] = {}
-        self._answered: dict[bytes, bytes] = {}
+        self._pending = PendingLinks(self._config.pending_limit)
         self._parked: dict[bytes, tuple[Link, float]] = {}
-        self._goodbyes: dict[bytes, tuple[bytes, float, list[int]]] = {}
+        self._goodbyes = Goodbyes()
         self._out: list[Datagram] = []
         self._events: list[Event] = []
         self._touched: dict[Link, None] = {}
@@ -165,10 +149,7 @@ class Endpoint:
                     data[1:5] != connection
                     or path_ is not path
                     or data[0] & ~3 != packet.DATA
-                ):
-                    break
-                if len(data) <= packet.DATA_OVERHEAD or (
-                    path_ is not path and path_ != path
+                    or len(data) <= packet.DATA_OVERHEAD
                 ):
                     break
                 packets.append(data if isinstance(data, bytes) else bytes(data))
@@ -203,9 +184,9 @@ class Endpoint:
         self._refresh()
         due = list(self._wakeups.values())
         due += [begun.due for begun in self._begun.values()]
-        due += [pending.until for pending in self._pending.values()]
         due += [until for _, until in self._parked.values()]
-        due += [until for _, until, _ in self._goodbyes.values()]
+        expiries = self._pending.next_expiry(), self._goodbyes.next_expiry()
+        due += [expiry for expiry in expiries if expiry is not None]
         return min(due, default=None)
 
     def outgoing(self, now: float) -> list[Datagram]:
@@ -235,7 +216,8 @@ class Endpoint:
     ) -> None:
         link = self._by_id.get(connection)
         if link is None:
-            self._answer_goodbye(connection, path, now)
+            if words := self._goodbyes.answer(connection):
+                self._out.append(Datagram(path, words))
             self.counters["unknown connection"] += len(packets)
             return
         link.receive(path, self._traits(path), packets, now)
@@ -245,15 +227,6 @@ class Endpoint:
             self._touch(link)
             self._collect(link)
             self._sweep(now, (link,))
-
-    def _answer_goodbye(self, connection: bytes, path: Path, now: float) -> None:
-        goodbye = self._goodbyes.get(connection)
-        if goodbye is None:
-            return
-        words, _, asked = goodbye
-        asked[0] += 1
-        if asked[0] & (asked[0] - 1) == 0:
-            self._out.append(Datagram(path, words))
 
     # -- handshakes
 
@@ -265,7 +238,7 @@ class Endpoint:
             elif kind == packet.RESPONSE:
                 self._receive_response(path, data, now)
             elif kind == packet.COOKIE:
-                self._receive_cookie(data, now)
+                self._receive_cookie(data)
             elif kind == packet.VERSIONS:
                 self._receive_versions(data)
             else:
@@ -283,7 +256,7 @@ class Endpoint:
             now=now,
             rng=self._rng,
         )
-        if self._pending_of(peer_id):
+        if self._pending.has_peer(peer_id):
             begun.due = now + WINNER_WAITS
         return begun
 
@@ -300,9 +273,8 @@ class Endpoint:
         if first.version != packet.VERSION:
             self._out.append(Datagram(path, packet.versions(first.sender, SPOKEN)))
             raise RemoteProtocolError("version", f"{first.version} is not spoken here")
-        known = self._answered.get(first.noise)
-        if known is not None:
-            self._out.append(Datagram(path, self._pending[known].response))
+        if response := self._pending.response_to(first.noise):
+            self._out.append(Datagram(path, response))
             return
         if not self._affordable(first, path, now):
             self.counters["cookies"] += 1
@@ -317,19 +289,19 @@ class Endpoint:
             raise RemoteProtocolError("initiation", "from ourselves")
         if not self._gives_way(peer_id, path, now):
             return
-        if len(self._pending) >= self._config.pending_limit:
-            self._forget(next(iter(self._pending)))
         link = self._new_link(answer.established, local_id, False, path, now)
-        self._pending[local_id] = Pending(
-            link, first.noise, answer.response, answer.early, now + PENDING_TIME
+        until = now + PENDING_TIME
+        gone = self._pending.add(
+            Pending(link, first.noise, answer.response, answer.early, until)
         )
-        self._answered[first.noise] = local_id
+        if gone:
+            del self._by_id[gone.link.local_id]
         self._by_id[local_id] = link
         self._out.append(Datagram(path, answer.response))
 
     def _affordable(self, first: packet.Initiation, path: Path, now: float) -> bool:
         """Whether the Diffie-Hellman may be done: within the free rate, or with a cookie."""
-        if len(self._pending) < self._config.pending_limit // 2 and self._free.take(now):
+        if not self._pending.crowded and self._free.take(now):
             return True
         return self._jar.valid(first, path, now) and self._proved.take(now)
 
@@ -364,7 +336,7 @@ class Endpoint:
             link.offer(other, traits, now)
         self._up(link, now)
 
-    def _receive_cookie(self, data: bytes, now: float) -> None:
+    def _receive_cookie(self, data: bytes) -> None:
         reply = packet.parse_cookie(data)
         begun = self._begun_by_id(reply.receiver)
         if begun is None:
@@ -381,7 +353,6 @@ class Endpoint:
     def _confirm(self, pending: Pending, now: float) -> None:
         """The first packet under the new keys came: the handshake was no replay."""
         link = pending.link
-        self._answered.pop(pending.first, None)
         if pending.early:
             link.streams.receive_early(0, pending.early)
         self._begun.pop(link.peer_id, None)
@@ -435,32 +406,24 @@ class Endpoint:
         if not link.last_words:
             return
         self._out.append(Datagram(link.path, link.last_words))
-        while len(self._goodbyes) >= GOODBYES:
-            del self._goodbyes[next(iter(self._goodbyes))]
-        self._goodbyes[link.local_id] = (link.last_words, now + GOODBYE_TIME, [0])
+        self._goodbyes.remember(link.local_id, link.last_words, now)
 
     def _expire(self, now: float) -> None:
-        for local_id in [key for key, each in self._pending.items() if each.until <= now]:
-            self._forget(local_id)
-        for local_id, (link, until) in list(self._parked.items()):
+        for late in self._pending.expire(now):
+            del self._by_id[late.link.local_id]
+        for link, until in list(self._parked.values()):
             if until <= now:
-                self._settle(local_id, link, until, now)
-        for local_id in [key for key, each in self._goodbyes.items() if each[1] <= now]:
-            del self._goodbyes[local_id]
+                self._settle(link, now)
+        self._goodbyes.expire(now)
 
-    def _settle(self, local_id: bytes, link: Link, until: float, now: float) -> None:
+    def _settle(self, link: Link, now: float) -> None:
         """A parked link takes over if the one before it is silent, and goes if it is not."""
-        del self._parked[local_id]
+        del self._parked[link.local_id]
         before = self._links.get(link.peer_id)
         if before is None or not before.answered:
             self._up(link, now)
         else:
-            self._by_id.pop(local_id, None)
-
-    def _forget(self, local_id: bytes) -> None:
-        pending = self._pending.pop(local_id)
-        self._answered.pop(pending.first, None)
-        self._by_id.pop(local_id, None)
+            self._by_id.pop(link.local_id, None)
 
     # -- small things
 
@@ -521,9 +484,3 @@ class Endpoint:
             if begun.local_id == local_id:
                 return begun
         return None
-
-    def _pending_of(self, peer_id: bytes) -> bool:
-        return any(each.link.peer_id == peer_id for each in self._pending.values())
-
-
-DEFAULT_TRAITS: Final = Traits()

@@ -352,7 +352,7 @@ class Link:
         if kind == frames.PATH_CHALLENGE:
             if len(self._path_answers) < 8:
                 self._path_answers.append((path, nonce))
-        elif self._paths.answered(nonce, now):
+        elif self._paths.answered(nonce):
             self._move(now)
 
     def _acked(self, ranges: list[tuple[int, int]], delay: float, now: float) -> None:

@@ -95,7 +95,7 @@ class Paths:
             self._challenge(way, now)
             self._challenge(self.active, now)
 
-    def answered(self, nonce: bytes, now: float) -> bool:
+    def answered(self, nonce: bytes) -> bool:
         """A PATH_RESPONSE came; True if another path is to be used now."""
         for way in self.ways.values():
             if way.nonce == nonce:
