@@ -18,6 +18,14 @@ from meshpeer.node.state import State
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
+LOOPBACK = """
+[udp]
+listen = ["127.0.0.1"]
+port = 0
+[lan]
+on = false
+"""
+"""Settings of peers that share this machine and are told of each other."""
 
 
 class Daemon:
@@ -163,6 +171,14 @@ class Daemon:
         """Wait for links with all of them."""
         wanted = {other.peer for other in others}
         self.until(lambda: wanted <= self.neighbours(), "a link")
+
+    def connects_to(self, other: "Daemon") -> None:
+        """Take the other's address on loopback, and wait for the link."""
+        port = other.status()["listening"][0].rpartition(":")[2]
+        address = f"127.0.0.1:{port}"
+        self.api.post("peers", body={"peer": other.peer, "address": address})
+        self.linked_with(other)
+        other.linked_with(self)
 
     def knows(self, other: "Daemon") -> None:
         """Take the other's card, and call its owner by the folder's name."""

@@ -9,19 +9,12 @@ import pytest
 
 from meshpeer.errors import StoreFullError
 from tests.namespaces import run
-from tests.system.daemon import eventually
+from tests.system.daemon import LOOPBACK, eventually
 
 pytestmark = pytest.mark.system
 DISK = 48 << 20
 ALMOST = 8 << 20
 """Half of what the store leaves free for what must be written (`store.RESERVE`)."""
-LOOPBACK = """
-[udp]
-listen = ["127.0.0.1"]
-port = 0
-[lan]
-on = false
-"""
 
 
 @pytest.fixture
@@ -62,15 +55,9 @@ def pair(small_disk, daemon):
     return ann, bob
 
 
-def link(ann, bob):
-    port = ann.status()["listening"][0].rpartition(":")[2]
-    bob.api.post("peers", body={"peer": ann.peer, "address": f"127.0.0.1:{port}"})
-    ann.linked_with(bob)
-
-
 def test_a_full_disk_stops_intake_loses_nothing_and_goes_on(pair, small_disk):
     ann, bob = pair
-    link(ann, bob)
+    bob.connects_to(ann)
     before = [f"before {number}" for number in range(20)]
     ann.send(bob, *before)
     ann.hear_all("state", len(before), state="arrived")
@@ -101,7 +88,7 @@ def test_an_almost_full_disk_takes_mail_for_people_here_and_carries_no_more(
     pair, small_disk
 ):
     ann, bob = pair
-    link(ann, bob)
+    bob.connects_to(ann)
     ballast = fill(small_disk, left=ALMOST)
     (message,) = ann.send(bob, "this is for you")
     ann.hear("state", id=message, state="arrived")
@@ -130,6 +117,6 @@ def test_killed_on_a_full_disk_it_says_so_and_comes_back_with_all_that_it_held(
     ballast.unlink()
     bob.start()
     assert sorted(bob.texts("outbox")) == sorted(texts)
-    link(ann, bob)
+    bob.connects_to(ann)
     bob.hear_all("state", len(texts), state="arrived")
     assert sorted(ann.texts()) == sorted(texts)

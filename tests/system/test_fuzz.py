@@ -12,6 +12,7 @@ from meshpeer.core.formats.beacon import Beacon
 from meshpeer.core.identity.idtext import decode
 from meshpeer.core.sync.varint import varint
 from tests.namespaces import inside
+from tests.system.daemon import LOOPBACK
 from tests.system.fuzz import WHOLE, Tap, signed, spoil, udp
 from tests.system.intruder import Intruder
 from tests.vectors.build import bundles
@@ -30,7 +31,6 @@ OBJECTS_A_LINK = 10
 """Bad manners close a link sooner or later; so each has few objects to say."""
 SMALL_QUEUE = 1 << 20
 SMALL = f"[queue]\nbytes = {SMALL_QUEUE}\n"
-ALONE = "[lan]\non = false\n[udp]\nlisten = ['127.0.0.1']\nport = 0\n"
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def siege(bridge, daemon):
     for source in SOURCES:
         bridge.ip(away, "address", "add", f"{source}/24", "dev", "eth0")
     ann = daemon("ann", namespace=home, settings=SMALL).start()
-    bob = daemon("bob", namespace=away, settings=ALONE).start()
+    bob = daemon("bob", namespace=away, settings=LOOPBACK).start()
     ann.knows(bob)
     bob.knows(ann)
     tap = Tap(away, NEAR, (TARGET, UDP_PORT))

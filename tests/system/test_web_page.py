@@ -5,17 +5,10 @@ import json
 
 import pytest
 
+from tests.system.daemon import LOOPBACK
+
 pytestmark = pytest.mark.system
-SETTINGS = """
-[lan]
-on = false
-[udp]
-listen = ["127.0.0.1"]
-port = 0
-[api]
-loopback = true
-port = 0
-"""
+SETTINGS = f"{LOOPBACK}[api]\nloopback = true\nport = 0\n"
 PAGE = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
 REFUSED = {401, 403, 415}
 
