@@ -255,12 +255,11 @@ class Link:
 
     def next_wakeup(self) -> float:
         """When to call `wake` and `outgoing`, at the latest."""
-        due = [self._keep_alive_at(), self._heard_at + self._config.silence_limit]
-        timeout = self._recovery.next_timeout()
+        due = [self._heard_at + self._config.silence_limit]
+        timeout, answer_due = self._recovery.next_timeout(), self._answer_due()
         if timeout is not None:
-            oldest = next(iter(self._recovery.sent.values()))[0].sent_at
-            due[0] = max(oldest, self._heard_at) + self._config.answer_limit
             due.append(timeout)
+        due.append(self._keep_alive_at() if answer_due is None else answer_due)
         if self._acks.at is not None:
             due.append(self._acks.at)
         path_due = self._paths.next_due()
@@ -357,16 +356,17 @@ class Link:
 
     def _acked(self, ranges: list[tuple[int, int]], delay: float, now: float) -> None:
         done, lost = self._recovery.acked(ranges, delay, now)
-        for record in done:
-            if record[4] >= 0:
-                self._acks.seen(record[4])
+        for _, _, _, _, largest in done:
+            if largest >= 0:
+                self._acks.seen(largest)
         for record in lost:
             self._repeat(record)
 
     def _repeat(self, record: Record) -> None:
-        for piece in record[2]:
+        _, _, pieces, windows, _ = record
+        for piece in pieces:
             self._streams.repeat(piece)
-        for number in record[3]:
+        for number in windows:
             self._streams.tell(number)
 
     # -- time
@@ -375,14 +375,19 @@ class Link:
         pause = self._config.keep_alive
         return self._heard_at + (pause if self.initiator else 1.5 * pause)
 
+    def _answer_due(self) -> float | None:
+        """When the link is down unless something comes; None if nothing waits for an answer."""
+        sent_at = self._recovery.oldest_sent_at
+        if sent_at is None:
+            return None
+        return max(sent_at, self._heard_at) + self._config.answer_limit
+
     def _check_alive(self, now: float) -> None:
-        sent = self._recovery.sent
+        answer_due = self._answer_due()
         if now >= self._heard_at + self._config.silence_limit:
             self.closed = "silent"
-        elif sent:
-            oldest = next(iter(sent.values()))[0].sent_at
-            if now >= max(oldest, self._heard_at) + self._config.answer_limit:
-                self.closed = "no answer"
+        elif answer_due is not None and now >= answer_due:
+            self.closed = "no answer"
 
     def _timed_out(self, now: float) -> None:
         recovery = self._recovery
@@ -396,7 +401,7 @@ class Link:
             return
         for record in oldest:
             self._repeat(record)
-        self._probes = 2 if any(record[2] for record in oldest) else 1
+        self._probes = 2 if any(pieces for _, _, pieces, _, _ in oldest) else 1
 
     def _move(self, now: float) -> None:
         """Go on by the path that is active now: what was under way is sent again there."""

@@ -96,6 +96,11 @@ class Recovery:
         """The probe timeout without back-off, in seconds."""
         return self.rtt + max(4 * self.rtt_variation, GRANULARITY) + MAX_ACK_DELAY
 
+    @property
+    def oldest_sent_at(self) -> float | None:
+        """When the oldest packet left that is not acknowledged; None if all are."""
+        return next(iter(self.sent.values()))[0].sent_at if self.sent else None
+
     def burst(self, now: float) -> Burst:
         """Begin a burst: all packets recorded until the next have left now."""
         if not self.in_flight:
