@@ -12,7 +12,7 @@ from meshpeer.cli.main import root
 def test_the_message_and_its_receipt_cross_the_gap():
     result = CliRunner().invoke(root, ["demo", "--json"])
     *steps, verdict = map(json.loads, result.stdout.splitlines())
-    assert result.exit_code == 0, verdict
+    assert result.exit_code == 0, result.stdout
     assert verdict["crossed"]
     assert verdict["seconds"] < 30
     told = "\n".join(step["what"] for step in steps)
