@@ -5,6 +5,7 @@ for later, in case that neighbour goes, or lacks it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from meshpeer.core.formats.bundle import Bundle
@@ -16,9 +17,11 @@ from meshpeer.core.sync.transfer import Transfer, Transfers
 from meshpeer.errors import RemoteProtocolError
 
 CHUNK: Final = 64 * 1024
-"""Bytes read of a stream at a time."""
+"""Bytes read of a stream in one turn."""
 MAX_ASKED: Final = 1_024
 """Bundles asked for and not yet here."""
+SCAN: Final = 512
+"""Bundles looked at in one turn, whether they may be asked for."""
 MAX_LATER: Final = 8_192
 """Bundles to ask for later; what more differs is found by reconciling again."""
 
@@ -48,6 +51,8 @@ class Intake:
         self._declined: dict[bytes, None] = {}
         self.overflow = False
         """Something missing was left out."""
+        self.behind = False
+        """The last turn left something to read."""
 
     @property
     def waiting(self) -> bool:
@@ -55,9 +60,11 @@ class Intake:
         return bool(self._later)
 
     def transfers(self) -> Iterator[tuple[int, int, Transfer]]:
-        """Read the streams while the disk keeps up: stream, number and transfer."""
+        """Read a part of each stream if the disk keeps up: stream, number and transfer."""
+        self.behind = False
         for stream, transfers in self._transfers.items():
-            while self._may_read() and (data := self._link.read(stream, CHUNK)):
+            if self._may_read() and (data := self._link.read(stream, CHUNK)):
+                self.behind |= len(data) == CHUNK
                 for transfer in list(transfers.feed(data)):
                     number = self._next[stream]
                     self._next[stream] += 1
@@ -131,7 +138,7 @@ class Intake:
     def ask(self, now: float) -> None:
         """Ask for what waits, as far as nobody else is bringing it."""
         if self._later:
-            self._ask_for(list(self._later), now)
+            self._ask_for(list(islice(self._later, SCAN)), now)
 
     def _ask_for(self, ids: list[bytes], now: float) -> None:
         wanted: list[tuple[bytes, int]] = []
@@ -144,6 +151,8 @@ class Intake:
                 del self._later[id]
                 self._asked[id] = None
                 wanted.append((id, self._depot.partials.offset(id)))
+            else:
+                self._later[id] = self._later.pop(id)
         if wanted:
             self._say(Want(tuple(wanted)))
 

@@ -41,6 +41,12 @@ STRIKES: Final = 8
 VALUES_BURST: Final = 65_536
 VALUES_PER_S: Final = 1_000.0
 """Values taken from a neighbour; what is above waits for the next reconciliation."""
+HELLOS_BURST: Final = 16
+HELLOS_PER_S: Final = 1 / 60
+"""Hellos taken from a neighbour: each ranks anew all that waits for it."""
+UNREAD_LIMIT: Final = 4 << 20
+"""Bytes of stream 0 that may wait for a neighbour that reads nothing; an honest one leaves
+less, and a quarter is left to what it didn't ask for."""
 
 
 class Session:
@@ -53,8 +59,11 @@ class Session:
         self._up = True
         self._frames = messages.Frames()
         self._said: list[bytes] = []
+        self._said_bytes = 0
         self._strikes = 0
         self._values = Bucket(rate=VALUES_PER_S, burst=VALUES_BURST, now=now)
+        self._hellos = Bucket(rate=HELLOS_PER_S, burst=HELLOS_BURST, now=now)
+        self._behind = False
         self._sending = Sending(depot, link, self.say)
         self._intake = Intake(depot, link, account, self.say, self.say_durable)
         self._reconciling = Reconciling(
@@ -76,15 +85,16 @@ class Session:
         self.say(hello(self._depot.tags, self.link.binding, self._depot.rng))
 
     def readable(self, now: float) -> None:
-        """Bytes came, or may be read again."""
+        """Bytes came, or may be read again: a part of them, for others wait for their turn."""
         if not self.up:
             return
         batch = Batch()
         try:
-            while data := self.link.read(0, CHUNK):
-                for number, body in list(self._frames.feed(data)):
-                    self._hear(number, body, now)
+            data = self.link.read(0, CHUNK)
+            for number, body in list(self._frames.feed(data)):
+                self._hear(number, body, now)
             self._take_transfers(batch, now)
+            self._behind = len(data) == CHUNK or self._intake.behind
         except RemoteProtocolError as error:
             self._count(error)
             self.link.close("malformed stream", now)
@@ -102,15 +112,24 @@ class Session:
             self._reconciling.check(now)
             self._intake.ask(now)
             self._go_on(now)
+        if self._behind:
+            self.readable(now)
 
     def next_wakeup(self) -> float | None:
         """When `wake` has something to do."""
+        if self._behind and self.up:
+            return 0.0
         return self._reconciling.next_check()
 
     @property
     def up(self) -> bool:
         """Something may still be said."""
         return self._up and self.link.closed is None
+
+    @property
+    def _unread(self) -> int:
+        """Bytes of stream 0 that wait here because the neighbour doesn't read."""
+        return self.link.buffered(0) + self._said_bytes
 
     @property
     def waiting(self) -> bool:
@@ -128,7 +147,9 @@ class Session:
 
     def say(self, message: Message) -> None:
         """Put a control message behind the others."""
-        self._said.append(messages.pack(message))
+        said = messages.pack(message)
+        self._said.append(said)
+        self._said_bytes += len(said)
 
     def say_durable(self, message: Message) -> None:
         """Say it once everything journalled so far is durable."""
@@ -147,6 +168,7 @@ class Session:
         if self._said:
             self.link.write(0, b"".join(self._said))
             self._said.clear()
+            self._said_bytes = 0
         self._sending.flush()
 
     # -- what other sessions cause
@@ -159,14 +181,20 @@ class Session:
             self._go_on(now)
 
     def tell_values(self, values: Iterable[bytes], now: float) -> None:
-        """Send these receipts and recalls."""
+        """Send these receipts and recalls; to who doesn't read, when it reconciles again."""
+        if self._unread > UNREAD_LIMIT // 4:
+            self._reconciling.moved = True
+        else:
+            self._tell_values(values, now)
+            self.flush()
+
+    def _tell_values(self, values: Iterable[bytes], now: float) -> None:
         entries = [self._depot.queue.values.entry(value, now) for value in values]
         self._say_values([entry for entry in entries if entry])
-        self.flush()
 
     def tell_coming(self, ids: Iterable[bytes]) -> None:
         """These are on their way to our disk, if the neighbour is likely to send them too."""
-        if not (self._sending.overlaps and self.up):
+        if not (self._sending.overlaps and self.up) or self._unread > UNREAD_LIMIT // 4:
             return
         has = self._depot.queue.carried.has
         for prefixes in messages.chunks(
@@ -195,6 +223,8 @@ class Session:
 
     def _hear(self, number: int, body: bytes, now: float) -> None:
         try:
+            if self._unread > UNREAD_LIMIT:
+                raise RemoteProtocolError("unread", f"{UNREAD_LIMIT} bytes are not read")
             message = messages.unpack(number, body)
             if message is not None:
                 self._handle(message, now)
@@ -206,6 +236,8 @@ class Session:
 
     def _handle(self, message: Message, now: float) -> None:
         match message:
+            case Hello() if not self._hellos.take(now):
+                raise RemoteProtocolError("hello", f"more than {HELLOS_BURST} at once")
             case Hello():
                 self._sending.know_tags(message.tags, now)
             case Recon() if self.link.initiator:
@@ -223,7 +255,7 @@ class Session:
             case Values() if self._values.take(now, len(message.entries)):
                 self._depot.take_values(message.entries, self._intake.account, self, now)
             case WantValues():
-                self.tell_values(message.values, now)
+                self._tell_values(message.values, now)
             case Lack():
                 if self._intake.lack(message.ids, now):
                     self._depot.ask_others(self, now)
@@ -237,7 +269,7 @@ class Session:
     def _reconciled(self, recon: Recon, now: float) -> None:
         reply = self._reconciling.resume(recon)
         if recon.set is Set.VALUES:
-            self.tell_values(reply.have, now)
+            self._tell_values(reply.have, now)
             values = self._depot.queue.values
             need = [value for value in reply.need if not values.superfluous(value)]
             for wanted in messages.chunks(need):

@@ -2,9 +2,19 @@
 
 from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.formats.receipt import Entry as ValueEntry
-from meshpeer.core.sync import messages, queue
+from meshpeer.core.sync import messages, queue, session
 from meshpeer.core.sync.account import Account, Kind
-from meshpeer.core.sync.messages import Code, Lack, Offer, Run, Values, Want
+from meshpeer.core.sync.intake import CHUNK, SCAN
+from meshpeer.core.sync.messages import (
+    Code,
+    Hello,
+    Lack,
+    Offer,
+    Run,
+    Values,
+    Want,
+    WantValues,
+)
 from meshpeer.core.sync.transfer import frame
 from tests.core.sync.stranger import Stranger
 from tests.core.sync.village import Peer, bundle, receipt
@@ -109,3 +119,67 @@ def test_a_receipt_that_came_with_few_hours_takes_the_honest_ones():
     eve.say(Values((ValueEntry(receipt(1), 2),)))
     ann.say(Values((ValueEntry(receipt(1), 200),)))
     assert bob.queue.values.entry(receipt(1), 0.0).hours == 199
+
+
+def test_a_megabyte_at_once_takes_many_short_turns():
+    bob = Peer("bob")
+    eve = Stranger(bob)
+    values = [ValueEntry(receipt(n), 24) for n in range(9_000)]
+    said = b"".join(messages.pack(Values(part)) for part in messages.chunks(values))
+    small = bundle(1, size=60)
+    eve.end.came[0] += said
+    eve.end.came[2] += frame(small.wire, small.id, 0) * 1_000
+    bob.sync.readable(eve.end, 0.0)
+    assert len(eve.end.came[0]) == len(said) - CHUNK
+    assert 0 < len(eve.end.came[2]) < 50_000
+    assert until_quiet(bob, 0.0) == 2
+    assert len(bob.queue.values) == 9_000
+    assert not eve.end.came[2]
+
+
+def test_whoever_says_hello_without_end_is_not_ranked_for_anew():
+    bob = Peer("bob")
+    eve = Stranger(bob)
+    eve.say(*[Hello((b"12345678",))] * session.HELLOS_BURST)
+    assert bob.sync.counters == {}
+    eve.say(*[Hello((b"12345678",))] * session.STRIKES)
+    assert eve.end.closed is not None
+
+
+def test_whoever_asks_and_never_reads_costs_bounded_memory(monkeypatch):
+    monkeypatch.setattr(session, "UNREAD_LIMIT", 40_000)
+    bob = Peer("bob")
+    for n in range(1_000):
+        bob.sync.add_value(receipt(n), 24, 0.0)
+    eve, ann = Stranger(bob), Stranger(bob, name="ann")
+    asked = messages.pack(WantValues(tuple(receipt(n) for n in range(1_000))))
+    for _ in range(20):
+        eve.end.came[0] += asked
+        eve.work()
+    assert eve.end.closed is not None
+    assert len(eve.end.out[0]) < 40_000 + 2 * 18_010
+    assert ann.end.closed is None
+
+
+def test_whoever_never_reads_is_spared_what_it_did_not_ask_for(monkeypatch):
+    monkeypatch.setattr(session, "UNREAD_LIMIT", 4_000)
+    bob = Peer("bob")
+    eve = Stranger(bob)
+    for n in range(1_000):
+        bob.sync.add_value(receipt(n), 24, 0.0)
+        eve.work()
+    assert len(eve.end.out[0]) < 1_100
+    assert eve.end.closed is None
+
+
+def test_what_another_brings_is_not_looked_through_again_and_again():
+    bob = Peer("bob")
+    eve, ann = Stranger(bob), Stranger(bob, name="ann")
+    letters = [bundle(n, size=5_000) for n in range(SCAN + 10)]
+    eve.say(*map(offer, letters))
+    ann.say(*map(offer, letters))
+    ann.heard()
+    bob.sync.link_down(eve.end, 0.0)
+    bob.sync.wake(0.0)
+    wanted = [id for said in ann.heard() for id, _ in said.bundles]
+    assert sorted(wanted) == sorted(b.id for b in letters)

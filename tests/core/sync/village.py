@@ -205,6 +205,9 @@ class Village:
         loads = {id: self.wire(peer, id) for id in peer.sync.loads()}
         peer.sync.loaded(loads, self.now)
         committed = peer.commit(self.now)
+        if peer.sync.next_wakeup() == 0.0:
+            peer.sync.wake(self.now)
+            committed = True
         peer.events += peer.sync.events()
         return bool(loads) or committed
 
