@@ -204,7 +204,15 @@ class Machine:
             self._after_disk(partial(self._commit, batch))
         if ids := peer.loads():
             self._after_disk(partial(self._load, ids))
-        due = [t for t in (peer.next_wakeup(), self._dialer.next_wakeup()) if t is not None]
+        if not self._heard:  # else it settles again in a moment
+            self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        due = [
+            t
+            for t in (self.peer.next_wakeup(), self._dialer.next_wakeup())
+            if t is not None
+        ]
         self._alarm.set(self.clocks.virtual(min(due)) if due else None)
 
     def _after_disk(self, action: Callable[[], None]) -> None:
