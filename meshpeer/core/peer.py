@@ -186,6 +186,11 @@ class Peer:
             self.sync.add_value(value, hours, now)
         self._turn(now)
 
+    def made_room(self, now: float) -> None:
+        """A person here answered a request or erased something: take what had to wait."""
+        self.sync.ask_again(now)
+        self._turn(now)
+
     def account_of(self, peer: bytes, path: Path) -> Account:
         """Say who pays for what this neighbour brings."""
         if contact := self.mail.people.contact_at(peer):

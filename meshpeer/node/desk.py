@@ -86,6 +86,11 @@ class Desk:
             raise NotFoundError(f"no such message: {which}")
         return min(fitting, key=lambda row: row.box is Box.OUTBOX)
 
+    def made_room(self) -> None:
+        """Take from the neighbours what had to wait for room in a box."""
+        self._peer.made_room(self._node.now())
+        self._node.soon()
+
     def who(self, person: bytes) -> facade.Who:
         """Give a person as screens show it, also one that was removed."""
         contact = self._people.get(person)

@@ -89,14 +89,17 @@ class MailService(Desk):
 
     async def delete(self, which: Sequence[str]) -> None:
         """Erase messages here."""
-        for row in [self.find_message(one) for one in which]:
+        rows = [self.find_message(one) for one in which]
+        for row in rows:
             body = {"id": row.message_id.hex(), "box": row.box.name.lower()}
             erase = EraseMessage(row.message_id, row.contact, sent=row.box is Box.OUTBOX)
             self._peer.journal.add(erase, PutEvent("erased", json.dumps(body)))
+        await self._node.durable()
+        for row in rows:
             self._peer.mail.inbox.erased(row.contact)
             if row.box is Box.REQUESTS:
                 self._peer.mail.inbox.request_ended(row.contact)
-        await self._node.durable()
+        self.made_room()
 
     async def recall(self, which: str) -> facade.Message:
         """Ask every carrier to drop a message of ours."""

@@ -101,12 +101,14 @@ class PeopleService(Desk):
         )
         told = self._told(contact.person, "blocked" if block else "removed")
         await self._write(*erased, ended, told)
+        self.made_room()
 
     async def _accept(self, contact: Contact, petname: str | None) -> None:
         rows = self._store.messages(Box.REQUESTS, contact=contact.person, limit=PAGE_LIMIT)
         self._peer.mail.inbox.accept_request(contact.person, petname, self._node.wall())
         moves = [MoveMessage(row.message_id, row.contact, Box.INBOX) for row in rows]
         await self._write(*moves, self._told(contact.person, "contact"))
+        self.made_room()
 
     async def _change(self, person: bytes, write: Write) -> facade.Contact:
         status = self._known(person).status.value

@@ -48,7 +48,7 @@ class Intake:
         self._next_offer = 0
         self._asked: dict[bytes, None] = {}
         self._later: dict[bytes, int | None] = {}
-        self._declined: dict[bytes, None] = {}
+        self._declined: dict[bytes, Code] = {}
         self.overflow = False
         """Something missing was left out."""
         self.behind = False
@@ -83,7 +83,7 @@ class Intake:
         self._came(bundle.id)
         code = self._depot.take(bundle, wire, self.account, batch, now)
         if code not in LASTING:
-            self._decline(bundle.id)
+            self._decline(bundle.id, code)
         if code in (Code.DURABLE, Code.DUPLICATE) and bundle.id in self._depot.queue:
             self._depot.queue.carried.add(bundle.id, self._peer)
         return code
@@ -104,7 +104,7 @@ class Intake:
         if code in LASTING:
             self._say_durable(answer)
         else:
-            self._decline(id)
+            self._decline(id, code)
             self._say(answer)
 
     def need(self, ids: Iterable[bytes], now: float) -> None:
@@ -139,6 +139,15 @@ class Intake:
         """Ask for what waits, as far as nobody else is bringing it."""
         if self._later:
             self._ask_for(list(islice(self._later, SCAN)), now)
+
+    def ask_again(self, now: float) -> None:
+        """Ask for what was put off: the persons here have room for it now."""
+        for id in [id for id, code in self._declined.items() if code is Code.LATER]:
+            if len(self._later) >= MAX_LATER:
+                break
+            del self._declined[id]
+            self._later.setdefault(id, None)
+        self.ask(now)
 
     def _ask_for(self, ids: list[bytes], now: float) -> None:
         wanted: list[tuple[bytes, int]] = []
@@ -185,9 +194,9 @@ class Intake:
         if len(self._later) < MAX_LATER:
             self._later.setdefault(id, None)
 
-    def _decline(self, id: bytes) -> None:
-        """Don't ask for it again in this contact time."""
-        self._declined[id] = None
+    def _decline(self, id: bytes, code: Code) -> None:
+        """Don't ask for it again in this contact time, unless it was only put off."""
+        self._declined[id] = code
         if len(self._declined) > MAX_LATER:
             del self._declined[next(iter(self._declined))]
 

@@ -44,7 +44,7 @@ class Code(IntEnum):
     ROOM = 6
     """Not in this contact time."""
     LATER = 7
-    """Not in this contact time: the person it is for can't take it now."""
+    """The person it is for can't take it now; it is asked for when there is room."""
     DAMAGED = 8
     """What came is not what the id says; the pieces are dropped."""
 

@@ -219,6 +219,12 @@ class Session:
             self._intake.ask(now)
             self.flush()
 
+    def ask_again(self, now: float) -> None:
+        """The persons here have room for what was put off."""
+        if self.up:
+            self._intake.ask_again(now)
+            self.flush()
+
     # -- what the neighbour says
 
     def _hear(self, number: int, body: bytes, now: float) -> None:

@@ -107,6 +107,11 @@ class Sync:
         self.queue.values.promise(value, hours, OWN, now)
         self._depot.land(Batch(values=[(value, hours)]), None, lambda batch: None)
 
+    def ask_again(self, now: float) -> None:
+        """The persons here have room: ask for what was put off, though links may last."""
+        for session in list(self._sessions.values()):
+            session.ask_again(now)
+
     def watch(self, receipt_hash: bytes, bundle: bytes, now: float) -> None:
         """Report values of one of our own deliveries; for those from before a restart."""
         self._depot.watch(receipt_hash, bundle, now)

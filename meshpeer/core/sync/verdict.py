@@ -19,7 +19,7 @@ class Rejected(NamedTuple):
 
 
 class Deferred(NamedTuple):
-    """Not now, for lack of room or of time: refused for this contact time only."""
+    """Not now, for lack of room or of time: refused until there is room, or the link is new."""
 
     reason: str
 

@@ -9,7 +9,7 @@ from meshpeer.core.sync import intake, sending
 from meshpeer.core.sync.account import Kind
 from meshpeer.core.sync.events import CarriedBy, Expired, ValueSeen
 from meshpeer.core.sync.reconciling import RECHECK_S
-from meshpeer.core.sync.verdict import Opened
+from meshpeer.core.sync.verdict import Deferred, Opened
 from tests.core.sync.village import Peer, Village, bundle, recall, receipt
 
 FOR_CARL = b"CARL" * 4
@@ -205,6 +205,24 @@ def test_a_long_contact_reconciles_again_when_something_moved(village):
     ann.sync.wake(village.now)
     village.run()
     assert ann.sync.next_wakeup() == bundle(1).header.lifetime
+
+
+def test_what_had_to_wait_for_room_comes_once_there_is_room_though_links_last(village):
+    ann, bob, carl = Peer("ann"), Peer("bob"), make_carl()
+    letters = [bundle(n, tag=FOR_CARL, size=size) for n, size in ((1, 300), (2, 60_000))]
+    for letter in letters:
+        carl.receipts[letter.header.receipt_hash] = Deferred("the requests box is full")
+        ann.sync.submit(letter, village.now)
+    for one, other in ((ann, bob), (ann, carl), (bob, carl)):
+        village.link(one, other)
+    village.run()
+    assert carl.delivered == []
+    for n, letter in enumerate(letters, 1):
+        carl.receipts[letter.header.receipt_hash] = Opened(receipt(n))
+    carl.sync.ask_again(village.now)
+    village.run()
+    assert sorted(carl.delivered) == sorted(letter.id for letter in letters)
+    assert len(ann.queue) == len(bob.queue) == 0
 
 
 def test_a_hundred_bundles_and_values_each_way_meet_once(village):
