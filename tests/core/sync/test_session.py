@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshpeer.core.formats.bundle import Priority
+from meshpeer.core.formats.bundle import Bundle, Priority
 from meshpeer.core.formats.receipt import Entry as ValueEntry
 from meshpeer.core.sync import messages, reconciling, session
 from meshpeer.core.sync.depot import INTAKE_LIMIT, PATIENCE_S
@@ -29,7 +29,7 @@ from meshpeer.core.sync.messages import (
 from meshpeer.core.sync.neighbour import hello, salted
 from meshpeer.core.sync.session import STRIKES
 from meshpeer.core.sync.shares import Limits
-from meshpeer.core.sync.transfer import frame
+from meshpeer.core.sync.transfer import Transfers, frame
 from meshpeer.core.sync.verdict import Deferred, Opened, Rejected
 from tests.core.sync.stranger import Stranger
 from tests.core.sync.village import Peer, Village, bundle, capacity, receipt
@@ -47,9 +47,7 @@ def test_the_first_message_shows_salted_tags_and_hides_their_number(bob):
     (said,) = [said for said in eve.heard() if isinstance(said, Hello)]
     assert len(said.tags) == 4
     assert salted(FOR_BOB, eve.end.binding) in said.tags
-    assert [len(hello([bytes([n])] * 5, b"s", Random(1).randbytes).tags) for n in (1,)] == [
-        8
-    ]
+    assert len(hello([FOR_BOB] * 5, b"salt", Random(1).randbytes).tags) == 8
     bob.sync.tags = {FOR_BOB, b"B" * 16}
     (said,) = eve.heard()
     assert salted(b"B" * 16, eve.end.binding) in said.tags
@@ -234,22 +232,28 @@ def test_while_the_disk_is_slow_bundles_stay_in_the_link(bob):
     assert Resume() in eve.heard()
 
 
-def test_what_is_worth_more_overtakes(bob):
+def test_what_is_worth_more_overtakes_what_waits(bob):
     eve = Stranger(bob)
-    eve.end.budget = 0
-    for n in range(10):
-        bob.sync.submit(bundle(n, size=3_000, hops=1), 0.0)
-    bob.sync.submit(bundle(50, priority=Priority.EXPEDITED), 0.0)
-    village = eve.village
     eve.say(Pause())
-    while village.work(bob):
-        pass
-    bob.sync.submit(bundle(60), 0.0)
-    bob.sync.submit(bundle(70, tag=b"EVE!" * 4), 0.0)
+    others = [bundle(n, hops=n % 3) for n in range(9)]
+    for_eve = bundle(70, tag=b"EVE!" * 4, hops=3)
+    urgent = bundle(50, priority=Priority.EXPEDITED)
+    for b in (*others, for_eve, urgent):
+        bob.sync.submit(b, 0.0)
     eve.say(Hello((salted(b"EVE!" * 4, eve.end.binding),)))
-    sent = len(eve.end.out[2])
+    assert not any(eve.end.out[stream] for stream in (1, 2, 3))
     eve.say(Resume())
-    assert len(eve.end.out[2]) > sent or len(eve.end.out[1])
+    assert sent(eve, 1) == [urgent.id]
+    first, *rest = sent(eve, 2)
+    assert first == for_eve.id
+    hops = {b.id: b.header.hops for b in others}
+    assert [hops[id] for id in rest] == [0, 0, 0, 1, 1, 1, 2, 2, 2], "most hops left first"
+
+
+def sent(stranger, stream):
+    """The ids of the bundles that went out to a stranger on a stream."""
+    transfers = Transfers().feed(bytes(stranger.end.out[stream]))
+    return [Bundle.parse(transfer.piece).id for transfer in transfers]
 
 
 def test_another_neighbour_is_asked_when_the_first_is_silent():
