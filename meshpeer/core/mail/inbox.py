@@ -102,7 +102,7 @@ class Inbox:
 
     def _take_in(self, own: Own, seal: OpenedSeal, message: Message, now: float) -> Verdict:
         refusal = Opened(one_way(seal.receipt))
-        card = self._brought(seal, message)
+        card = self._brought(own, seal, message)
         if card and not self._meet(card):
             return Deferred("the requests box is full")
         contact = self._sender(own, seal, message)
@@ -139,10 +139,14 @@ class Inbox:
         return None
 
     @staticmethod
-    def _brought(seal: OpenedSeal, message: Message) -> Card | None:
-        """The card that came along, if it claims the key that sealed it."""
+    def _brought(own: Own, seal: OpenedSeal, message: Message) -> Card | None:
+        """The card that came along, if it is the writer's own: else it would only fill our memory."""
         card = Card.parse(message.card) if message.card else None
-        if card and any(device.sealing == seal.sender for device in card.devices):
+        if (
+            card
+            and any(device.sealing == seal.sender for device in card.devices)
+            and message.is_between(card.person, own.person)
+        ):
             return card
         return None
 

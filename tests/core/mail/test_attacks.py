@@ -1,0 +1,32 @@
+"""Attacks by whoever can seal a message to somebody here: each was tried, and must stay vain."""
+
+from meshpeer.core.formats.bundle import Bundle, Header, Priority
+from meshpeer.core.formats.message import Message
+from meshpeer.core.identity.noise import KeyPair
+from meshpeer.core.identity.seal import Seal, destination_tag
+from meshpeer.core.sync.verdict import Opened
+from tests.core.mail.post import Person
+
+
+def sealed(writer: Person, other: Person, message: Message, *, sender: bytes) -> Bundle:
+    """What a changed program makes: any message, between whom it likes."""
+    seal = Seal(
+        sender=writer.sealing,
+        receiver=other.sealing.public,
+        message_id=writer.rng(16),
+        ephemeral=KeyPair.generate(writer.rng),
+    )
+    tag = destination_tag(other.sealing.public)
+    header = Header(Priority.NORMAL, 4, tag, seal.receipt_hash, 3_600, 1)
+    body = message.to_bytes(sender=sender, receiver=other.key.public)
+    return Bundle.make(header, seal.close(header.immutable, body))
+
+
+def test_strangers_who_write_as_somebody_else_leave_no_trace():
+    bob = Person("bob")
+    for n in range(20):
+        eve = Person(f"eve{n}")
+        said = Message("hi", 1, 1, card=eve.card.to_bytes())
+        assert isinstance(bob.receives(sealed(eve, bob, said, sender=bytes(32))), Opened)
+    assert len(bob.mail.people) == 0
+    assert bob.store.contacts() == []
