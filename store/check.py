@@ -12,7 +12,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sqlite_utils import Database
 
@@ -21,7 +21,7 @@ from meshpeer.errors import RemoteProtocolError, StoreError
 from store.database import create_private, refuse_strangers, reporting
 from store.salvage import salvage
 
-SHOWN = 20
+SHOWN: Final = 20
 """Problems of one kind that are told in full."""
 
 

@@ -18,23 +18,24 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from sqlite_utils import Database
 
 from meshpeer.errors import StoreError, StoreFullError, StoreTooNewError
 from store.schema import APPLICATION_ID, MIGRATIONS
 
-MEMORY = ":memory:"
-BUSY_MS = 5_000
-WRITE_CACHE_KIB = 4_096
-READ_CACHE_KIB = 2_048
-LOG_PAGES = 1_000
-LOG_BYTES = 8 << 20
-COPIES = 2
+MEMORY: Final = ":memory:"
+BUSY_MS: Final = 5_000
+WRITE_CACHE_KIB: Final = 4_096
+READ_CACHE_KIB: Final = 2_048
+LOG_PAGES: Final = 1_000
+LOG_BYTES: Final = 8 << 20
+COPIES: Final = 2
 """Copies kept from before migrations, the newest."""
 
-FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
-BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+FULL: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
+BROKEN: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 @contextlib.contextmanager

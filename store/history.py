@@ -4,16 +4,18 @@ An event's number is the highest plus one, given inside the transaction: a commi
 no gap, and since only the oldest are trimmed no number is given twice.
 """
 
+from typing import Final
+
 from meshpeer.core.clock import ClockReading
 from meshpeer.core.writes import PutEvent
 from store.plan import Plan, Statement
 from store.reader import Reader
 from store.rows import EventRow
 
-EVENTS = 10_000
+EVENTS: Final = 10_000
 """Kept, the latest: a client away for longer begins with a gap."""
 
-PLAN: Plan = {
+PLAN: Final[Plan] = {
     PutEvent: (
         Statement(
             "INSERT INTO event(kind, body) VALUES (?, ?)", lambda write, names: tuple(write)
@@ -21,9 +23,9 @@ PLAN: Plan = {
     ),
 }
 
-TRIM_EVENTS = "DELETE FROM event WHERE seq <= (SELECT max(seq) FROM event) - ?"
+TRIM_EVENTS: Final = "DELETE FROM event WHERE seq <= (SELECT max(seq) FROM event) - ?"
 
-SAVE_CLOCK = """INSERT OR REPLACE INTO clock(only_row, running, boot_id, boottime, wall)
+SAVE_CLOCK: Final = """INSERT OR REPLACE INTO clock(only_row, running, boot_id, boottime, wall)
     VALUES (1, ?, ?, ?, ?)"""
 
 

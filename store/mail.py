@@ -5,8 +5,10 @@ not slow them, for every filter has its index.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from meshpeer.core.writes import (
+    MESSAGE_COST,
     Box,
     DeliveryState,
     EraseMessage,
@@ -22,7 +24,7 @@ from store.plan import Plan, Statement
 from store.reader import Reader
 from store.rows import DeliveryRow, MessageRow
 
-PLAN: Plan = {
+PLAN: Final[Plan] = {
     PutMessage: (
         Statement(
             """INSERT OR IGNORE INTO message(id, box, person, contact, text, kind, lamport,
@@ -93,20 +95,20 @@ PLAN: Plan = {
     ),
 }
 
-MESSAGES = """SELECT message.n, message.id, box, person.id, contact.id, text, kind, lamport,
+MESSAGES: Final = """SELECT message.n, message.id, box, person.id, contact.id, text, kind, lamport,
     written, stored, stored_wall, lifetime, reply_to, read
     FROM message JOIN key AS person ON person.n = message.person
     JOIN key AS contact ON contact.n = message.contact """
 
-DELIVERIES = """SELECT message.n, message.id, contact.id, bundle, device.id, receipt,
+DELIVERIES: Final = """SELECT message.n, message.id, contact.id, bundle, device.id, receipt,
     expires, priority, state, at
     FROM delivery JOIN message ON message.n = delivery.message
     JOIN key AS contact ON contact.n = message.contact
     JOIN key AS device ON device.n = delivery.device """
 
-PAGE = "AND message.n > ? ORDER BY message.n LIMIT ?"
-NEWEST_PAGE = "AND message.n < ? ORDER BY message.n DESC LIMIT ?"
-AFTER_ALL = 2**63 - 1
+PAGE: Final = "AND message.n > ? ORDER BY message.n LIMIT ?"
+NEWEST_PAGE: Final = "AND message.n < ? ORDER BY message.n DESC LIMIT ?"
+AFTER_ALL: Final = 2**63 - 1
 
 
 class MailReads(Reader):
@@ -179,11 +181,12 @@ class MailReads(Reader):
         return row is not None
 
     def stored_bytes(self, contact: bytes) -> int:
-        """Give the bytes of text kept of what this person wrote."""
+        """Give what is kept of what this person wrote: text, and MESSAGE_COST for each message."""
         (size,) = self._one(
-            """SELECT coalesce(sum(length(CAST(text AS BLOB))), 0)
+            """SELECT coalesce(sum(length(CAST(text AS BLOB)) + ?), 0)
                FROM message JOIN key ON key.n = message.contact
                WHERE key.id = ? AND box <> 2""",
+            MESSAGE_COST,
             contact,
         )
         return int(size)

@@ -5,13 +5,14 @@ transaction is undone, the memory goes too, for it may know numbers that never c
 """
 
 import sqlite3
+from typing import Final
 
-REMEMBERED = 4_096
+REMEMBERED: Final = 4_096
 
-UNUSED = 200_000
+UNUSED: Final = 200_000
 """Names beyond which a start looks for those that no row needs any more."""
 
-PRUNE = {
+PRUNE: Final = {
     "SELECT count(*) FROM account": """DELETE FROM account WHERE n NOT IN (
         SELECT account FROM bundle UNION SELECT account FROM over
         UNION SELECT account FROM value)""",

@@ -1,6 +1,7 @@
 """Contacts, settings, peers with their paths, and the times of contact."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from meshpeer.core.writes import (
     DropContact,
@@ -13,10 +14,10 @@ from meshpeer.core.writes import (
 from store.plan import Plan, Statement
 from store.reader import Reader
 
-CONTACT_TIMES = 100_000
+CONTACT_TIMES: Final = 100_000
 """Kept, the latest: a year of 270 contacts a day, in some 5 MB."""
 
-PLAN: Plan = {
+PLAN: Final[Plan] = {
     PutContact: (
         Statement(
             """INSERT OR REPLACE INTO
@@ -58,16 +59,16 @@ PLAN: Plan = {
     ),
 }
 
-PATHS = 100_000
+PATHS: Final = 100_000
 """Kept, the last used; configured ones always."""
 
-TRIM_PATHS = """DELETE FROM path WHERE configured = 0 AND last_up < (
+TRIM_PATHS: Final = """DELETE FROM path WHERE configured = 0 AND last_up < (
     SELECT last_up FROM path WHERE configured = 0 ORDER BY last_up DESC LIMIT 1 OFFSET ?)"""
 
-TRIM_CONTACT_TIMES = """DELETE FROM contact_time
+TRIM_CONTACT_TIMES: Final = """DELETE FROM contact_time
     WHERE n <= (SELECT max(n) FROM contact_time) - ?"""
 
-KNOWN_PATHS = """SELECT key.id, transport, address, configured, last_up
+KNOWN_PATHS: Final = """SELECT key.id, transport, address, configured, last_up
     FROM path JOIN key ON key.n = path.peer """
 
 

@@ -5,6 +5,7 @@ are to be sent. A bundle put twice keeps its number, so what neighbours acknowle
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from meshpeer.core.formats.bundle import HEADER_SIZE
 from meshpeer.core.sync.queue import Held
@@ -21,7 +22,7 @@ from meshpeer.core.writes import (
 from store.plan import Plan, Statement
 from store.reader import Reader
 
-EXTENSION_LENGTH = 3
+EXTENSION_LENGTH: Final = 3
 """Offset of the byte that says how many bytes of extensions follow the fixed header."""
 
 
@@ -30,7 +31,7 @@ def header_size(wire: bytes) -> int:
     return HEADER_SIZE + wire[EXTENSION_LENGTH]
 
 
-PLAN: Plan = {
+PLAN: Final[Plan] = {
     PutBundle: (
         Statement(
             """INSERT INTO bundle(id, header, size, account, first_seen, received, own)
@@ -96,7 +97,7 @@ PLAN: Plan = {
 }
 
 
-HELD = """SELECT id, header, size, account.name, first_seen, received, own
+HELD: Final = """SELECT id, header, size, account.name, first_seen, received, own
     FROM bundle JOIN account ON account.n = bundle.account """
 
 

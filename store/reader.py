@@ -8,11 +8,11 @@ start, and may be long comes as a stream.
 import sqlite3
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from store.database import reporting
 
-AT_ONCE = 1_000
+AT_ONCE: Final = 1_000
 
 
 class Reader:

@@ -4,6 +4,7 @@ Used by the node at start and by the simulation after a simulated crash, so both
 """
 
 from itertools import chain
+from typing import Final
 
 from meshpeer.core.formats.bundle import MAX_LIFETIME
 from meshpeer.core.journal import Journal
@@ -16,7 +17,7 @@ from meshpeer.core.sync.shares import Limits
 from meshpeer.core.writes import Box, PutCarried, PutOver, PutValue
 from store.store import Store
 
-REQUESTS_READ = 1_000
+REQUESTS_READ: Final = 1_000
 
 
 def restore_queue(

@@ -9,14 +9,14 @@ old database stays an old one, and migrates when it is opened.
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 Row: TypeAlias = Sequence[Any]
 
 FIRST, LAST = 1, 2**63 - 1
 """All numbers here are above 0; halving goes to the low ones first."""
 
-SPANS = 30_000
+SPANS: Final = 30_000
 """Looked at in one table: a second or so; a bad last page would be halved without end."""
 
 

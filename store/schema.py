@@ -13,15 +13,17 @@ Choices, for a Raspberry Pi with an SD card and 100,000 bundles:
 A released migration is never changed; a change is a new function below the last.
 """
 
+from typing import Final
+
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-APPLICATION_ID = 0x6D736870
+APPLICATION_ID: Final = 0x6D736870
 """'mshp' in the file's header: says whose database this is."""
 
-MIGRATIONS = Migrations("meshpeer")
+MIGRATIONS: Final = Migrations("meshpeer")
 
-FIRST = (
+FIRST: Final = (
     # --- names that rows repeat
     """CREATE TABLE account (
         n INTEGER PRIMARY KEY,

@@ -21,6 +21,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from itertools import groupby
+from typing import Final
 
 from meshpeer.core.clock import ClockReading
 from meshpeer.core.writes import (
@@ -59,7 +60,7 @@ from store.plan import Plan
 from store.queue import QueueReads
 from store.rows import Counts
 
-LANES: tuple[tuple[type, ...], ...] = (
+LANES: Final[tuple[tuple[type, ...], ...]] = (
     (PutMessage,),
     (PutDelivery,),
     (SetRead, MoveMessage, EraseMessage, SetDelivery),
@@ -74,22 +75,22 @@ LANES: tuple[tuple[type, ...], ...] = (
     (PutContactTime,),
     (PutEvent,),
 )
-LANE_OF = {kind: number for number, kinds in enumerate(LANES) for kind in kinds}
+LANE_OF: Final = {kind: number for number, kinds in enumerate(LANES) for kind in kinds}
 
-PLAN: Plan = {**queue.PLAN, **mail.PLAN, **people.PLAN, **history.PLAN}
+PLAN: Final[Plan] = {**queue.PLAN, **mail.PLAN, **people.PLAN, **history.PLAN}
 
-TRIMS = {
+TRIMS: Final = {
     PutEvent: (history.TRIM_EVENTS, history.EVENTS),
     PutContactTime: (people.TRIM_CONTACT_TIMES, people.CONTACT_TIMES),
     PutPeer: (people.TRIM_PATHS, people.PATHS),
 }
 
-LOG_TOO_LONG = 32 << 20
-SLACK_PAGES = 2_048
+LOG_TOO_LONG: Final = 32 << 20
+SLACK_PAGES: Final = 2_048
 """8 MB of free pages are kept for what comes next."""
-STEP_PAGES = 512
+STEP_PAGES: Final = 512
 
-RESERVE = 16 << 20
+RESERVE: Final = 16 << 20
 """Twice what the write-ahead log keeps."""
 
 

@@ -12,21 +12,21 @@ about to beacon anyway keeps silent: that beacon says the same.
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from meshpeer.core.bucket import Bucket
 from meshpeer.core.formats.beacon import Beacon
 from transports.netlink import Local
 
-BURST = (0.0, 0.2, 1.0)
+BURST: Final = (0.0, 0.2, 1.0)
 """Seconds after an address came."""
-ROUND = 120.0
+ROUND: Final = 120.0
 """Seconds between rounds of all addresses, give or take a tenth."""
-ANSWER_PAUSE = 0.02
+ANSWER_PAUSE: Final = 0.02
 """Longest pause before an answer, in seconds; its length is random."""
-SPARED = 0.25
+SPARED: Final = 0.25
 """An answer is spared if a beacon is due within so many seconds."""
-REPEAT = 1.0
+REPEAT: Final = 1.0
 """Seconds for which a beacon heard again by another way is not told again."""
 HOST_RATE, HOST_BURST = 20.0, 100.0
 """Beacons a second taken from one host, and at once: ten peers may start on it together."""
@@ -34,7 +34,7 @@ NEWS_RATE, NEWS_BURST = 50.0, 100.0
 """Peers told of in a second, and at once, whatever the LAN says."""
 ANSWER_RATE, ANSWER_BURST = 10.0, 50.0
 """Answers sent in a second, and at once; whoever gets none hears the next round."""
-REMEMBERED = 1_024
+REMEMBERED: Final = 1_024
 """Hosts, and peers, kept in mind; the one unheard for longest goes first."""
 
 
@@ -85,7 +85,7 @@ class Heard(NamedTuple):
     answer: bool
 
 
-NOTHING = Heard(tell=False, answer=False)
+NOTHING: Final = Heard(tell=False, answer=False)
 
 
 class Hearing:

@@ -21,7 +21,7 @@ import struct
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from meshpeer.core.formats.beacon import NONCE_SIZE, Beacon, parse
 from meshpeer.core.link.path import Path
@@ -32,25 +32,25 @@ from transports.mdns import Mdns
 from transports.netlink import Interfaces, Local
 from transports.udp import path_to
 
-PORT = 6375
+PORT: Final = 6375
 """The beacon port: next to udp's, not assigned by IANA either."""
-GROUP4 = "239.255.63.74"
+GROUP4: Final = "239.255.63.74"
 """In the IPv4 local scope (RFC 2365)."""
-GROUP6 = "ff12::6d65:7368"
+GROUP6: Final = "ff12::6d65:7368"
 """Transient, link-local scope (RFC 4291): needs no assignment. The end reads "mesh"."""
-BROADCAST = "255.255.255.255"
-MDNS_DELAY = 2.0
+BROADCAST: Final = "255.255.255.255"
+MDNS_DELAY: Final = 2.0
 """Seconds from start to mDNS: its import costs more than the first beacons take in all."""
-NONCES_KEPT = 8
-READ_AT_ONCE = 64
-BEACON_BUFFER = 256
+NONCES_KEPT: Final = 8
+READ_AT_ONCE: Final = 64
+BEACON_BUFFER: Final = 256
 """Longer than any beacon of this version; what is longer still is cut, and refused."""
 
-IP_PKTINFO = 8
+IP_PKTINFO: Final = 8
 """Linux's number; the socket module of Python 3.11 has no name for it."""
-PKTINFO4 = struct.Struct("=I4s4s")
-MEMBERSHIP4 = struct.Struct("=4s4sI")
-MEMBERSHIP6 = struct.Struct("=16sI")
+PKTINFO4: Final = struct.Struct("=I4s4s")
+MEMBERSHIP4: Final = struct.Struct("=4s4sI")
+MEMBERSHIP6: Final = struct.Struct("=16sI")
 
 
 class Origin(NamedTuple):
@@ -293,7 +293,7 @@ class Lan:
         self._timers.add(timer)
 
 
-CONTROL_SIZE = socket.CMSG_SPACE(PKTINFO4.size)
+CONTROL_SIZE: Final = socket.CMSG_SPACE(PKTINFO4.size)
 
 
 def arrived_on(

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from meshpeer.core.formats.beacon import Beacon, parse
 from meshpeer.core.link.path import Path
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from zeroconf import ServiceInfo, ServiceStateChange, Zeroconf
     from zeroconf.asyncio import AsyncServiceBrowser, AsyncZeroconf
 
-SERVICE = "_meshpeer._udp.local."
-TXT_BEACON = b"b"
-RESOLVE_MS = 3_000
-GOODBYE_S = 1.0
+SERVICE: Final = "_meshpeer._udp.local."
+TXT_BEACON: Final = b"b"
+RESOLVE_MS: Final = 3_000
+GOODBYE_S: Final = 1.0
 """Longest wait for the goodbyes to go out when we stop."""
-RESOLVING_AT_ONCE = 32
+RESOLVING_AT_ONCE: Final = 32
 """Services looked up at the same time; a LAN that names more is flooding."""
 
 

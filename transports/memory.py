@@ -8,12 +8,13 @@ a socket has, so that a sender meets a full way here too.
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 from meshpeer.core.link.path import Datagram, Path, Traits
 from meshpeer.errors import TransportError
 from transports.interface import Deliver, OnPath, PathLost, Writable, ignore
 
-INBOX = 1_024
+INBOX: Final = 1_024
 """Datagrams that wait at one end before senders find it full."""
 
 

@@ -13,23 +13,23 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from meshpeer.errors import TransportError
 
-NLMSG = struct.Struct("=IHHII")  # length, type, flags, sequence, port
-IFINFO = struct.Struct("=BxHiII")  # family, device type, index, flags, change mask
-IFADDR = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
-ATTRIBUTE = struct.Struct("=HH")  # length, type
-U32 = struct.Struct("=I")
+NLMSG: Final = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+IFINFO: Final = struct.Struct("=BxHiII")  # family, device type, index, flags, change mask
+IFADDR: Final = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
+ATTRIBUTE: Final = struct.Struct("=HH")  # length, type
+U32: Final = struct.Struct("=I")
 
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 NLM_F_REQUEST, NLM_F_DUMP, NLM_F_DUMP_INTR = 0x1, 0x300, 0x10
-RTMGRP = 0x1 | 0x10 | 0x100
+RTMGRP: Final = 0x1 | 0x10 | 0x100
 """RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR."""
-NLA_TYPE = 0x3FFF
+NLA_TYPE: Final = 0x3FFF
 IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND = 3, 18, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
 
@@ -37,7 +37,7 @@ IFF_UP, IFF_LOOPBACK, IFF_POINTOPOINT, IFF_LOWER_UP = 0x1, 0x8, 0x10, 0x10000
 IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x08, 0x40
 ARPHRD_ETHER, ARPHRD_INFINIBAND = 1, 32
 """Kinds of device that are a LAN: Wi-Fi and batman-adv call themselves Ethernet too."""
-TUNNEL_KINDS = frozenset(
+TUNNEL_KINDS: Final = frozenset(
     {
         "amt",
         "bareudp",
@@ -52,7 +52,7 @@ TUNNEL_KINDS = frozenset(
     | {"ip6tnl", "ipip", "ppp", "sit", "tun", "vti", "vti6", "vxlan", "wireguard", "xfrm"}
 )
 """Kinds that call themselves Ethernet, some of them, and lead somewhere else nevertheless."""
-READ_SIZE = 65_536
+READ_SIZE: Final = 65_536
 
 
 class LinkEvent(NamedTuple):

@@ -20,35 +20,35 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from meshpeer.core.link.path import Datagram, Path, Traits
 from meshpeer.errors import ConfigError, TransportError
 from transports.interface import Deliver, OnPath, PathLost, Writable, ignore
 
-PORT = 6374
+PORT: Final = 6374
 """MESH on a telephone's keys; not assigned by IANA, below Linux's ephemeral range (32768)."""
-PAYLOAD_LIMIT = 1_452
+PAYLOAD_LIMIT: Final = 1_452
 """Ethernet's 1,500 bytes less IPv6 (40) and UDP (8); IPv4 alone would leave 20 more."""
-BUFFER = 4 << 20
+BUFFER: Final = 4 << 20
 """Asked of the kernel for both directions; it grants what net.core.[rw]mem_max allows."""
-READ_AT_ONCE = 256
+READ_AT_ONCE: Final = 256
 """Datagrams taken from one socket before the loop's other work gets its turn."""
-PATHS_KEPT = 4_096
+PATHS_KEPT: Final = 4_096
 """Sender addresses and GSO refusals remembered; over it the table starts anew."""
-FREE_PORT_TRIES = 5
+FREE_PORT_TRIES: Final = 5
 """A port that is free for IPv4 may be taken for IPv6; then another is tried."""
-NO_BUFFERS_PAUSE = 0.005
+NO_BUFFERS_PAUSE: Final = 0.005
 """Seconds till `writable` after ENOBUFS: a full device queue sends no event when it drains."""
 
 SOL_UDP, UDP_SEGMENT, UDP_GRO = 17, 103, 104
-SEGMENTS_LIMIT = 64
-RUN_LIMIT = 65_000
+SEGMENTS_LIMIT: Final = 64
+RUN_LIMIT: Final = 65_000
 """Bytes in one GSO send; a UDP payload over IPv4 ends at 65,507."""
-LARGEST = 65_535
+LARGEST: Final = 65_535
 
-FULL = {errno.EAGAIN, errno.ENOBUFS, errno.EINTR}
-DEAD_PATH = {
+FULL: Final = {errno.EAGAIN, errno.ENOBUFS, errno.EINTR}
+DEAD_PATH: Final = {
     errno.ENETUNREACH,
     errno.EHOSTUNREACH,
     errno.ENETDOWN,
@@ -56,7 +56,7 @@ DEAD_PATH = {
     errno.ENODEV,
     errno.ENXIO,
 }
-DEAD_SOCKET = {errno.EBADF, errno.ENOTSOCK}
+DEAD_SOCKET: Final = {errno.EBADF, errno.ENOTSOCK}
 
 
 class Target(NamedTuple):

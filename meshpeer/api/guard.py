@@ -15,9 +15,9 @@ without asking first, and nobody here answers such a question (no CORS headers, 
 
 import hmac
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-BODY_TYPE = "application/json"
+BODY_TYPE: Final = "application/json"
 
 
 class Refused(NamedTuple):

@@ -5,7 +5,7 @@ document can't say anything else than the server checks.
 """
 
 import re
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -13,8 +13,8 @@ from meshpeer import __version__
 from meshpeer.api.problems import CONTENT_TYPE, Problem
 from meshpeer.api.routes import ROUTES, Route
 
-SCHEMAS = "#/components/schemas/{name}"
-EVENTS = {
+SCHEMAS: Final = "#/components/schemas/{name}"
+EVENTS: Final = {
     "get": {
         "operationId": "get_events",
         "summary": "Follow the history as server-sent events; resumes after the cursor given.",

@@ -4,14 +4,16 @@
 gets the same exit code as if the peer had been in its own process.
 """
 
+from typing import Final
+
 import msgspec
 
 import meshpeer.errors as errors
 from meshpeer.errors import MeshpeerError
 
-CONTENT_TYPE = "application/problem+json"
+CONTENT_TYPE: Final = "application/problem+json"
 
-STATUS: dict[type[MeshpeerError], int] = {
+STATUS: Final[dict[type[MeshpeerError], int]] = {
     errors.NotFoundError: 404,
     errors.UsageError: 400,
     errors.RemoteProtocolError: 400,
@@ -36,7 +38,9 @@ class Problem(msgspec.Struct, frozen=True):
         return cls(f"urn:meshpeer:error:{error}", error, status, detail, error)
 
 
-FAULT = Problem.of_class("MeshpeerError", 500, "a fault in meshpeer; its log says where")
+FAULT: Final = Problem.of_class(
+    "MeshpeerError", 500, "a fault in meshpeer; its log says where"
+)
 
 
 def of(error: MeshpeerError) -> Problem:

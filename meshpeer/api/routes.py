@@ -5,7 +5,7 @@ against their structs. It calls the facade and gives back a struct, nothing else
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -28,7 +28,7 @@ from meshpeer.node.facade import (
     Status,
 )
 
-MAX_BODY = 32 * 1024 * 1024
+MAX_BODY: Final = 32 * 1024 * 1024
 
 
 class Checked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -290,7 +290,7 @@ async def list_queue(call: Call) -> Page[QueueItem]:
     return await call.facade.queue(call.query.after, call.query.limit)
 
 
-ROUTES = (
+ROUTES: Final = (
     Route("GET", "/status", get_status, Status),
     Route("PUT", "/online", put_online, Status, body=Online),
     Route("GET", "/persons", list_persons, Persons),

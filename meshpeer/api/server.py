@@ -14,6 +14,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -28,12 +29,12 @@ from meshpeer.node.state import State
 
 log = logging.getLogger(__name__)
 
-HEADERS = {
+HEADERS: Final = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-SHUTDOWN_S = 1.0
+SHUTDOWN_S: Final = 1.0
 
 
 class Server:

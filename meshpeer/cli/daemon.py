@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from typing import Final
 
 import click
 
@@ -22,7 +23,7 @@ from meshpeer.node.node import Node
 from meshpeer.node.service import Service
 from meshpeer.node.state import State
 
-STATE_WORDS = {
+STATE_WORDS: Final = {
     "carried": "a neighbour carries a message of yours",
     "arrived": "a message of yours has arrived",
     "expired": "a message of yours expired without proof of arrival",

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -24,8 +24,8 @@ from meshpeer.cli.local import make_state
 from meshpeer.errors import MeshpeerError, NotReachedError
 from meshpeer.node.state import State
 
-LIMIT_S = 30.0
-TEXT = "The bridge is open again."
+LIMIT_S: Final = 30.0
+TEXT: Final = "The bridge is open again."
 
 
 class Actor:

@@ -12,8 +12,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import Final
 
-OWN_HASHES = (
+OWN_HASHES: Final = (
     ("_md5",),
     ("_sha1",),
     ("_sha256", "_sha2"),

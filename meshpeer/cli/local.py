@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -11,7 +11,7 @@ from meshpeer.cli.command import ListGroup, Session, command
 from meshpeer.errors import StoreError, UsageError
 from meshpeer.node.state import State
 
-NICKNAME_BYTES = 16
+NICKNAME_BYTES: Final = 16
 
 
 @command("meshpeer init --nickname ann")

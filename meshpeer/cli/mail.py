@@ -2,7 +2,7 @@
 
 import json
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -10,7 +10,7 @@ from meshpeer.cli import show
 from meshpeer.cli.command import ListGroup, Session, Span, command, text_from
 from meshpeer.errors import NotReachedError, UsageError
 
-RANK = {"queued": 0, "carried": 1, "arrived": 2}
+RANK: Final = {"queued": 0, "carried": 1, "arrived": 2}
 
 
 @command('meshpeer send bob "The bridge is open again" --wait arrived --timeout 2h')

@@ -11,15 +11,16 @@ Errors become text here. Exit codes:
 
 from errno import EPIPE
 from importlib import import_module
+from typing import Final
 
 import click
 
 from meshpeer import __version__
 from meshpeer.errors import MeshpeerError
 
-INTERRUPTED = 130
+INTERRUPTED: Final = 130
 
-COMMANDS = {
+COMMANDS: Final = {
     "init": ("local", "Make a peer's keys and settings"),
     "run": ("run", "Run the peer in the foreground"),
     "status": ("peers", "How the peer is doing"),
@@ -43,8 +44,8 @@ COMMANDS = {
     "sim": ("simulate", "Simulate many peers from contact traces"),
     "demo": ("demo", "Watch a message cross a gap"),
 }
-ATTRIBUTES = {"id": "id_"}
-EXIT_CODES = (
+ATTRIBUTES: Final = {"id": "id_"}
+EXIT_CODES: Final = (
     "Exit codes: 0 done; 1 failed; 2 asked wrongly or a setting is wrong; 3 no peer runs; "
     "4 not found; 5 database; 6 what was waited for did not come; 130 interrupted."
 )

@@ -2,7 +2,7 @@
 
 import base64
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -10,7 +10,7 @@ from meshpeer.cli import show
 from meshpeer.cli.command import ListGroup, Session, command, text_from
 from meshpeer.errors import UsageError
 
-QR_COLUMNS = 80
+QR_COLUMNS: Final = 80
 
 
 @command("meshpeer id")

@@ -4,14 +4,15 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 
 from meshpeer.cli.command import Session, command
 from meshpeer.errors import MeshpeerError
 
-NAME = "meshpeer.service"
-UNIT = """\
+NAME: Final = "meshpeer.service"
+UNIT: Final = """\
 [Unit]
 Description=meshpeer: writes, carries and shares where links come and go
 

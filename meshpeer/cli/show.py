@@ -7,18 +7,18 @@ carries its `~`, a petname never does: no screen mixes them up.
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
-JOINERS = "\u200c\u200d"
-UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
-STATES = {
+JOINERS: Final = "\u200c\u200d"
+UNSAFE: Final = ("Cc", "Cf", "Cs", "Zl", "Zp")
+STATES: Final = {
     "queued": "queued here; no neighbour has it yet",
     "recall_asked": "recall asked; it may still arrive",
     "dropped": "dropped here for want of room; send it again later",
     "expired": "expired; no proof that it arrived",
     "arrived": "arrived",
 }
-UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def safe(text: str, *, lines: bool = False) -> str:

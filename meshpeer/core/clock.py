@@ -13,14 +13,14 @@ A difference above the longest lifetime is refused because believing it wrongly 
 bundle held, where not believing it only keeps some for longer than their time.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from meshpeer.core.formats.bundle import MAX_LIFETIME
 
-PLAUSIBLE_S = float(MAX_LIFETIME)
+PLAUSIBLE_S: Final = float(MAX_LIFETIME)
 """The longest lifetime: a longer gap between two starts is not believed."""
 
-STEP_S = 3_600.0
+STEP_S: Final = 3_600.0
 """What a reboot adds when the wall clock says nothing believable."""
 
 

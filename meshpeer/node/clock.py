@@ -2,10 +2,11 @@
 
 import time
 from pathlib import Path
+from typing import Final
 
 from meshpeer.core.clock import ClockReading, resume
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock:

@@ -8,7 +8,16 @@ misspelt setting that is silently ignored looks like one that doesn't work.
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    TypeAlias,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 from msgspec import Meta
@@ -17,8 +26,8 @@ from meshpeer.core.formats.card import nickname_fault
 from meshpeer.errors import ConfigError, NotFoundError
 from meshpeer.node.state import write_file
 
-MIB = 1024 * 1024
-TABLES = ("peers", "transports")
+MIB: Final = 1024 * 1024
+TABLES: Final = ("peers", "transports")
 """What one value can't set."""
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from typing import Final
 
 from meshpeer.core.formats.card import Card
 from meshpeer.core.identity.certificate import Certificate
@@ -17,7 +18,7 @@ from meshpeer.node.state import PersonSecrets, State
 from store.restore import restore_mail, restore_queue
 from store.store import Store
 
-FIRST_LIST = 1
+FIRST_LIST: Final = 1
 
 
 def load_peer(

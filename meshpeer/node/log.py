@@ -14,15 +14,15 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from meshpeer.errors import MeshpeerError
 
-ROOT = "meshpeer"
-FILE_BYTES = 1024 * 1024
-OLD_FILES = 2
+ROOT: Final = "meshpeer"
+FILE_BYTES: Final = 1024 * 1024
+OLD_FILES: Final = 2
 
-_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime"}
+_STANDARD: Final = {*vars(logging.makeLogRecord({})), "message", "asctime"}
 
 
 def start(path: Path, level: str, *, foreground: bool) -> None:

@@ -1,6 +1,7 @@
 """Persons, cards and contacts, as the API asks for them."""
 
 import json
+from typing import Final
 
 from meshpeer.core.formats.card import Card
 from meshpeer.core.identity import idtext
@@ -11,7 +12,7 @@ from meshpeer.node import facade
 from meshpeer.node.desk import Desk, contact_view, number_cursor, page_limit
 from meshpeer.node.facade import PAGE_LIMIT
 
-PETNAME_LIMIT = 64
+PETNAME_LIMIT: Final = 64
 
 
 class PeopleService(Desk):

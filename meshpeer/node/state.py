@@ -24,13 +24,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from meshpeer.errors import ConfigError, UsageError
 
-ENVIRONMENT = "MESHPEER_STATE"
-SOCKET_PATH_BYTES = 107
-KEY_BYTES = 32
+ENVIRONMENT: Final = "MESHPEER_STATE"
+SOCKET_PATH_BYTES: Final = 107
+KEY_BYTES: Final = 32
 
 
 class PersonSecrets(NamedTuple):

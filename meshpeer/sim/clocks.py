@@ -1,12 +1,14 @@
 """The clocks of one simulated machine, over the one virtual time."""
 
+from typing import Final
+
 from meshpeer.core.clock import ClockReading, resume
 from meshpeer.sim.loop import Loop
 
-START_WALL = 1_700_000_000.0
+START_WALL: Final = 1_700_000_000.0
 """What every wall clock shows when a simulation starts."""
 
-ROUNDING_S = 1e-6
+ROUNDING_S: Final = 1e-6
 """A timer rings late rather than early: sums of floats may come out a hair too small."""
 
 

@@ -8,7 +8,7 @@ form or nearly so; an error names file, line and column, because such files are 
 import csv
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path as FilePath
-from typing import Any, NamedTuple, TextIO
+from typing import Any, Final, NamedTuple, TextIO
 
 from meshpeer.errors import UsageError
 
@@ -55,16 +55,16 @@ def _whole(text: str) -> int:
     return value
 
 
-SECONDS = (_seconds, "seconds, 0 or more")
-WHOLE = (_whole, "a whole number, 0 or more")
+SECONDS: Final = (_seconds, "seconds, 0 or more")
+WHOLE: Final = (_whole, "a whole number, 0 or more")
 
-CONTACT_COLUMNS = (
+CONTACT_COLUMNS: Final = (
     Column("start_s", *SECONDS),
     Column("end_s", *SECONDS),
     Column("a", *WHOLE),
     Column("b", *WHOLE),
 )
-MESSAGE_COLUMNS = (
+MESSAGE_COLUMNS: Final = (
     Column("created_s", *SECONDS),
     Column("src", *WHOLE),
     Column("dst", *WHOLE),

@@ -10,17 +10,17 @@ for. Peers are numbered village by village, the buses last.
 from dataclasses import dataclass
 from itertools import combinations
 from random import Random
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from meshpeer.sim.contacts import ContactTime, Planned
 
-DAY = 86_400
+DAY: Final = 86_400
 MORNING, EVENING = 6 * 3_600, 22 * 3_600
-MEETING_S = 20 * 60
+MEETING_S: Final = 20 * 60
 """Mean length of a meeting of two who live in one village."""
-STOP_S = 5 * 60
+STOP_S: Final = 5 * 60
 """A bus waits this long in each village."""
-RIDE_S = 25 * 60
+RIDE_S: Final = 25 * 60
 """Mean time from one village to the next."""
 SMALL, LARGE = 200, 60_000
 """Bytes of the smallest and the largest message; most are small."""

@@ -15,14 +15,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
+from typing import Final
 
 from meshpeer.core.link.path import Datagram, Path
 from meshpeer.sim.loop import Loop
 
-NAME = "sim"
+NAME: Final = "sim"
 """The transport's name in every simulated path; the address is the other peer's number."""
 
-TURN_S = 0.02
+TURN_S: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)

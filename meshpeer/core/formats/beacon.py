@@ -20,16 +20,17 @@ import struct
 from dataclasses import dataclass
 from enum import IntFlag
 from hashlib import blake2s
+from typing import Final
 
 from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 
-MAGIC = b"mshp"
-VERSION = 1
-NONCE_SIZE = 8
-MARK_SIZE = 8
-PEER_ID_SIZE = 32
-FIXED = struct.Struct(f">4sBBH{NONCE_SIZE}s")
-MARK_LABEL = b"meshpeer/beacon/1"
+MAGIC: Final = b"mshp"
+VERSION: Final = 1
+NONCE_SIZE: Final = 8
+MARK_SIZE: Final = 8
+PEER_ID_SIZE: Final = 32
+FIXED: Final = struct.Struct(f">4sBBH{NONCE_SIZE}s")
+MARK_LABEL: Final = b"meshpeer/beacon/1"
 
 
 class Flag(IntFlag):
@@ -39,7 +40,7 @@ class Flag(IntFlag):
     ANSWER = 2
 
 
-KNOWN_FLAGS = int(Flag.HIDDEN | Flag.ANSWER)
+KNOWN_FLAGS: Final = int(Flag.HIDDEN | Flag.ANSWER)
 
 
 def mark(nonce: bytes, peer_id: bytes) -> bytes:

@@ -50,7 +50,7 @@ HEADER_SIZE: Final = _HEADER.size
 """Bytes of a header without extensions."""
 MAX_WIRE: Final = HEADER_SIZE + MAX_EXTENSIONS + MAX_PAYLOAD
 
-_ID_START = blake2s(b"meshpeer/bundle/1")
+_ID_START: Final = blake2s(b"meshpeer/bundle/1")
 
 
 class Priority(IntEnum):

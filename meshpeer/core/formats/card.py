@@ -45,8 +45,8 @@ MAX_HINTS: Final = 8
 MAX_CARD: Final = 2_560
 """Bytes; the largest that the limits above allow has 2,403."""
 
-_PURPOSE = b"meshpeer/device-list/1"
-_DOES_NOT_SHOW = re.compile(
+_PURPOSE: Final = b"meshpeer/device-list/1"
+_DOES_NOT_SHOW: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\u2800\u3164\ud800-\udfff\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]"
 )

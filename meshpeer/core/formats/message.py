@@ -39,8 +39,8 @@ MAX_LAMPORT: Final = 2**32 - 1
 MAX_WRITTEN: Final = 253_402_300_799
 """The last second of the year 9999."""
 
-_BETWEEN_SIZE = 16
-_KIND_FORM = re.compile("[a-z][a-z0-9-]{0,31}")
+_BETWEEN_SIZE: Final = 16
+_KIND_FORM: Final = re.compile("[a-z][a-z0-9-]{0,31}")
 _VERSION, _BETWEEN, _LAMPORT, _WRITTEN, _TEXT, _KIND, _REPLY_TO, _CARD = range(8)
 
 

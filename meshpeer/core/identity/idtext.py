@@ -17,11 +17,11 @@ from meshpeer.errors import LocalProtocolError, UsageError
 ID_SIZE: Final = 32
 ID_CHARACTERS: Final = 56
 
-_GROUP = 4
-_ALPHABET = frozenset("abcdefghijklmnopqrstuvwxyz234567")
-_LOOKALIKES = {"0": "o", "1": "l or i", "8": "b", "9": "g"}
-_CRC_START = 0xB704CE
-_CRC_POLYNOMIAL = 0x1864CFB
+_GROUP: Final = 4
+_ALPHABET: Final = frozenset("abcdefghijklmnopqrstuvwxyz234567")
+_LOOKALIKES: Final = {"0": "o", "1": "l or i", "8": "b", "9": "g"}
+_CRC_START: Final = 0xB704CE
+_CRC_POLYNOMIAL: Final = 0x1864CFB
 
 
 def encode(identity: bytes) -> str:

@@ -32,8 +32,8 @@ from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 KEY_SIZE: Final = 32
 TAG_SIZE: Final = 16
 
-_FIELD_PRIME = 2**255 - 19
-_LOW_ORDER = frozenset(
+_FIELD_PRIME: Final = 2**255 - 19
+_LOW_ORDER: Final = frozenset(
     {
         0,
         1,
@@ -42,9 +42,9 @@ _LOW_ORDER = frozenset(
         _FIELD_PRIME - 1,
     }
 )
-_MAX_KNOWN = 512
-_INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
-_OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
+_MAX_KNOWN: Final = 512
+_INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
 
 
 def check_public(public: bytes) -> bytes:

@@ -10,7 +10,7 @@ from typing import Final
 
 VALUE_SIZE: Final = 16
 
-_START = blake2s(b"meshpeer/receipt/1")
+_START: Final = blake2s(b"meshpeer/receipt/1")
 
 
 def one_way(value: bytes) -> bytes:

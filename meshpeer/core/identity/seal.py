@@ -37,8 +37,8 @@ from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 MESSAGE_ID_SIZE: Final = 16
 SEAL_OVERHEAD: Final = KEY_SIZE + KEY_SIZE + TAG_SIZE + TAG_SIZE
 
-_PADDING_STEP = 32
-_PADME_ABOVE = 1024
+_PADDING_STEP: Final = 32
+_PADME_ABOVE: Final = 1024
 
 
 def destination_tag(sealing_public: bytes) -> bytes:

@@ -32,7 +32,7 @@ FIRST_RETRY: Final = 0.25
 """Seconds till the first repetition of an initiation; each later one waits twice as long."""
 TRIES: Final = 6
 
-_HEAD = Struct(">8sIIB")
+_HEAD: Final = Struct(">8sIIB")
 
 
 class Parameters(NamedTuple):

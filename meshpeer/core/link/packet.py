@@ -43,9 +43,9 @@ DATA_HEADER: Final = Struct(">B4sI")
 DATA_OVERHEAD: Final = DATA_HEADER.size + 16
 """Bytes that a data packet costs over its frames."""
 
-_INITIATION_HEAD = Struct(">BB4s")
-_RESPONSE_HEAD = Struct(">BB4s4s")
-_COOKIE = Struct(">B4s24s32s")
+_INITIATION_HEAD: Final = Struct(">BB4s")
+_RESPONSE_HEAD: Final = Struct(">BB4s4s")
+_COOKIE: Final = Struct(">B4s24s32s")
 
 
 class Initiation(NamedTuple):

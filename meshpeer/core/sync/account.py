@@ -1,7 +1,7 @@
 """Who pays for what is held: the neighbour that brought it, never a field that a sender chooses."""
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class Kind(StrEnum):
@@ -36,4 +36,4 @@ class Account(NamedTuple):
         return str(self), "", ""
 
 
-OWN = Account(Kind.OWN, "")
+OWN: Final = Account(Kind.OWN, "")

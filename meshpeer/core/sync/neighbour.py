@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable
 from hashlib import blake2s
-from typing import Protocol
+from typing import Final, Protocol
 
 from meshpeer.core.sync.messages import MAX_TAGS, TAG_HASH_SIZE, Hello
 
-PAD_TO = 4
+PAD_TO: Final = 4
 """Tag hashes are shown in multiples of this number."""
 
 
