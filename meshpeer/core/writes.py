@@ -5,7 +5,7 @@ are running seconds: the peer's own clock, which goes on across restarts and kno
 """
 
 from enum import IntEnum
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 
 class PutBundle(NamedTuple):
@@ -70,6 +70,10 @@ class PutCarried(NamedTuple):
     bundle: bytes
     peer: bytes
     at: float
+
+
+MESSAGE_COST: Final = 256
+"""Bytes that a message counts for beside its text: rows and indexes, or empty ones cost nothing."""
 
 
 class Box(IntEnum):

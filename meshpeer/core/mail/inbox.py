@@ -24,12 +24,12 @@ from meshpeer.core.mail.people import Contact, Own, People, Status
 from meshpeer.core.mail.telling import tell
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.verdict import Deferred, Opened, Rejected, Verdict
-from meshpeer.core.writes import Box, PutMessage, PutSeen
+from meshpeer.core.writes import MESSAGE_COST, Box, PutMessage, PutSeen
 from meshpeer.errors import NotFoundError, RemoteProtocolError
 
 MAX_REQUESTS: Final = 200
 CONTACT_SHARE: Final = 64 << 20
-"""Bytes of text kept from one contact; who has more must be read and deleted first."""
+"""Bytes kept from one contact; who has more must be read and deleted first."""
 KNOWN_RATE: Final = 5_000
 STRANGER_RATE: Final = 100
 """Seals a second opened for a neighbour; 100 take a hundredth of a core, a tenth of a Pi's."""
@@ -45,7 +45,7 @@ class Archive(Protocol):
         ...
 
     def stored_bytes(self, contact: bytes) -> int:
-        """How much text of received messages is kept from this person."""
+        """How much is kept of what this person wrote: text, and MESSAGE_COST for each message."""
         ...
 
 
@@ -111,7 +111,7 @@ class Inbox:
         once = (contact.person, seal.message_id)
         if once in self._unsaved or self._archive.was_seen(*once):
             return Opened(seal.receipt)
-        if self._share_used(contact.person) + len(message.text) > CONTACT_SHARE:
+        if self._share_used(contact.person) + _cost(message) > CONTACT_SHARE:
             return Deferred("that contact's share of the inbox is full")
         box = Box.INBOX
         if contact.status is Status.STRANGER:
@@ -175,7 +175,7 @@ class Inbox:
         now: float,
     ) -> None:
         once = (contact.person, seal.message_id)
-        self._kept[contact.person] += len(message.text.encode())
+        self._kept[contact.person] += _cost(message)
         self._unsaved.add(once)
         self._journal.then(lambda _: self._unsaved.discard(once))
         self._lamport.saw(message.lamport)
@@ -206,3 +206,7 @@ class Inbox:
             box=box.name.lower(),
             contact=contact.person.hex(),
         )
+
+
+def _cost(message: Message) -> int:
+    return len(message.text.encode()) + MESSAGE_COST

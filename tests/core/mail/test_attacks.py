@@ -4,8 +4,10 @@ from meshpeer.core.formats.bundle import Bundle, Header, Priority
 from meshpeer.core.formats.message import Message
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.seal import Seal, destination_tag
-from meshpeer.core.sync.verdict import Opened
-from tests.core.mail.post import Person
+from meshpeer.core.mail import inbox
+from meshpeer.core.sync.verdict import Deferred, Opened
+from meshpeer.core.writes import MESSAGE_COST
+from tests.core.mail.post import Person, introduced
 
 
 def sealed(writer: Person, other: Person, message: Message, *, sender: bytes) -> Bundle:
@@ -30,3 +32,16 @@ def test_strangers_who_write_as_somebody_else_leave_no_trace():
         assert isinstance(bob.receives(sealed(eve, bob, said, sender=bytes(32))), Opened)
     assert len(bob.mail.people) == 0
     assert bob.store.contacts() == []
+
+
+def test_a_contact_cannot_fill_the_disk_with_messages_of_no_text(monkeypatch):
+    monkeypatch.setattr(inbox, "CONTACT_SHARE", 10 * MESSAGE_COST)
+    eve, bob = introduced()
+    taken = 0
+    for _ in range(12):
+        bundle = sealed(eve, bob, Message("", 1, 1), sender=eve.key.public)
+        taken += isinstance(bob.receives(bundle), Opened)
+        bob.restart(now=0.0)
+    assert taken == 10
+    last = sealed(eve, bob, Message("", 1, 1), sender=eve.key.public)
+    assert isinstance(bob.receives(last), Deferred)

@@ -11,7 +11,7 @@ from meshpeer.core.mail.inbox import MAX_REQUESTS, STRANGER_BURST
 from meshpeer.core.mail.people import Status
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.verdict import Deferred, Opened, Rejected
-from meshpeer.core.writes import Box, DeliveryState
+from meshpeer.core.writes import MESSAGE_COST, Box, DeliveryState
 from meshpeer.errors import NotFoundError, UsageError
 from tests.core.mail.post import HOUR, Person, introduced
 
@@ -235,7 +235,7 @@ def _erase(row):
 
 
 def test_one_contact_can_fill_only_its_own_share(monkeypatch):
-    monkeypatch.setattr(inbox_module, "CONTACT_SHARE", 1_000)
+    monkeypatch.setattr(inbox_module, "CONTACT_SHARE", 1_000 + MESSAGE_COST)
     alice, bob = introduced()
     assert isinstance(bob.receives(alice.writes(bob, "x" * 900)), Opened)
     bob.restart(now=0.0)
