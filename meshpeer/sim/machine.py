@@ -55,7 +55,7 @@ class Keys(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Surroundings:
     """What all machines of one simulation share."""
 
     loop: Loop
@@ -77,14 +77,16 @@ class _Hearing:
 class Machine:
     """A peer with its disk and clocks, on the simulated network under its number."""
 
-    def __init__(self, number: int, world: World, keys: Keys, random: Random) -> None:
+    def __init__(
+        self, number: int, around: Surroundings, keys: Keys, random: Random
+    ) -> None:
         self.number = number
         self.keys = keys
-        self.clocks = Clocks(world.loop)
+        self.clocks = Clocks(around.loop)
         self.store = Store(MEMORY, clock=self.clocks.reading)
-        self._world = world
+        self._around = around
         self._random = random
-        self._alarm = Alarm(world.loop, self._wake)
+        self._alarm = Alarm(around.loop, self._wake)
         self._hearing: dict[int, _Hearing] = {}
         self._heard: list[Datagram] = []
         self._life = 0
@@ -113,7 +115,7 @@ class Machine:
     def hear(self, batch: Sequence[Datagram]) -> None:
         """Datagrams come in; the peer takes what gathers in GATHER_S at once."""
         if not self._heard:
-            self._world.loop.at(self._world.loop.now + GATHER_S, self._take_heard)
+            self._around.loop.at(self._around.loop.now + GATHER_S, self._take_heard)
         self._heard += batch
 
     def meet(self, number: int, peer: bytes, *, calling: bool) -> None:
@@ -161,7 +163,7 @@ class Machine:
             static=self.keys.static,
             people=People([self.keys.own], store.contacts()),
             queue=restore_queue(
-                self.store, journal, Limits(capacity=self._world.queue_bytes)
+                self.store, journal, Limits(capacity=self._around.queue_bytes)
             ),
             journal=journal,
             archive=store,
@@ -188,7 +190,7 @@ class Machine:
         self._settle()
 
     def _traits(self) -> Traits:
-        return Traits(payload_limit=self._world.medium.conditions.mtu)
+        return Traits(payload_limit=self._around.medium.conditions.mtu)
 
     def _settle(self) -> None:
         """Do what the peer asks for, and set its alarm."""
@@ -199,7 +201,7 @@ class Machine:
                     self._dialer.came_up(link.peer_id)
                 case LinkDown(link=link):
                     self._dialer.went_down(link.peer_id, now)
-        self._world.medium.send(self.number, peer.outgoing(now))
+        self._around.medium.send(self.number, peer.outgoing(now))
         if (batch := peer.journal.take()) is not None:
             self._after_disk(partial(self._commit, batch))
         if ids := peer.loads():
@@ -216,7 +218,7 @@ class Machine:
         self._alarm.set(self.clocks.virtual(min(due)) if due else None)
 
     def _after_disk(self, action: Callable[[], None]) -> None:
-        loop, life = self._world.loop, self._life
+        loop, life = self._around.loop, self._life
 
         def act() -> None:
             if life == self._life:
@@ -227,7 +229,7 @@ class Machine:
 
     def _commit(self, batch: list[Write]) -> None:
         self.store.commit(batch)
-        self._world.durable(self.number, batch)
+        self._around.durable(self.number, batch)
         self.peer.committed(self.now)
 
     def _load(self, ids: list[bytes]) -> None:

@@ -16,7 +16,7 @@ from meshpeer.core.writes import Write
 from meshpeer.sim.contacts import ContactTime, Planned
 from meshpeer.sim.generator import merged
 from meshpeer.sim.loop import Loop
-from meshpeer.sim.machine import Keys, Machine, World
+from meshpeer.sim.machine import Keys, Machine, Surroundings
 from meshpeer.sim.medium import Conditions, Medium
 from meshpeer.sim.metrics import Figures, Metrics
 
@@ -69,7 +69,9 @@ class Simulation:
         self.medium = Medium(
             self.loop, Random(f"{setting.seed} medium"), setting.conditions, self._deliver
         )
-        self._world = World(self.loop, self.medium, setting.queue_bytes, self._durable)
+        self._around = Surroundings(
+            self.loop, self.medium, setting.queue_bytes, self._durable
+        )
 
     def add(self, *numbers: int) -> None:
         """Make the machines of these numbers, where they are not there yet."""
@@ -77,7 +79,7 @@ class Simulation:
             if number not in self.machines:
                 random = Random(f"{self._seed} machine {number}")
                 keys = Keys.make(f"p{number}", random.randbytes)
-                self.machines[number] = Machine(number, self._world, keys, random)
+                self.machines[number] = Machine(number, self._around, keys, random)
 
     def acquaint(self, pairs: Iterable[tuple[int, int]]) -> None:
         """The persons of each pair exchange their cards."""
