@@ -19,12 +19,14 @@ FOUND_TRIES: Final = 6
 MAX_FOUND: Final = 1_024
 """Peers remembered that nobody configured; a flood of false beacons ends here."""
 PATHS_EACH: Final = 8
+"""Paths of one peer that nobody configured."""
 
 
 @dataclass(slots=True)
 class _Target:
     configured: bool
-    paths: dict[Path, None] = field(default_factory=dict)
+    paths: dict[Path, bool] = field(default_factory=dict)
+    """Each with whether it was configured; what is only found never drives those out."""
     tries: int = 0
     due: float = 0.0
     up: bool = False
@@ -53,10 +55,10 @@ class Dialer:
                 self._drop_one_found()
             target = self._targets[peer] = _Target(configured)
         target.configured |= configured
-        target.paths.pop(path, None)
-        target.paths[path] = None
-        while len(target.paths) > PATHS_EACH:
-            del target.paths[next(iter(target.paths))]
+        target.paths[path] = target.paths.pop(path, False) or configured
+        found = [path for path, kept in target.paths.items() if not kept]
+        for old in found[:-PATHS_EACH]:
+            del target.paths[old]
         self._at_once(target, now)
 
     def forget(self, peer: bytes) -> None:

@@ -1,7 +1,7 @@
 from itertools import pairwise
 from random import Random
 
-from meshpeer.core.dialer import FOUND_TRIES, LONGEST_WAIT, MAX_FOUND, Dialer
+from meshpeer.core.dialer import FOUND_TRIES, LONGEST_WAIT, MAX_FOUND, PATHS_EACH, Dialer
 from meshpeer.core.link.path import Path
 
 PEER, OTHER = b"p" * 32, b"o" * 32
@@ -65,3 +65,12 @@ def test_a_flood_of_false_beacons_drops_found_peers_only():
         d.learn(n.to_bytes(32), ETH, 0.0, configured=False)
     assert PEER in d
     assert len(list(d.due(0.0))) <= MAX_FOUND
+
+
+def test_false_beacons_do_not_drive_out_the_path_that_was_configured():
+    d = dialer()
+    d.learn(PEER, ETH, 0.0, configured=True)
+    for port in range(1_000, 1_100):
+        d.learn(PEER, Path("udp", ("192.0.2.66", port)), 1.0, configured=False)
+    assert ETH in d.paths(PEER)
+    assert len(d.paths(PEER)) == 1 + PATHS_EACH
