@@ -150,6 +150,7 @@ class Machine:
         """Lose all but the disk, and start again at once."""
         if reboot:
             self.clocks.reboot()
+        self._heard = []
         self._start()
 
     # ---- the shell
