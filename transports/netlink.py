@@ -48,8 +48,17 @@ TUNNEL_KINDS: Final = frozenset(
         "ip6erspan",
         "ip6gre",
         "ip6gretap",
+        "ip6tnl",
+        "ipip",
+        "ppp",
+        "sit",
+        "tun",
+        "vti",
+        "vti6",
+        "vxlan",
+        "wireguard",
+        "xfrm",
     }
-    | {"ip6tnl", "ipip", "ppp", "sit", "tun", "vti", "vti6", "vxlan", "wireguard", "xfrm"}
 )
 """Kinds that call themselves Ethernet, some of them, and lead somewhere else nevertheless."""
 READ_SIZE: Final = 65_536
