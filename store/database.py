@@ -58,7 +58,7 @@ def open_for_writing(path: str) -> Database:
         db = Database(_connect(path), execute_plugins=False)
         try:
             refuse_strangers(db)
-            _set_up(db, path)
+            _set_up(db)
             _migrate(db, path)
         except BaseException:
             db.close()
@@ -107,7 +107,7 @@ def refuse_strangers(db: Database) -> None:
         )
 
 
-def _set_up(db: Database, path: str) -> None:
+def _set_up(db: Database) -> None:
     for pragma in (
         "auto_vacuum = INCREMENTAL",
         "journal_mode = WAL",
