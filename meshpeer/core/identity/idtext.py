@@ -60,4 +60,4 @@ def _crc24(data: bytes) -> bytes:
             crc <<= 1
             if crc & 0x1000000:
                 crc ^= _CRC_POLYNOMIAL
-    return crc.to_bytes(3, "big")
+    return crc.to_bytes(3)

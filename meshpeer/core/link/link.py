@@ -191,7 +191,7 @@ class Link:
         opened = eliciting = 0
         newest = False
         for data in packets:
-            low = number_of(data[5:9], "big")
+            low = number_of(data[5:9])
             counter = expected
             if low != expected & LOW:
                 counter += (low - expected + 0x80000000 & LOW) - 0x80000000
@@ -202,11 +202,11 @@ class Link:
             kind = data[0]
             try:
                 if kind & PHASE == phase:
-                    plain = decrypt(counter.to_bytes(12, "big"), data[9:], header)
+                    plain = decrypt(counter.to_bytes(12), data[9:], header)
                     if counter < keys.phase_start:
                         keys.opened(counter)
                 else:
-                    nonce = counter.to_bytes(12, "big")
+                    nonce = counter.to_bytes(12)
                     plain = keys.open_other(nonce, counter, data[9:], header)
                     phase, decrypt = keys.receive_phase, keys.receive.decrypt
             except InvalidTag:
@@ -505,7 +505,7 @@ class Link:
                 since = 0
             header = pack_header(flags, remote_id, counter & LOW)
             plain = pack_stream(16, number, offset) + piece
-            sealed = encrypt(counter.to_bytes(12, "big"), plain, header)
+            sealed = encrypt(counter.to_bytes(12), plain, header)
             append(new(Datagram, (path, header + sealed)))
             sent[counter] = (
                 burst,

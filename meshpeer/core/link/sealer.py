@@ -27,7 +27,7 @@ class Sealer:
         self.next_counter += 1
         kind = DATA | self.keys.send_phase | flags
         header = DATA_HEADER.pack(kind, self.remote_id, counter & LOW)
-        return header + self.keys.send.encrypt(counter.to_bytes(12, "big"), plain, header)
+        return header + self.keys.send.encrypt(counter.to_bytes(12), plain, header)
 
     def renew(self, packets: int, seconds: float, now: float) -> bool:
         """Take the next key if this one sealed so many packets or is so old, and the other side

@@ -340,7 +340,7 @@ class Queue:
 
 
 def _prefix(receipt_hash: bytes) -> int:
-    return int.from_bytes(receipt_hash[:_PREFIX], "big") >> 1
+    return int.from_bytes(receipt_hash[:_PREFIX]) >> 1
 
 
 def _milliseconds(deadline: float) -> int:

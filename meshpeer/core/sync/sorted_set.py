@@ -186,8 +186,8 @@ class SortedSet:
 
 
 def _key(number: int, id: bytes) -> bytes:
-    return number.to_bytes(NUMBER_SIZE, "big") + id
+    return number.to_bytes(NUMBER_SIZE) + id
 
 
 def _item(key: bytes | bytearray) -> Item:
-    return Item(int.from_bytes(key[:NUMBER_SIZE], "big"), bytes(key[NUMBER_SIZE:]))
+    return Item(int.from_bytes(key[:NUMBER_SIZE]), bytes(key[NUMBER_SIZE:]))
