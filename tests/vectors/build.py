@@ -12,7 +12,7 @@ from meshpeer.core.formats.bundle import Bundle, Header, Priority
 from meshpeer.core.formats.card import Card
 from meshpeer.core.formats.cbor import decode, encode
 from meshpeer.core.formats.message import Message
-from meshpeer.core.formats.receipt import Entry, pack_entries, value_hashes
+from meshpeer.core.formats.receipt import ValueEntry, pack_entries, value_hashes
 from meshpeer.core.identity import idtext
 from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
@@ -251,7 +251,7 @@ def receipts():
             }
             for value in values
         ],
-        "entries": pack_entries([Entry(values[0], 1), Entry(values[1], 840)]),
+        "entries": pack_entries([ValueEntry(values[0], 1), ValueEntry(values[1], 840)]),
         "refused": [bytes(18), values[1] + (841).to_bytes(2), bytes(17)],
     }
 

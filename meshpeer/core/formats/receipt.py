@@ -45,14 +45,14 @@ def meaning(value: bytes, receipt_hash: bytes) -> Meaning | None:
     return Meaning.RECALL if recalls == receipt_hash else None
 
 
-class Entry(NamedTuple):
+class ValueEntry(NamedTuple):
     """A value and the hours it has left, as they go over a link."""
 
     value: bytes
     hours: int
 
 
-def pack_entries(entries: Iterable[Entry]) -> bytes:
+def pack_entries(entries: Iterable[ValueEntry]) -> bytes:
     """Write entries one after the other; LocalProtocolError if one can't be said."""
     return b"".join(_pack(*entry) for entry in entries)
 
@@ -63,11 +63,11 @@ def _pack(value: bytes, hours: int) -> bytes:
     return _ENTRY.pack(value, hours)
 
 
-def parse_entries(data: bytes) -> list[Entry]:
+def parse_entries(data: bytes) -> list[ValueEntry]:
     """Read entries up to the end of `data`, or raise RemoteProtocolError."""
     if len(data) % ENTRY_SIZE:
         raise RemoteProtocolError("values", f"{len(data)} bytes, an entry has {ENTRY_SIZE}")
-    entries = [Entry(*fields) for fields in _ENTRY.iter_unpack(data)]
+    entries = [ValueEntry(*fields) for fields in _ENTRY.iter_unpack(data)]
     for entry in entries:
         if not 1 <= entry.hours <= MAX_HOURS:
             raise RemoteProtocolError("hours", f"{entry.hours}, not 1 to {MAX_HOURS}")

@@ -13,8 +13,7 @@ from enum import IntEnum
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from meshpeer.core.formats.bundle import ID_SIZE, MAX_WIRE, Header
-from meshpeer.core.formats.receipt import Entry as ValueEntry
-from meshpeer.core.formats.receipt import pack_entries, parse_entries
+from meshpeer.core.formats.receipt import ValueEntry, pack_entries, parse_entries
 from meshpeer.core.identity.preimage import VALUE_SIZE
 from meshpeer.core.sync.varint import Reader, read_varint, varint
 from meshpeer.errors import RemoteProtocolError

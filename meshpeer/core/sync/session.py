@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from meshpeer.core.bucket import Bucket
-from meshpeer.core.formats.receipt import Entry as ValueEntry
+from meshpeer.core.formats.receipt import ValueEntry
 from meshpeer.core.sync import messages
 from meshpeer.core.sync.account import Account
 from meshpeer.core.sync.depot import LASTING, Batch, Depot

@@ -11,7 +11,7 @@ superfluous: the recall goes, and isn't taken again.
 
 from typing import Final
 
-from meshpeer.core.formats.receipt import MAX_HOURS, Entry, Meaning, value_hashes
+from meshpeer.core.formats.receipt import MAX_HOURS, Meaning, ValueEntry, value_hashes
 from meshpeer.core.identity.preimage import VALUE_SIZE
 from meshpeer.core.journal import Journal
 from meshpeer.core.sync.account import Account
@@ -82,11 +82,11 @@ class Values:
         found = self._receipts.get(receipt_hash), self._recalls.get(receipt_hash)
         return [value for value in found if value is not None]
 
-    def entry(self, value: bytes, now: float) -> Entry | None:
+    def entry(self, value: bytes, now: float) -> ValueEntry | None:
         """The value as it travels, or None if it is gone."""
         expires = self._expires.get(value)
         hours = int((expires - now - FLIGHT_S) // HOUR) if expires is not None else 0
-        return Entry(value, hours) if hours >= 1 else None
+        return ValueEntry(value, hours) if hours >= 1 else None
 
     def expire(self, now: float) -> None:
         """Drop what has less than an hour left, so many at once: it could not travel."""

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from meshpeer.core.formats.receipt import (
     MAX_HOURS,
-    Entry,
     Meaning,
+    ValueEntry,
     meaning,
     pack_entries,
     parse_entries,
@@ -16,7 +16,7 @@ from meshpeer.core.formats.receipt import (
 from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 
 ENTRIES = st.lists(
-    st.builds(Entry, st.binary(min_size=16, max_size=16), st.integers(1, MAX_HOURS)),
+    st.builds(ValueEntry, st.binary(min_size=16, max_size=16), st.integers(1, MAX_HOURS)),
     max_size=20,
 )
 
@@ -49,4 +49,4 @@ def test_hours_out_of_range_are_refused(hours):
     with pytest.raises(RemoteProtocolError, match="hours"):
         parse_entries(bytes(16) + hours.to_bytes(2, "big"))
     with pytest.raises(LocalProtocolError):
-        pack_entries([Entry(bytes(16), hours)])
+        pack_entries([ValueEntry(bytes(16), hours)])

@@ -1,7 +1,7 @@
 """Attacks by a neighbour with a valid link: each was tried, and must stay without effect."""
 
 from meshpeer.core.formats.bundle import Bundle
-from meshpeer.core.formats.receipt import Entry as ValueEntry
+from meshpeer.core.formats.receipt import ValueEntry
 from meshpeer.core.sync import messages, queue, session
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.intake import CHUNK, SCAN

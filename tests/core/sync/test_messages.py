@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshpeer.core.formats.receipt import Entry as ValueEntry
+from meshpeer.core.formats.receipt import ValueEntry
 from meshpeer.core.sync import messages
 from meshpeer.core.sync.messages import (
     KINDS,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshpeer.core.formats.bundle import Bundle, Priority
-from meshpeer.core.formats.receipt import Entry as ValueEntry
+from meshpeer.core.formats.receipt import ValueEntry
 from meshpeer.core.sync import messages, reconciling, session
 from meshpeer.core.sync.depot import INTAKE_LIMIT, PATIENCE_S
 from meshpeer.core.sync.events import CarriedBy, Refused
