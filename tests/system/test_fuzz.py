@@ -10,6 +10,7 @@ import pytest
 
 from meshpeer.core.formats.beacon import Beacon
 from meshpeer.core.identity.idtext import decode
+from meshpeer.core.link import frames
 from meshpeer.core.sync.varint import varint
 from tests.namespaces import inside
 from tests.system.daemon import LOOPBACK
@@ -133,42 +134,87 @@ def test_spoilt_packets_do_nothing(siege):
     ann.stop()
 
 
-def test_spoilt_objects_from_a_neighbour_gone_bad_do_no_harm(siege):
-    """They come over a link that is real, so what is in form is taken in, within bounds."""
-    ann, bob, _, away = siege
-    random = Random(8)
-    with ExitStack() as stack:
-        with inside(away):
-            sock = stack.enter_context(udp(SOURCES[0]))
-        intruder = Intruder(sock, decode(ann.peer), (TARGET, UDP_PORT))
-        good, heard = list(objects(random)), intruder.listen()
-        others = [heard, *(body for _, _, body in good)]
+@pytest.fixture
+def intruder(siege):
+    """A neighbour of Ann's that has gone bad."""
+    ann, _, _, away = siege
+    with inside(away):
+        sock = udp(SOURCES[0])
+    with sock:
+        yield Intruder(sock, decode(ann.peer), (TARGET, UDP_PORT))
 
-        def spoilt():
-            """An object whose body is spoilt and whose form is good, or all of it."""
-            stream, form, body = random.choice(good)
-            if random.random() < 0.7:
-                return stream, form(spoil(body, others, random))
-            if random.random() < 0.9:
-                return stream, spoil(form(body), others, random)
-            return 0, spoil(heard, others, random)
 
-        def say(count):
-            for _ in range(count // OBJECTS_A_LINK):
-                intruder.say(*(spoilt() for _ in range(OBJECTS_A_LINK)))
-                ann.status()
-                intruder.leave()
-
-        say(MUTATIONS // 2)
-        full = resident(ann.status()["pid"])
-        say(MUTATIONS // 2)
-        assert resident(ann.status()["pid"]) < full + GROWTH
-        assert counted(ann, "sync.") > MUTATIONS // 10
+def survives(ann, bob, attack):
+    """Both halves of the attack leave its memory, and its link with Bob, as they were."""
+    attack(MUTATIONS // 2)
+    full = resident(ann.status()["pid"])
+    attack(MUTATIONS // 2)
+    assert resident(ann.status()["pid"]) < full + GROWTH
     assert ann.status()["queue_bytes"] <= SMALL_QUEUE
+    assert bob.peer in ann.neighbours()
     talk(bob, ann)
     talk(ann, bob)
     bob.stop()
     ann.stop()
+
+
+def test_spoilt_frames_from_a_neighbour_gone_bad_do_no_harm(siege, intruder):
+    """Each bad one closes its link, so few are said over one."""
+    ann, bob, *_ = siege
+    random = Random(9)
+
+    def attack(count):
+        for _ in range(count // FRAMES_A_LINK):
+            intruder.say()
+            for _ in range(FRAMES_A_LINK):
+                intruder.seal(spoil(random.choice(FRAMES), FRAMES, random))
+            ann.status()
+            intruder.leave()
+        assert counted(ann, "link.malformed") > count // (2 * FRAMES_A_LINK)
+
+    survives(ann, bob, attack)
+
+
+FRAMES_A_LINK = 5
+FRAMES = [
+    bytes((frames.PING,)),
+    bytes((frames.PADDING,)) * 20 + bytes((frames.PING,)),
+    frames.ack([(0, 1)], 0.001),
+    frames.ack([(5, 9), (2, 3), (0, 1)], 0.1),
+    frames.NONCE.pack(frames.PATH_CHALLENGE, bytes(8)),
+    frames.NONCE.pack(frames.PATH_RESPONSE, bytes(8)),
+    frames.LIMIT.pack(frames.MAX_DATA, 1 << 30),
+    frames.STREAM_LIMIT.pack(frames.MAX_STREAM, 1, 1 << 30),
+    frames.stream(0, 0, b"\x0a\x00", fin=False, sized=True),
+    frames.stream(3, 1 << 16, bytes(500), fin=True, sized=False),
+    frames.stream(17, 1 << 33, b"wide", fin=True, sized=True),
+]
+
+
+def test_spoilt_objects_from_a_neighbour_gone_bad_do_no_harm(siege, intruder):
+    """They come over a link that is real, so what is in form is taken in, within bounds."""
+    ann, bob, *_ = siege
+    random = Random(8)
+    good, heard = list(objects(random)), intruder.listen()
+    others = [heard, *(body for _, _, body in good)]
+
+    def spoilt():
+        """An object whose body is spoilt and whose form is good, or all of it."""
+        stream, form, body = random.choice(good)
+        if random.random() < 0.7:
+            return stream, form(spoil(body, others, random))
+        if random.random() < 0.9:
+            return stream, spoil(form(body), others, random)
+        return 0, spoil(heard, others, random)
+
+    def attack(count):
+        for _ in range(count // OBJECTS_A_LINK):
+            intruder.say(*(spoilt() for _ in range(OBJECTS_A_LINK)))
+            ann.status()
+            intruder.leave()
+        assert counted(ann, "sync.") > count // 10
+
+    survives(ann, bob, attack)
 
 
 def objects(random):
