@@ -14,8 +14,6 @@ from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 
 BLOCK: Final = 65_536
 """Bytes of small writes joined at a time."""
-PIECES_LIMIT: Final = 16_384
-"""Pieces of one stream that wait for an earlier one; an honest window holds far fewer."""
 
 
 class SendStream:
@@ -216,8 +214,6 @@ class ReceiveStream:
     def _keep(self, offset: int, data: bytes) -> None:
         before = self.early.get(offset)
         if before is None:
-            if len(self.offsets) >= PIECES_LIMIT:
-                raise RemoteProtocolError("stream", f"over {PIECES_LIMIT} pieces wait")
             heappush(self.offsets, offset)
             self.early[offset] = data
         elif len(data) > len(before):

@@ -17,6 +17,8 @@ LOW_WATER: Final = 262_144
 """Bytes waiting below which a stream that was above says that it is writable."""
 STREAMS_LIMIT: Final = 256
 """Streams that may be open at a time in each direction."""
+PIECES_LIMIT: Final = 16_384
+"""Pieces of all streams that wait for an earlier one; an honest window holds far fewer."""
 NUMBER_LIMIT: Final = 65_536
 LINK: Final = -1
 """Stands for the link's own window where a stream's number stands for the stream's."""
@@ -35,7 +37,7 @@ class Streams:
         self._remote_stream = remote_stream
         self._credit = remote_link
         self._credit_limit = remote_link
-        self._came = self._read = 0
+        self._came = self._read = self._pieces = 0
         self._link_limit = link_window
         self._tell: set[int] = set()
         self.readable: list[int] = []
@@ -126,8 +128,11 @@ class Streams:
                 raise RemoteProtocolError("stream", f"more than {STREAMS_LIMIT} are open")
             stream = ReceiveStream(number, self._stream_window)
             self._receiving[number] = stream
-        before = stream.ready_bytes
+        before, waiting = stream.ready_bytes, len(stream.offsets)
         self._came += stream.receive(offset, data, fin)
+        self._pieces += len(stream.offsets) - waiting
+        if self._pieces > PIECES_LIMIT:
+            raise RemoteProtocolError("stream", f"over {PIECES_LIMIT} pieces wait")
         if self._came > self._link_limit:
             raise RemoteProtocolError("stream", f"the link's window is {self._link_limit}")
         if not stream.announced and (stream.ready_bytes > before or stream.finished):

@@ -8,7 +8,7 @@ import pytest
 
 from meshpeer.core.link import frames
 from meshpeer.core.link.path import Datagram, Path
-from meshpeer.core.link.stream import PIECES_LIMIT
+from meshpeer.core.link.streams import PIECES_LIMIT
 from tests.core.link.pair import Network, linked
 
 MUTATIONS = int(os.environ.get("MESHPEER_MUTATIONS", "10000"))
@@ -130,13 +130,20 @@ def test_a_bad_frame_from_a_neighbour_closes_its_own_link_and_no_other(name):
     assert len(alice.downs) == 1
 
 
-def test_a_neighbour_can_not_fill_memory_with_crumbs():
+@pytest.mark.parametrize("streams", [1, 100])
+def test_a_neighbour_can_not_fill_memory_with_crumbs(streams):
     network = Network()
     alice, bob = linked(network)
     link = alice.ups[0]
     for start in range(0, 2 * PIECES_LIMIT, 100):
         crumbs = b"".join(
-            frames.stream(1, 1 + 2 * (start + n), b"x", fin=False, sized=True)
+            frames.stream(
+                (start + n) % streams,
+                1 + 2 * ((start + n) // streams),
+                b"x",
+                fin=False,
+                sized=True,
+            )
             for n in range(100)
         )
         network.send(alice, Datagram(bob.path, link._sealer.seal(crumbs)))
