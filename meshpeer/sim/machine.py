@@ -1,7 +1,7 @@
 """One simulated machine: a real peer, a real store in memory, and clocks that may lie.
 
 It does what the node's shell does: carries datagrams, commits batches, reads payloads, wakes the
-peer. A commit takes DISK_S of virtual time, so a crash may lose the batch that was under way, and
+peer. A commit takes some virtual time, so a crash may lose the batch that was under way, and
 with it whatever was not yet acknowledged, as a power cut does.
 """
 
@@ -82,6 +82,8 @@ class Machine:
     ) -> None:
         self.number = number
         self.keys = keys
+        self.disk_s = DISK_S
+        """Seconds that a commit or a read takes; may be set at any time."""
         self.clocks = Clocks(around.loop)
         self.store = Store(MEMORY, clock=self.clocks.reading)
         self._around = around
@@ -226,7 +228,7 @@ class Machine:
                 action()
                 self._settle()
 
-        loop.at(loop.now + DISK_S, act)
+        loop.at(loop.now + self.disk_s, act)
 
     def _commit(self, batch: list[Write]) -> None:
         self.store.commit(batch)

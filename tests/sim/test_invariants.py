@@ -60,7 +60,9 @@ class World(Simulation):
         self.planned = {}
         self.add(*range(self.random.randint(3, 6)))
         self.acquaint(combinations(self.machines, 2))
-        self.durable = {machine.peer.id: set() for machine in self.machines.values()}
+        for machine in self.machines.values():
+            self.durable[machine.peer.id] = set()
+            machine.disk_s = self.random.choice([0.001, 0.03, 0.5])
 
     def live(self):
         numbers = list(self.machines)
@@ -116,7 +118,7 @@ class World(Simulation):
     def _durable(self, number, batch):
         super()._durable(number, batch)
         if not self.durable:
-            return
+            return  # all are still being made
         own = self.durable[self.machines[number].peer.id]
         for write in batch:
             match write:
