@@ -33,6 +33,8 @@ from meshpeer.core.writes import PutContactTime
 
 __all__ = ["LinkDown", "LinkUp", "Peer"]
 
+STREAMS: Final = range(4)
+"""Those that sync reads."""
 STRANGER_PREFIX: Final = "elsewhere"
 
 
@@ -228,6 +230,10 @@ class Peer:
 
     def _link_event(self, event: Event, now: float) -> None:
         match event:
+            case Readable(link=link, stream=stream) if stream not in STREAMS:
+                link.read(
+                    stream
+                )  # a newer peer's, or a hostile one's: nobody else reads it
             case Readable(link=link):
                 self.sync.readable(link, now)
             case Writable(link=link):

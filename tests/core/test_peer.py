@@ -1,0 +1,60 @@
+"""Two whole peers on a false wire: what the parts do only together."""
+
+from random import Random
+
+from meshpeer.core.identity.noise import KeyPair
+from meshpeer.core.journal import Journal
+from meshpeer.core.link.config import LinkConfig
+from meshpeer.core.link.path import Datagram, Path
+from meshpeer.core.mail.mail import Restored
+from meshpeer.core.mail.people import People
+from meshpeer.core.peer import Peer
+from meshpeer.core.sync.policy import SimplePolicy
+from meshpeer.core.sync.queue import Queue
+from store.store import Store
+
+
+def make_peer(name):
+    rng, journal = Random(name).randbytes, Journal()
+    return Peer(
+        static=KeyPair.generate(rng),
+        people=People([]),
+        queue=Queue(journal=journal, policy=SimplePolicy()),
+        journal=journal,
+        archive=Store(":memory:"),
+        restored=Restored(),
+        rng=rng,
+        wall=lambda: 0.0,
+        now=0.0,
+    )
+
+
+def exchange(ann, bob, rounds=50):
+    """Carry datagrams both ways until nobody says anything."""
+    paths = Path("wire", "ann"), Path("wire", "bob")
+    for turn in range(rounds):
+        now = turn / 100
+        for source, target, path in ((ann, bob, paths[0]), (bob, ann, paths[1])):
+            source.wake(now)
+            said = [Datagram(path, datagram.data) for datagram in source.outgoing(now)]
+            if said:
+                target.receive(said, now)
+
+
+def linked():
+    ann, bob = make_peer("ann"), make_peer("bob")
+    ann.connect(bob.id, Path("wire", "bob"), 0.0)
+    exchange(ann, bob)
+    return ann, bob
+
+
+def test_streams_that_nobody_reads_hold_no_memory():
+    ann, bob = linked()
+    link = ann.endpoint.links[bob.id]
+    for stream in range(4, 100):
+        link.write(stream, bytes(100_000))
+    exchange(ann, bob, 2_000)
+    streams = bob.endpoint.links[ann.id].streams
+    assert sum(stream.ready_bytes for stream in streams._receiving.values()) == 0
+    assert sum(link.buffered(stream) for stream in range(4, 100)) == 0
+    assert LinkConfig().link_window < 96 * 100_000
