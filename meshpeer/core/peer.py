@@ -65,6 +65,9 @@ class Peer:
     ) -> None:
         self.journal = journal
         self.endpoint = Endpoint(static=static, now=now, rng=rng)
+        self.endpoint.group = lambda peer, path: "/".join(
+            self.account_of(peer, path).nest[:2]
+        )
         self.mail = Mail(
             people=people,
             journal=journal,

@@ -58,6 +58,8 @@ class Endpoint:
         """What was dropped or refused, by reason."""
         self.traits: dict[str, Traits] = {}
         """What each transport declares; for paths from which a peer comes to us."""
+        self.group: Callable[[bytes, Path], str] = lambda peer_id, path: ""
+        """Whom a peer on a path belongs to: where links end, the largest group gives way."""
         self._static, self._rng = static, rng
         self._config = config or LinkConfig()
         self._parameters = Parameters(
@@ -373,7 +375,8 @@ class Endpoint:
 
     def _up(self, link: Link, now: float) -> None:
         before = self._links.get(link.peer_id)
-        if before is None and len(self._links) >= self._config.links_limit:
+        full = before is None and len(self._links) >= self._config.links_limit
+        if full and not self._made_room(link, now):
             link.close("too many links", now)
             self._bury(link, now)
             return
@@ -385,6 +388,18 @@ class Endpoint:
         self._touch(link)
         self._events.append(LinkUp(link))
         self._collect(link)
+
+    def _made_room(self, newcomer: Link, now: float) -> bool:
+        """Close the newest link of the largest group, if the newcomer's would stay smaller."""
+        groups: dict[str, list[Link]] = {}
+        for link in (*self._links.values(), newcomer):
+            groups.setdefault(self.group(link.peer_id, link.path), []).append(link)
+        largest = max(groups.values(), key=len)
+        if len(largest) <= len(groups[self.group(newcomer.peer_id, newcomer.path)]):
+            return False
+        largest[-1].close("too many links", now)
+        self._down(largest[-1], now)
+        return True
 
     # -- ends
 

@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from meshpeer.core.link import frames
+from meshpeer.core.link.config import LinkConfig
 from meshpeer.core.link.path import Datagram, Path
 from meshpeer.core.link.streams import PIECES_LIMIT
 from tests.core.link.pair import Network, linked
@@ -174,3 +175,29 @@ def test_a_peer_id_that_is_no_key_is_never_tried(peer_id):
     alice.endpoint.connect(peer_id, Path("memory", "nowhere"), network.now)
     assert alice.endpoint.counters["refused peer id"] == 1
     assert not alice.endpoint.outgoing(network.now)
+
+
+def test_a_crowd_from_one_place_does_not_keep_others_from_linking():
+    network = Network()
+    bob = network.node("bob", LinkConfig(links_limit=4))
+    bob.endpoint.group = lambda peer_id, path: path.address[0]
+    crowd = [network.node(f"e{n}") for n in range(6)]
+    for one in crowd:
+        one.connect(bob)
+        network.run(0.2)
+    assert {link.path.address for link in bob.endpoint.links.values()} == {
+        "e0",
+        "e1",
+        "e2",
+        "e3",
+    }
+    for name in ("ann", "carol", "dave"):
+        network.node(name).connect(bob)
+        network.run(0.2)
+    network.run(1)
+    assert {link.path.address for link in bob.endpoint.links.values()} == {
+        "e0",
+        "ann",
+        "carol",
+        "dave",
+    }
