@@ -54,12 +54,6 @@ def sim(
     from meshpeer.sim.medium import Conditions
     from meshpeer.sim.simulation import Setting, simulate
 
-    if (contacts is None) != (workload is None):
-        raise UsageError(
-            "give both CONTACTS and --workload, or neither for a made-up world"
-        )
-    if queue_bytes <= 0 or rate <= 0:
-        raise UsageError("--queue-bytes and --rate must be above 0")
     if contacts is not None and workload is not None:
         times, messages = read_contacts(contacts), read_messages(workload)
     else:
