@@ -6,10 +6,8 @@ start does, and a full page of a box with 20,000 messages.
 """
 
 import os
-from argparse import ArgumentParser
 from collections.abc import Callable
 from functools import partial
-from json import dumps
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -28,21 +26,7 @@ MESSAGES = 20_000
 
 
 def main() -> dict[str, float]:
-    """Print a table, or with --json one object; give the figures."""
-    parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    as_json = parser.parse_known_args()[0].json
-    figures = measure()
-    if as_json:
-        print(dumps(figures))
-    else:
-        for name, figure in figures.items():
-            print(f"{name:>24} {figure:>12,.2f}")
-    return figures
-
-
-def measure() -> dict[str, float]:
-    """Every figure; rates are the median and the worst of all commits."""
+    """Give every figure; times of a commit are the median and the worst."""
     figures: dict[str, float] = {}
     with TemporaryDirectory(prefix="meshpeer-") as folder:
         for group, commits in GROUPS.items():
@@ -107,6 +91,3 @@ def _seconds(work: Callable[[], object]) -> float:
     work()
     return perf_counter() - start
 
-
-if __name__ == "__main__":
-    main()
