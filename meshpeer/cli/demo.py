@@ -7,7 +7,6 @@ API. Nothing waits by the clock: each step waits for the event that tells it has
 
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from typing import Any, Final
 import click
 
 from meshpeer.cli import show
+from meshpeer.cli.calling import run_command
 from meshpeer.cli.client import Api, Event
 from meshpeer.cli.command import Session, command
 from meshpeer.cli.local import make_state
@@ -193,16 +193,7 @@ def _settle(folder: Path, name: str) -> State:
 
 @contextmanager
 def _process(state: State) -> Iterator[subprocess.Popen[bytes]]:
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "meshpeer",
-        "run",
-        "--json",
-        "--state",
-        str(state.root),
-    ]
+    command = [*run_command(state), "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with process:
         try:

@@ -2,12 +2,12 @@
 
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
 import click
 
+from meshpeer.cli.calling import run_command
 from meshpeer.cli.command import Session, command
 from meshpeer.errors import MeshpeerError
 
@@ -45,16 +45,7 @@ def service() -> None:
 )
 def install(session: Session, only_print: bool) -> None:
     """Write a systemd user unit for this state folder, enable and start it."""
-    start = [
-        sys.executable,
-        "-P",
-        "-m",
-        "meshpeer",
-        "run",
-        "--state",
-        str(session.state.root),
-    ]
-    text = unit(start)
+    text = unit(run_command(session.state))
     if only_print:
         session.give({"unit": text}, lambda told: [told["unit"].rstrip()])
         return
