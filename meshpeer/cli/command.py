@@ -119,11 +119,20 @@ def _params(function: Callable[..., None]) -> list[click.Parameter]:
 
 def text_from(argument: str | None, what: str) -> str:
     """Give an argument, or what stdin says where it is missing or `-`."""
-    if argument is not None and argument != "-":
-        return argument
-    if argument is None and sys.stdin.isatty():
-        click.echo(f"Type the {what}; end with Ctrl-D.", err=True)
-    text = sys.stdin.read()
+    text = _typed(argument, what) if argument is None or argument == "-" else argument
     if not text.strip():
         raise UsageError(f"the {what} is empty")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise UsageError(f"the {what} is not text: it has bytes that are no UTF-8")
     return text
+
+
+def _typed(argument: str | None, what: str) -> str:
+    if argument is None and sys.stdin.isatty():
+        click.echo(f"Type the {what}; end with Ctrl-D.", err=True)
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError:
+        raise UsageError(
+            f"the {what} is not text: it has bytes that are no UTF-8"
+        ) from None

@@ -106,7 +106,13 @@ def _value_text(value: object) -> str:
 
 
 @command("meshpeer log --last 20")
-@click.option("--last", default=100, show_default=True, help="How many lines.")
+@click.option(
+    "--last",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="How many lines.",
+)
 def log(session: Session, last: int) -> None:
     """Show the end of the log. It never holds messages or keys."""
     lines: deque[str] = deque(maxlen=last)

@@ -36,6 +36,8 @@ def send(
 
     It is on this disk when the command returns.
     """
+    if timeout is not None and wait is None:
+        raise UsageError("--timeout says how long to wait, so --wait must say for what")
     draft = {"to": to, "text": text_from(text, "message"), **options}
     draft["lifetime_s"] = draft.pop("lifetime")
     before = session.api.get("status")["last_event"] if wait else ""
@@ -138,7 +140,13 @@ def delete(session: Session, which: tuple[str, ...]) -> None:
 
 @command("meshpeer outbox")
 @click.option("--underway", is_flag=True, help="Only what may still arrive.")
-@click.option("--last", default=50, show_default=True, help="How many, the newest ones.")
+@click.option(
+    "--last",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="How many, the newest ones.",
+)
 @click.option("--to", "who", metavar="WHO", help="Only to this person.")
 def outbox(session: Session, underway: bool, last: int, who: str | None) -> None:
     """List what you sent, and what is known of it."""

@@ -91,6 +91,28 @@ def test_a_message_comes_from_stdin_and_is_read_once(peer, bob):
 def test_an_empty_message_is_not_sent(peer, bob):
     result = call(peer, "send", "bob", stdin=" \n")
     assert (result.exit_code, result.stdout) == (2, "")
+    assert call(peer, "send", "bob", " ").exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [("\udcff",), ()])
+def test_bytes_that_are_no_text_are_not_sent(peer, bob, arguments):
+    result = call(peer, "send", "bob", *arguments, stdin=b"\xff\xfe")
+    assert result.exit_code == 2
+    assert "the message is not text" in result.stderr
+
+
+def test_a_timeout_without_a_wait_is_asked_wrongly(peer, bob):
+    result = call(peer, "send", "bob", "hello", "--timeout", "1s")
+    assert (result.exit_code, told(peer, "outbox")) == (2, [])
+    assert "--wait" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["outbox", "log"])
+@pytest.mark.parametrize("count", ["0", "-1"])
+def test_a_list_of_less_than_one_is_asked_wrongly(peer, command, count):
+    result = call(peer, command, "--last", count)
+    assert result.exit_code == 2
+    assert "x>=1" in result.stderr
 
 
 def test_waiting_ends_with_the_state_or_with_exit_code_6(peer, bob):
