@@ -80,7 +80,13 @@ class State:
 
     def persons(self) -> list[PersonSecrets]:
         """Read the keys of everybody who lives here, in the order they came."""
-        return [_read_person(path) for path in self._person_files()]
+        files = self._person_files()
+        if not files:
+            raise ConfigError(
+                f"{self.keys / 'person-1.json'} is missing, and who lives here with it: "
+                "put back your copy; without one, start anew in another folder"
+            )
+        return [_read_person(path) for path in files]
 
     def add_person(self, secrets: PersonSecrets) -> None:
         """Keep one more person's keys, durably."""
@@ -101,6 +107,8 @@ class State:
         """Hold the folder as the only peer on it, or raise UsageError that names who does."""
         import fcntl
 
+        if not self.root.is_dir():
+            raise UsageError(f"there is no peer in {self.root}")
         descriptor = os.open(
             self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
         )

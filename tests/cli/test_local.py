@@ -66,6 +66,9 @@ def test_the_log_is_shown_for_people_and_as_it_is(call):
 
 
 def test_check_wants_the_peer_stopped_and_a_database(call):
+    nothing = call("check")
+    assert nothing.exit_code == 2
+    assert "there is no peer in" in nothing.stderr
     call("init")
     assert call("check").exit_code == 5
     with call.state.locked():

@@ -34,6 +34,14 @@ def test_an_init_that_was_cut_short_is_completed(tmp_path):
     assert state.persons() == persons
 
 
+def test_a_peer_whose_person_is_lost_does_not_start_without_anybody(tmp_path):
+    state = State(tmp_path)
+    state.create()
+    (state.keys / "person-1.json").unlink()
+    with pytest.raises(ConfigError, match=r"person-1\.json is missing"):
+        state.persons()
+
+
 def test_several_persons_one_of_them_with_the_person_key_off_line(tmp_path):
     state = State(tmp_path)
     state.create()
