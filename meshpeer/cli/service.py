@@ -63,9 +63,11 @@ def remove(session: Session) -> None:
     """Stop the service and remove its unit; the state folder stays."""
     path = _unit_path()
     if path.exists():
-        _systemctl("disable", "--now", NAME)
+        try:
+            _systemctl("disable", "--now", NAME)
+        except MeshpeerError as error:
+            session.say(f"not stopped: {error}")
         path.unlink()
-        _systemctl("daemon-reload")
     session.give({"removed": str(path)}, lambda told: [f"removed {told['removed']}"])
 
 
@@ -88,4 +90,9 @@ def _systemctl(*arguments: str) -> None:
         ) from None
     if done.returncode != 0:
         said = done.stderr.strip() or f"exit code {done.returncode}"
+        if "connect to bus" in said:
+            said += (
+                "\nNo systemd serves this user here: log in as that user on the machine or "
+                "by ssh, not by su or sudo. `meshpeer run` needs none."
+            )
         raise MeshpeerError(f"systemctl --user {' '.join(arguments)}: {said}")
