@@ -60,7 +60,7 @@ class Node:
             now=self.now(),
         )
         self.dialer = Dialer(os.urandom)
-        self._known = KnownPeers(self.peer, self.dialer)
+        self._known = KnownPeers(self.peer, self.dialer, self.now())
         self.started = self.now()
         self.online = True
         self.trouble: StoreError | None = None

@@ -12,6 +12,7 @@ from meshpeer.core.identity.idtext import encode
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.writes import PutPeer
+from meshpeer.node import known_peers
 from meshpeer.node.addresses import prefix, read_path
 from meshpeer.node.config import StaticPeer
 from meshpeer.node.known_peers import KnownPeers
@@ -52,7 +53,7 @@ class Ann:
             now=0.0,
         )
         self.dialer = Dialer(os.urandom)
-        self.known = KnownPeers(self.peer, self.dialer)
+        self.known = KnownPeers(self.peer, self.dialer, now=0.0)
 
     def tried(self):
         return list(self.dialer.due(now=0.0))
@@ -91,3 +92,19 @@ def test_the_hidden_beacon_of_a_contact_is_recognised_and_a_strangers_is_not(ann
     ann.peer.mail.people.accept(card_of_bob(), None, wall=0)
     ann.known.found(hidden, now=0.0)
     assert ann.tried() == [(BOB, PLACE)]
+
+
+def test_a_strangers_card_makes_us_call_nobody_at_the_start(ann):
+    card = card_of_bob("udp:192.0.2.7:6374")
+    ann.peer.mail.people.meet_stranger(card, wall=0)
+    ann.known.load(ann.store, [], now=0.0)
+    assert ann.tried() == []
+
+
+def test_a_flood_of_hidden_beacons_is_not_looked_at(ann, monkeypatch):
+    looked = []
+    monkeypatch.setattr(known_peers, "mark", lambda *which: looked.append(which))
+    ann.peer.mail.people.accept(card_of_bob(), None, wall=0)
+    for n in range(1_000):
+        ann.known.found(PeerFound(None, PLACE, n.to_bytes(8, "big"), b"no match"), now=0.0)
+    assert len(looked) == known_peers.HIDDEN_BURST
