@@ -194,7 +194,7 @@ def _request_lines(message: dict[str, Any]) -> list[str]:
     return [_line(message), f"        id {message['contact']['id']}"]
 
 
-@command("meshpeer requests accept ~bob --name bob", group=requests)
+@command("meshpeer requests accept '~bob' --name bob", group=requests)
 @click.argument("who")
 @click.option("--name", help="Your petname for this person.")
 def accept(session: Session, who: str, name: str | None) -> None:
@@ -203,7 +203,7 @@ def accept(session: Session, who: str, name: str | None) -> None:
     session.give(contact, lambda contact: [f"{show.name(contact)}  {contact['id']}"])
 
 
-@command("meshpeer requests refuse ~mallory --block", group=requests)
+@command("meshpeer requests refuse '~mallory' --block", group=requests)
 @click.argument("who")
 @click.option("--block", is_flag=True, help="Take nothing from it again.")
 def refuse(session: Session, who: str, block: bool) -> None:

@@ -105,7 +105,7 @@ def _contact_lines(found: list[dict[str, Any]]) -> list[str]:
     return show.table(("name", "calls itself", "", "", "id"), rows)
 
 
-@command("meshpeer contacts rename ~bob bobby", group=contacts)
+@command("meshpeer contacts rename '~bob' bobby", group=contacts)
 @click.argument("who")
 @click.argument("name", required=False)
 def rename(session: Session, who: str, name: str | None) -> None:
@@ -130,7 +130,7 @@ def verify(session: Session, who: str, yes: bool, undo: bool) -> None:
     session.give(session.api.patch("contacts", contact["id"], body=change), _contact_line)
 
 
-@command("meshpeer contacts block ~mallory", group=contacts)
+@command("meshpeer contacts block '~mallory'", group=contacts)
 @click.argument("who")
 @click.option("--undo", is_flag=True, help="Take what it sends again.")
 def block(session: Session, who: str, undo: bool) -> None:

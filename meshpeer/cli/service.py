@@ -67,7 +67,10 @@ def remove(session: Session) -> None:
             _systemctl("disable", "--now", NAME)
         except MeshpeerError as error:
             session.say(f"not stopped: {error}")
-        path.unlink()
+            path.unlink()
+        else:
+            path.unlink()
+            _systemctl("daemon-reload")
     session.give({"removed": str(path)}, lambda told: [f"removed {told['removed']}"])
 
 

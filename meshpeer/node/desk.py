@@ -52,9 +52,7 @@ class Desk:
         except UsageError as error:
             if _looks_like_an_id(who):
                 raise
-            raise NotFoundError(
-                f"you have no contact named {who!r}; `meshpeer contacts` lists them"
-            ) from error
+            raise NotFoundError(self._unknown(who)) from error
         known = self._people.get(person)
         if known is None:
             raise NotFoundError("no contact has that id; add their card first")
@@ -81,9 +79,11 @@ class Desk:
             raise UsageError(
                 f"{which!r} is no message: give its number or its id of 32 hex digits"
             )
+        if not rows:
+            raise NotFoundError(f"no such message: {which}")
         fitting = [row for row in rows if box is None or row.box is box]
         if not fitting:
-            raise NotFoundError(f"no such message: {which}")
+            raise UsageError(f"message {rows[0].number} is not one that you sent")
         return min(fitting, key=lambda row: row.box is Box.OUTBOX)
 
     def made_room(self) -> None:
@@ -104,6 +104,18 @@ class Desk:
         """Give the petname, or `~nickname`, of a contact that lives on this peer."""
         contact = self._people.contact_at(peer)
         return (contact.petname or f"~{contact.card.nickname}") if contact else None
+
+    def _unknown(self, who: str) -> str:
+        if who.startswith("/"):
+            return (
+                f"{who!r} is a folder: your shell made it of ~name, so write it in quotes"
+            )
+        if any(contact.card.nickname == who for contact in self._people):
+            return (
+                f"you named nobody {who!r}; somebody who calls themself so is '~{who}', "
+                "with the quotes"
+            )
+        return f"you have no contact named {who!r}; `meshpeer contacts` lists them"
 
     def _by_nickname(self, nickname: str) -> Contact:
         found = [contact for contact in self._people if contact.card.nickname == nickname]
