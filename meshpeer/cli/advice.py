@@ -38,7 +38,7 @@ def _advice(state: State) -> list[str]:
     lines += [f"  note: {warning}" for warning in status["warnings"]]
     if status["requests"]:
         lines.append(
-            f"  `meshpeer requests` shows {status['requests']} messages of strangers"
+            f"  `meshpeer requests` shows what strangers wrote: {status['requests']}"
         )
     if status["unread"]:
         lines.append("  `meshpeer read` shows what is unread")

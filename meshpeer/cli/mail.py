@@ -8,7 +8,7 @@ import click
 
 from meshpeer.cli import show
 from meshpeer.cli.command import ListGroup, Session, Span, command, text_from
-from meshpeer.errors import NotReachedError, UsageError
+from meshpeer.errors import NotFoundError, NotReachedError, UsageError
 
 RANK: Final = {"queued": 0, "carried": 1, "arrived": 2}
 
@@ -110,9 +110,7 @@ def read(session: Session, which: tuple[str, ...], keep: bool) -> None:
         if which
         else list(session.api.all("messages", box="inbox", unread=True))
     )
-    session.give(
-        found, lambda found: [line for message in found for line in _whole(message)]
-    )
+    session.give(found, lambda found: [line for m in found for line in _whole(m, session)])
     if not found:
         session.say("nothing is unread")
     unread = [str(m["number"]) for m in found if m["box"] != "outbox" and not m["read"]]
@@ -120,14 +118,24 @@ def read(session: Session, which: tuple[str, ...], keep: bool) -> None:
         session.api.post("messages", "read", body={"which": unread, "read": True})
 
 
-def _whole(message: dict[str, Any]) -> list[str]:
+def _whole(message: dict[str, Any], session: Session) -> list[str]:
     way = "to" if message["box"] == "outbox" else "from"
     head = f"{message['number']}  {way} {show.name(message['contact'])}"
     lines = [f"{head}  {show.when(message['written'])}  {message['id']}"]
+    if message["reply_to"]:
+        lines.append(f"  answers {_answered(message['reply_to'], session)}")
     if message["delivery"]:
         lines.append(f"  {show.delivery(message['delivery'])}")
     text = show.safe(message["text"], lines=True).rstrip()
     return [*lines, "", *(f"  {line}" for line in text.split("\n")), ""]
+
+
+def _answered(id: str, session: Session) -> str:
+    try:
+        message = session.api.get("messages", id)
+    except NotFoundError:
+        return "a message that is not here"
+    return f"{message['number']}  {show.first_line(message['text'])}"
 
 
 @command("meshpeer delete 12 13")

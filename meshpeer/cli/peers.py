@@ -1,5 +1,6 @@
 """The peer itself: how it is, whom it is linked with, what it carries."""
 
+import re
 from typing import Any
 
 import click
@@ -39,7 +40,7 @@ def peers() -> None:
 
 @command("meshpeer peers list", group=peers, name="list")
 def peers_list(session: Session) -> None:
-    """List neighbours, then peers that were met or added."""
+    """List neighbours, then peers that were met or added. The path in use has a star."""
     session.give(list(session.api.all("peers")), _peer_lines)
 
 
@@ -86,13 +87,18 @@ def queue(session: Session) -> None:
     session.give(list(session.api.all("queue")), _queue_lines)
 
 
+def _account(text: str) -> str:
+    """Say who pays for it; of a key its start is enough for a screen."""
+    return show.safe(re.sub("([0-9a-f]{8})[0-9a-f]{56}", r"\1…", text))
+
+
 def _queue_lines(found: list[dict[str, Any]]) -> list[str]:
     rows = [
         (
             item["id"][:16],
             show.size(item["bytes"]),
             item["priority"],
-            "own" if item["own"] else show.safe(item["account"]),
+            "own" if item["own"] else _account(item["account"]),
             f"{item['hops']}/{item['hop_limit']}",
             show.span(item["age_s"]),
             show.span(item["remaining_s"]),

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import meshpeer.cli.main as main
+from meshpeer.cli.peers import _queue_lines
 from meshpeer.cli.people import _card_lines
 from meshpeer.node.facade import Draft
 from tests.api.running import running
@@ -86,6 +87,14 @@ def test_a_message_comes_from_stdin_and_is_read_once(peer, bob):
     assert told(peer, "read", "1")[0]["text"] == "two\nlines\n"
     assert call(peer, "delete", "2").stdout == "deleted 1\n"
     assert call(peer, "read", "2").exit_code == 4
+
+
+def test_a_reply_shows_what_it_answers_while_that_is_here(peer, bob):
+    sent = told(peer, "send", "bob", "shall we meet?")
+    told(peer, "send", "bob", "at noon", "--reply-to", sent["id"])
+    assert "  answers 1  shall we meet?\n" in call(peer, "read", "2").stdout
+    call(peer, "delete", "1")
+    assert "  answers a message that is not here\n" in call(peer, "read", "2").stdout
 
 
 def test_an_empty_message_is_not_sent(peer, bob):
@@ -244,6 +253,15 @@ def test_peers_status_and_queue(peer, bob):
     assert told(peer, "status")["underway"] == 1
     assert "1 underway" in call(peer, "status").stdout
     assert "own" in call(peer, "queue").stdout
+
+
+def test_the_queue_fits_a_screen_though_accounts_are_long():
+    held = {"id": "ab" * 32, "bytes": 209, "priority": "normal", "own": False, "hops": 1}
+    held |= {"hop_limit": 6, "age_s": 1, "remaining_s": 9}
+    held["account"] = f"stranger:10.77.3.0/24/{'f77d1800' * 8}"
+    _, row = _queue_lines([held])
+    assert "stranger:10.77.3.0/24/f77d1800…" in row
+    assert len(row) < 100
 
 
 @pytest.mark.parametrize("value", ["0", "-1h", "soon", "1y", "inf", ""])
