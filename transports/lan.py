@@ -21,7 +21,8 @@ import struct
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Final, NamedTuple
+from ipaddress import ip_address
+from typing import Final, NamedTuple, cast
 
 from meshpeer.core.formats.beacon import NONCE_SIZE, Beacon, parse
 from meshpeer.core.link.path import Path
@@ -88,7 +89,7 @@ class Lan:
         self._interfaces = interfaces or Interfaces()
         self._owns_interfaces = interfaces is None
         self._nonces: deque[bytes] = deque([rng(NONCE_SIZE)], maxlen=NONCES_KEPT)
-        self._mdns = Mdns(self._tell, self.counters) if mdns else None
+        self._mdns = Mdns(self._tell_if_near, self.counters) if mdns else None
         self._listeners: dict[int, socket.socket] = {}
         self._speakers: dict[int, socket.socket] = {}
         self._joined: set[tuple[int, int]] = set()
@@ -284,6 +285,15 @@ class Lan:
             self._found(PeerFound(beacon.peer_id, path, beacon.nonce, beacon.mark))
         return heard.answer
 
+    def _tell_if_near(self, beacon: Beacon, path: Path) -> None:
+        """Pass on what mDNS says, which may name any host: none that we would only pester."""
+        host, _ = cast(tuple[str, int], path.address)
+        ours = (each for each in self.addresses if not each.is_ipv6 and ":" not in host)
+        if is_near(host) or any(each.holds(host) for each in ours):
+            self._tell(beacon, path)
+        else:
+            self.counters["dropped: far away"] += 1
+
     def _later(self, delay: float, act: Callable[..., None], *arguments: object) -> None:
         def run() -> None:
             self._timers.discard(timer)
@@ -321,6 +331,17 @@ def speaking(usable: Iterable[Local], named: frozenset[str]) -> Iterable[Local]:
         if (local.ifindex, subnet) not in taken:
             taken.add((local.ifindex, subnet))
             yield local
+
+
+def is_near(host: str) -> bool:
+    """Whether a host has an address that nobody on the internet has."""
+    address = ip_address(host.partition("%")[0])
+    return address.is_private and not (
+        address.is_loopback
+        or address.is_multicast
+        or address.is_unspecified
+        or address.is_reserved
+    )
 
 
 def family_of(local: Local) -> int:
