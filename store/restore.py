@@ -1,16 +1,21 @@
-"""From the rows of a database to what the core held before: queue and mail.
+"""From the rows of a database to a peer that knows again what it knew.
 
 Used by the node at start and by the simulation after a simulated crash, so both restart alike.
 """
 
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Final
 
 from meshpeer.core.formats.bundle import MAX_LIFETIME
+from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.journal import Journal
+from meshpeer.core.link.path import Path
 from meshpeer.core.mail import lamport
 from meshpeer.core.mail.mail import Restored
 from meshpeer.core.mail.outbox import Pending
+from meshpeer.core.mail.people import Own, People
+from meshpeer.core.peer import Peer
 from meshpeer.core.sync.policy import Policy, SimplePolicy
 from meshpeer.core.sync.queue import Queue
 from meshpeer.core.sync.shares import Limits
@@ -20,11 +25,37 @@ from store.store import Store
 REQUESTS_READ: Final = 1_000
 
 
-def restore_queue(
-    store: Store, journal: Journal, limits: Limits, policy: Policy | None = None
-) -> Queue:
-    """Give the queue with its index, what is over, the values and who has what."""
-    queue = Queue(journal=journal, policy=policy or SimplePolicy(), limits=limits)
+def restore_peer(
+    store: Store,
+    *,
+    static: KeyPair,
+    own: Iterable[Own],
+    limits: Limits,
+    rng: Callable[[int], bytes],
+    wall: Callable[[], float],
+    now: float,
+    prefix: Callable[[Path], str],
+    policy: Policy | None = None,
+) -> Peer:
+    """Give the peer with these keys and persons, and all that the database holds for it."""
+    journal = Journal()
+    return Peer(
+        static=static,
+        people=People(own, store.contacts()),
+        queue=_restore_queue(store, journal, limits, policy or SimplePolicy()),
+        journal=journal,
+        archive=store,
+        restored=restore_mail(store, now),
+        rng=rng,
+        wall=wall,
+        now=now,
+        prefix=prefix,
+    )
+
+
+def _restore_queue(store: Store, journal: Journal, limits: Limits, policy: Policy) -> Queue:
+    """The index of what is held, what is over, the values, and who has what."""
+    queue = Queue(journal=journal, policy=policy, limits=limits)
     for row in store.queue_index():
         queue.restore(row)
     for memory in chain[PutOver | PutValue | PutCarried](

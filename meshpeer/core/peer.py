@@ -35,7 +35,6 @@ __all__ = ["LinkDown", "LinkUp", "Peer"]
 
 STREAMS: Final = range(4)
 """Those that sync reads."""
-STRANGER_PREFIX: Final = "elsewhere"
 
 
 class Neighbour(NamedTuple):
@@ -61,7 +60,7 @@ class Peer:
         rng: Callable[[int], bytes],
         wall: Callable[[], float],
         now: float,
-        prefix: Callable[[Path], str] = lambda path: STRANGER_PREFIX,
+        prefix: Callable[[Path], str],
     ) -> None:
         self.journal = journal
         self.endpoint = Endpoint(static=static, now=now, rng=rng)

@@ -8,14 +8,13 @@ from meshpeer.core.formats.card import Card
 from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
-from meshpeer.core.journal import Journal
 from meshpeer.core.link.path import Path
-from meshpeer.core.mail.people import Own, People
+from meshpeer.core.mail.people import Own
 from meshpeer.core.peer import Peer
 from meshpeer.core.sync.shares import Limits
 from meshpeer.errors import ConfigError
 from meshpeer.node.state import PersonSecrets, State
-from store.restore import restore_mail, restore_queue
+from store.restore import restore_peer
 from store.store import Store
 
 FIRST_LIST: Final = 1
@@ -34,17 +33,11 @@ def load_peer(
 ) -> Peer:
     """Give the peer of this folder with all that its database holds."""
     static = KeyPair(state.peer_key())
-    journal = Journal()
-    return Peer(
+    return restore_peer(
+        store,
         static=static,
-        people=People(
-            [own_person(secrets, static.public, nickname) for secrets in state.persons()],
-            store.contacts(),
-        ),
-        queue=restore_queue(store, journal, Limits(queue_bytes)),
-        journal=journal,
-        archive=store,
-        restored=restore_mail(store, now),
+        own=[own_person(secrets, static.public, nickname) for secrets in state.persons()],
+        limits=Limits(queue_bytes),
         rng=rng,
         wall=wall,
         now=now,

@@ -16,11 +16,10 @@ from meshpeer.core.formats.card import Card
 from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
-from meshpeer.core.journal import Journal
 from meshpeer.core.link.path import Datagram, Traits
 from meshpeer.core.mail.outbox import Draft
-from meshpeer.core.mail.people import Own, People
-from meshpeer.core.peer import LinkDown, LinkUp, Peer
+from meshpeer.core.mail.people import Own
+from meshpeer.core.peer import LinkDown, LinkUp
 from meshpeer.core.sync.shares import Limits
 from meshpeer.core.writes import Write
 from meshpeer.errors import UsageError
@@ -28,7 +27,7 @@ from meshpeer.sim.clocks import Clocks
 from meshpeer.sim.loop import Alarm, Loop
 from meshpeer.sim.medium import Medium, path_to
 from store.database import MEMORY
-from store.restore import restore_mail, restore_queue
+from store.restore import restore_peer
 from store.store import Store
 
 DISK_S = 0.004
@@ -159,21 +158,17 @@ class Machine:
 
     def _start(self) -> None:
         self._life += 1
-        store, journal = self.store, Journal()
-        self.clocks.resume(store.saved_clock())
+        self.clocks.resume(self.store.saved_clock())
         self._dialer = Dialer(self._random.randbytes)
-        self.peer = Peer(
+        self.peer = restore_peer(
+            self.store,
             static=self.keys.static,
-            people=People([self.keys.own], store.contacts()),
-            queue=restore_queue(
-                self.store, journal, Limits(capacity=self._around.queue_bytes)
-            ),
-            journal=journal,
-            archive=store,
-            restored=restore_mail(self.store, self.now),
+            own=[self.keys.own],
+            limits=Limits(capacity=self._around.queue_bytes),
             rng=self._random.randbytes,
             wall=self.clocks.wall,
             now=self.now,
+            prefix=lambda path: path.transport,
         )
         for number, hearing in self._hearing.items():
             if hearing.calling:

@@ -26,6 +26,7 @@ def make_peer(name):
         rng=rng,
         wall=lambda: 0.0,
         now=0.0,
+        prefix=lambda path: path.transport,
     )
 
 
