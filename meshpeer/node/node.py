@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 
 from meshpeer.core.dialer import Dialer
 from meshpeer.core.formats.card import Card
@@ -109,6 +109,7 @@ class Node:
     async def start(self) -> None:
         """Open transports and discovery, and begin to try known peers."""
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(_log_fault)
         self._writer = Writer(
             self.store, self.peer.journal, committed=self._committed, failed=self._failed
         )
@@ -160,15 +161,17 @@ class Node:
         """Give the disk and the network what the core has for them, and set the timer."""
         self._turn_due = False
         now = self.now()
-        if self.online and not self._closed:
-            for peer, path in self.dialer.due(now):
-                self.peer.connect(peer, path, now)
-        for event in self.peer.events():
-            self._link_changed(event)
-        self._writer.turn()
-        self._read_disk()
-        self._send(now)
-        self._set_timer(now)
+        try:
+            if self.online and not self._closed:
+                for peer, path in self.dialer.due(now):
+                    self.peer.connect(peer, path, now)
+            for event in self.peer.events():
+                self._link_changed(event)
+            self._writer.turn()
+            self._read_disk()
+            self._send(now)
+        finally:
+            self._set_timer(now)
 
     def _send(self, now: float) -> None:
         if any(self._unsent.values()):
@@ -210,8 +213,10 @@ class Node:
 
     def _wake(self) -> None:
         self._timer = None
-        self.peer.wake(self.now())
-        self.turn()
+        try:
+            self.peer.wake(self.now())
+        finally:
+            self.turn()
 
     # ---- the network
 
@@ -367,3 +372,8 @@ class Node:
 def _settle(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _log_fault(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say in our own log what a call-back raised, without quoting what it choked on."""
+    log.error("a fault; the peer goes on", exc_info=context.get("exception"))

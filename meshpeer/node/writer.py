@@ -63,7 +63,12 @@ class Writer:
         self._thread.shutdown()
 
     def _commit(self, batch: list[Write]) -> list[Write]:
-        self._store.commit(batch)
+        try:
+            self._store.commit(batch)
+        except StoreError:
+            raise
+        except Exception as error:  # else nothing would ever be written again, in silence
+            raise StoreError(f"a fault in writing: {type(error).__name__}") from error
         return batch
 
     def _landed(self, done: asyncio.Future[list[Write]]) -> None:

@@ -1,0 +1,80 @@
+"""What our own faults may cost: one turn and a line in the log, never the peer's work."""
+
+import asyncio
+import logging
+
+import pytest
+
+from meshpeer.core.journal import Journal
+from meshpeer.core.writes import PutSetting
+from meshpeer.errors import StoreError
+from meshpeer.node.config import parse
+from meshpeer.node.node import Node
+from meshpeer.node.state import State
+from meshpeer.node.writer import Writer
+from store.store import Store
+
+QUIET = """
+nickname = "ann"
+[lan]
+on = false
+[udp]
+port = 0
+listen = ["127.0.0.1"]
+"""
+
+
+@pytest.fixture
+def node(tmp_path):
+    state = State(tmp_path / "ann")
+    state.create()
+    return lambda: Node(state, parse(QUIET, "quiet"))
+
+
+def test_a_fault_in_a_turn_is_logged_and_the_timer_goes_on(node, caplog):
+    async def story():
+        ann = node()
+        await ann.start()
+        woken, wake = asyncio.Event(), ann.peer.wake
+
+        def faulty(now):
+            ann.peer.wake = lambda now: (wake(now), woken.set())
+            raise KeyError("whatever")
+
+        ann.peer.wake, ann.peer.next_wakeup = faulty, lambda: ann.now() + 0.01
+        ann.soon()
+        async with asyncio.timeout(5):
+            await woken.wait()
+        await ann.close()
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(story())
+    assert [(r.name, r.getMessage()) for r in caplog.records] == [
+        ("meshpeer.node", "a fault; the peer goes on")
+    ]
+
+
+def test_a_fault_in_the_store_is_told_and_tried_again(monkeypatch):
+    async def story():
+        store, journal, errors = Store(":memory:"), Journal(), []
+        done = asyncio.Event()
+
+        def failed(error):
+            errors.append(error)
+            journal.failed()
+            done.set()
+
+        writer = Writer(store, journal, committed=lambda batch: None, failed=failed)
+        monkeypatch.setattr(store, "commit", lambda batch: [][0])
+        journal.add(PutSetting("name", b"value"))
+        writer.turn()
+        async with asyncio.timeout(5):
+            await done.wait()
+        assert [type(error) for error in errors] == [StoreError]
+        assert len(journal) == 1
+        monkeypatch.undo()
+        writer._committed = lambda batch: journal.committed(0.0)
+        await writer.close()
+        assert len(journal) == 0
+
+    asyncio.run(story())
