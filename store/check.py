@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from sqlite_utils import Database
 
 from meshpeer.core.formats.bundle import Bundle
-from meshpeer.errors import RemoteProtocolError, StoreError
+from meshpeer.errors import RemoteProtocolError, StoreError, StoreFullError
 from store.database import create_private, refuse_strangers, reporting
 from store.salvage import salvage
 
@@ -78,8 +78,18 @@ def _salvage(file: Path, report: Report) -> Report:
     fresh = file.with_name(f"{file.name}.salvaged")
     fresh.unlink(missing_ok=True)
     create_private(str(fresh))
-    with reporting("salvage"), _opened(file) as source, _opened(fresh) as target:
-        copied = salvage(source, target)
+    try:
+        with reporting("salvage"), _opened(file) as source, _opened(fresh) as target:
+            copied = salvage(source, target)
+    except StoreFullError:
+        fresh.unlink()
+        raise
+    except StoreError as error:
+        fresh.unlink()
+        raise StoreError(
+            f"nothing in {file} can be read ({error.__cause__}): move it away, and the next "
+            "start makes a new one; your keys are in files of their own"
+        ) from error
     for table in copied:
         state = "all" if table.whole else "only"
         report.repairs.append(f"{table.table}: {state} {table.rows} rows copied")

@@ -2,7 +2,9 @@
 
 SQLite stops a scan at the first bad page. A table with integer keys is therefore read from both
 ends, and what remains between is halved until each readable page around the bad ones was found;
-the others, keyed by bytes, are read from both ends only. The schema is taken as it stands, so an
+the others, keyed by bytes, are read from both ends only. Where an index has all columns it is read
+too: `key`, to which every message points, is a page or two, and stands in its index once more. The
+schema is taken as it stands, so an
 old database stays an old one, and migrates when it is opened.
 """
 
@@ -73,10 +75,27 @@ def _copy(broken: sqlite3.Connection, fresh: sqlite3.Connection, table: Table) -
     insert = f'INSERT OR IGNORE INTO "{table.name}" ({names}) VALUES ({marks})'  # noqa: S608 - names are the schema's
     reading = _Reading(broken, table, names)
     rows = 0
-    for row in reading.by_number() if table.by_number else reading.from_both_ends():
+    for row in reading.rows():
         with contextlib.suppress(sqlite3.IntegrityError):
             rows += fresh.execute(insert, row).rowcount
     return Copied(table.name, rows, reading.whole)
+
+
+def _complete_indexes(broken: sqlite3.Connection, table: Table) -> list[str]:
+    """Indexes that have every column: each has its own and the primary key."""
+    found = broken.execute(
+        "SELECT name FROM pragma_index_list(?) WHERE origin != 'pk'", (table.name,)
+    ).fetchall()
+    return [
+        name
+        for (name,) in found
+        if {*_columns(broken, name), *table.key} >= set(table.columns)
+    ]
+
+
+def _columns(broken: sqlite3.Connection, index: str) -> list[str]:
+    found = broken.execute("SELECT name FROM pragma_index_info(?)", (index,))
+    return [column for (column,) in found]
 
 
 class _Reading:
@@ -89,17 +108,30 @@ class _Reading:
         span = f"WHERE {key} BETWEEN ? AND ?" if table.by_number else ""
         self._up = f"{every} {span} ORDER BY {key}"
         self._down = f"{every} {span} ORDER BY {down}"
+        self._indexed = [
+            f'SELECT {names} FROM "{table.name}" INDEXED BY "{index}"'  # noqa: S608 - names are the schema's
+            for index in _complete_indexes(broken, table)
+        ]
         self._broken = broken
+        self._by_number = table.by_number
         self._broke_off = False
         self.whole = True
 
-    def from_both_ends(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[Row]:
+        """Give every row that can be read in any way."""
+        yield from self._from_numbers() if self._by_number else self._from_both_ends()
+        for sql in self._indexed:
+            if not self.whole:
+                yield from self._scan(sql)
+                self.whole = not self._broke_off
+
+    def _from_both_ends(self) -> Iterator[Row]:
         """Give rows up to the first that can't be read, then from the end."""
         yield from self._scan(self._up)
         if self._broke_off:
             yield from self._scan(self._down)
 
-    def by_number(self) -> Iterator[Row]:
+    def _from_numbers(self) -> Iterator[Row]:
         """Give every row that can be read; the number is its first column."""
         spans = [(FIRST, LAST)]
         for _ in range(SPANS):

@@ -126,6 +126,16 @@ def test_a_broken_index_is_made_anew(database):
     assert check(database).whole
 
 
+def test_messages_outlive_the_page_of_the_names_that_they_point_to(database):
+    write(database, *(message(n) for n in range(1, 11)))
+    damage(database, *pages(database, "key"))
+    report = check(database, repair=True)
+    assert "key: all 2 rows copied" in report.repairs
+    store = Store(database)
+    assert [row.contact for row in store.messages(Box.INBOX)] == [BOB] * 10
+    store.close()
+
+
 def test_a_broken_table_keyed_by_bytes_is_read_from_both_ends(database):
     writes = [PutSetting(f"{n:04}", bytes(100)) for n in range(1_000)]
     write(database, *writes)
@@ -143,9 +153,10 @@ def test_a_file_without_a_readable_schema_is_left_alone(database):
     damage(database, 1)
     before = database.read_bytes()
     assert not check(database).whole
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match="move it away"):
         check(database, repair=True)
     assert database.read_bytes() == before
+    assert not database.with_name("meshpeer.db.salvaged").exists()
 
 
 def test_a_store_that_meets_a_broken_page_says_what_to_do(database):
