@@ -20,7 +20,7 @@ from meshpeer.core.journal import Journal
 from meshpeer.core.link.endpoint import Endpoint
 from meshpeer.core.link.events import Event, LinkDown, LinkUp, Readable, Writable
 from meshpeer.core.link.link import Link
-from meshpeer.core.link.path import Datagram, Path, Traits
+from meshpeer.core.link.path import Datagram, Path
 from meshpeer.core.mail.inbox import Archive
 from meshpeer.core.mail.mail import Mail, Restored
 from meshpeer.core.mail.outbox import Draft
@@ -97,16 +97,10 @@ class Peer:
 
     # ---- the network
 
-    def connect(
-        self,
-        peer: bytes,
-        path: Path,
-        now: float,
-        traits: Traits = Traits(),  # noqa: B008
-    ) -> None:
+    def connect(self, peer: bytes, path: Path, now: float) -> None:
         """Try to reach a peer by a path; a live link may move to it if it is better."""
         if peer != self.id:
-            self.endpoint.connect(peer, path, now, traits)
+            self.endpoint.connect(peer, path, now)
             self._turn(now)
 
     def receive(self, batch: Sequence[Datagram], now: float) -> None:

@@ -25,7 +25,7 @@ from meshpeer.core.writes import Write
 from meshpeer.errors import UsageError
 from meshpeer.sim.clocks import Clocks
 from meshpeer.sim.loop import Alarm, Loop
-from meshpeer.sim.medium import Medium, path_to
+from meshpeer.sim.medium import NAME, Medium, path_to
 from store.database import MEMORY
 from store.restore import restore_peer
 from store.store import Store
@@ -170,6 +170,8 @@ class Machine:
             now=self.now,
             prefix=lambda path: path.transport,
         )
+        mtu = self._around.medium.conditions.mtu
+        self.peer.endpoint.traits[NAME] = Traits(payload_limit=mtu)
         for number, hearing in self._hearing.items():
             if hearing.calling:
                 path = path_to(number)
@@ -183,12 +185,9 @@ class Machine:
 
     def _wake(self) -> None:
         for peer, path in self._dialer.due(self.now):
-            self.peer.connect(peer, path, self.now, self._traits())
+            self.peer.connect(peer, path, self.now)
         self.peer.wake(self.now)
         self._settle()
-
-    def _traits(self) -> Traits:
-        return Traits(payload_limit=self._around.medium.conditions.mtu)
 
     def _settle(self) -> None:
         """Do what the peer asks for, and set its alarm."""

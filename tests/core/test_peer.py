@@ -5,7 +5,7 @@ from random import Random
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.journal import Journal
 from meshpeer.core.link.config import LinkConfig
-from meshpeer.core.link.path import Datagram, Path
+from meshpeer.core.link.path import Datagram, Path, Traits
 from meshpeer.core.mail.mail import Restored
 from meshpeer.core.mail.people import People
 from meshpeer.core.peer import Peer
@@ -47,6 +47,15 @@ def linked():
     ann.connect(bob.id, Path("wire", "bob"), 0.0)
     exchange(ann, bob)
     return ann, bob
+
+
+def test_a_link_that_we_begin_keeps_to_what_its_transport_declares():
+    ann, bob = make_peer("ann"), make_peer("bob")
+    ann.endpoint.traits["wire"] = Traits(payload_limit=300)
+    ann.connect(bob.id, Path("wire", "bob"), 0.0)
+    exchange(ann, bob)
+    ann.endpoint.links[bob.id].write(9, bytes(3_000))
+    assert max(len(datagram.data) for datagram in ann.outgoing(now=1.0)) == 300
 
 
 def test_streams_that_nobody_reads_hold_no_memory():
