@@ -3,6 +3,9 @@
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+CROWD: Final = 512
+"""Accounts above which strangers share: each costs 2 kB, and keys cost a stranger nothing."""
+
 
 class Kind(StrEnum):
     """What a neighbour, or a folder, is to us."""
@@ -34,6 +37,14 @@ class Account(NamedTuple):
         if self.kind is Kind.STRANGER:
             return "strangers", self.key.rpartition("/")[0], self.key
         return str(self), "", ""
+
+    def beside(self, others: int) -> "Account":
+        """The account for a newcomer beside so many others: of a crowd of strangers one for each
+        network, and above twice as many one for all."""
+        if self.kind is not Kind.STRANGER or others < CROWD:
+            return self
+        network = self.nest[1] if others < 2 * CROWD else ""
+        return Account(self.kind, f"{network}/")
 
 
 OWN: Final = Account(Kind.OWN, "")

@@ -42,6 +42,8 @@ class Charged(Generic[V]):
         """Set a value; gives what had to go for it, which may be the newcomer itself.
 
         A known key stays charged to whoever brought it first."""
+        if account not in self._by_account:
+            account = account.beside(len(self._by_account))
         payer = self.payer(key) or account
         self._items[key] = value, payer
         self._by_account.setdefault(payer, {})[key] = None

@@ -106,6 +106,8 @@ class Shares:
 
     def payer(self, account: Account) -> int:
         """The number of the account's ledger, which exists from now on."""
+        if account not in self._by_account:
+            account = account.beside(len(self._by_account))
         ledger = self._by_account.get(account)
         if ledger is None:
             self._last += 1

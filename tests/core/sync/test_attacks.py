@@ -2,7 +2,7 @@
 
 from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.formats.receipt import ValueEntry
-from meshpeer.core.sync import messages, queue, session
+from meshpeer.core.sync import account, messages, queue, session
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.intake import CHUNK, SCAN
 from meshpeer.core.sync.messages import (
@@ -183,3 +183,20 @@ def test_what_another_brings_is_not_looked_through_again_and_again():
     bob.sync.wake(0.0)
     wanted = [id for said in ann.heard() for id, _ in said.bundles]
     assert sorted(wanted) == sorted(b.id for b in letters)
+
+
+def test_a_crowd_of_made_up_strangers_costs_few_accounts(monkeypatch):
+    monkeypatch.setattr(account, "CROWD", 10)
+    bob = Peer("bob")
+    for n in range(60):
+        eve = Account(Kind.STRANGER, f"10.0.{n % 30}.0/24/{n}")
+        b = bundle(n, size=2)
+        assert bob.queue.admit(b.id, b.header, b.wire, eve, 0.0) is None
+        bob.queue.add_value(receipt(100 + n), 24, eve, 0.0)
+    assert len(bob.queue.shares._ledgers) == 21
+    assert len(bob.queue.values._expires._by_account) == 21
+    bob.commit(0.0)
+    assert set(Peer("bob", disk=bob.disk).queue) == set(bob.queue)
+    for n in range(60):
+        bob.queue.add_value(receipt(n), 24, EVE, 0.0)
+    assert not bob.queue.shares._ledgers
