@@ -57,7 +57,7 @@ class Endpoint:
         self.counters: Counter[str] = Counter()
         """What was dropped or refused, by reason."""
         self.traits: dict[str, Traits] = {}
-        """What each transport declares; for paths from which a peer comes to us."""
+        """What each transport declares of its paths; set it before the first of them is used."""
         self.group: Callable[[bytes, Path], str] = lambda peer_id, path: ""
         """Whom a peer on a path belongs to: where links end, the largest group gives way."""
         self._static, self._rng = static, rng
@@ -99,7 +99,6 @@ class Endpoint:
         peer_id: bytes,
         path: Path,
         now: float,
-        traits: Traits | None = None,
         early: bytes = b"",
     ) -> None:
         """Begin a link to a peer, or offer a further path to the one that is up or coming up.
@@ -112,10 +111,9 @@ class Endpoint:
             raise LocalProtocolError("a peer has no link to itself")
         if len(early) > EARLY_LIMIT:
             raise LocalProtocolError(f"{len(early)} early bytes, limit {EARLY_LIMIT}")
-        traits = traits or self._traits(path)
         link = self._links.get(peer_id)
         if link is not None:
-            link.offer(path, traits, now)
+            link.offer(path, self._traits(path), now)
             return
         begun = self._begun.get(peer_id)
         if begun is None:
@@ -126,7 +124,7 @@ class Endpoint:
                 return
         if path in begun.paths:
             return
-        begun.paths[path] = traits
+        begun.paths[path] = None
         if begun.due <= now:
             self._repeat(peer_id, begun, now)
         elif begun.repeated:
@@ -163,8 +161,10 @@ class Endpoint:
         for link in list(self._links.values()):
             link.lose_path(path, now)
         for peer_id, begun in list(self._begun.items()):
-            if begun.paths.pop(path, None) and not begun.paths:
-                del self._begun[peer_id]
+            if path in begun.paths:
+                del begun.paths[path]
+                if not begun.paths:
+                    del self._begun[peer_id]
         self._sweep(now, list(self._links.values()))
 
     def wake(self, now: float) -> None:
@@ -313,7 +313,7 @@ class Endpoint:
         if begun is None:
             return True
         if self.peer_id < peer_id and now - begun.started < WINNER_WAITS:
-            begun.paths.setdefault(path, self._traits(path))
+            begun.paths[path] = None
             self._out.append(Datagram(path, begun.first_packet()))
             return False
         begun.due = max(begun.due, now + WINNER_WAITS)
@@ -327,15 +327,13 @@ class Endpoint:
         established = begun.finish(answer)
         del self._begun[begun.peer_id]
         used = path if path in begun.paths else next(iter(begun.paths))
-        link = self._new_link(
-            established, begun.local_id, True, used, now, begun.paths[used]
-        )
+        link = self._new_link(established, begun.local_id, True, used, now)
         if begun.early:
             link.streams.sent_early(0, begun.early)
         self._by_id[begun.local_id] = link
         link.greet()
-        for other, traits in begun.paths.items():
-            link.offer(other, traits, now)
+        for other in begun.paths:
+            link.offer(other, self._traits(other), now)
         self._up(link, now)
 
     def _receive_cookie(self, data: bytes) -> None:
@@ -470,14 +468,13 @@ class Endpoint:
         initiator: bool,
         path: Path,
         now: float,
-        traits: Traits | None = None,
     ) -> Link:
         return Link(
             established,
             local_id,
             initiator=initiator,
             path=path,
-            traits=traits or self._traits(path),
+            traits=self._traits(path),
             config=self._config,
             now=now,
             rng=self._rng,

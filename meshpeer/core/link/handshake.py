@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from meshpeer.core.identity.noise import Handshake, KeyPair, Pattern
 from meshpeer.core.link import packet
 from meshpeer.core.link.keys import Keys
-from meshpeer.core.link.path import Path, Traits
+from meshpeer.core.link.path import Path
 from meshpeer.errors import RemoteProtocolError
 
 PROLOGUE: Final = b"meshpeer link" + bytes((packet.VERSION,))
@@ -94,7 +94,7 @@ class Initiator:
         self.peer_id = peer_id
         self.local_id = local_id
         self.early = early
-        self.paths: dict[Path, Traits] = {}
+        self.paths: dict[Path, None] = {}
         self.started = now
         self.repeated = 0
         self.due = now

@@ -13,7 +13,7 @@ from meshpeer.core.link.config import LinkConfig
 from meshpeer.core.link.endpoint import Endpoint
 from meshpeer.core.link.events import Event, LinkDown, LinkUp, Readable, Writable
 from meshpeer.core.link.link import Link
-from meshpeer.core.link.path import Datagram, Path, Traits
+from meshpeer.core.link.path import Datagram, Path
 
 
 @dataclass
@@ -83,12 +83,8 @@ class Node:
     def link_to(self, other: "Node") -> Link:
         return self.endpoint.links[other.endpoint.peer_id]
 
-    def connect(
-        self, other: "Node", traits: Traits | None = None, early: bytes = b""
-    ) -> None:
-        self.endpoint.connect(
-            other.endpoint.peer_id, other.path, self.network.now, traits, early
-        )
+    def connect(self, other: "Node", early: bytes = b"") -> None:
+        self.endpoint.connect(other.endpoint.peer_id, other.path, self.network.now, early)
         self.flush()
 
     def text(self, link: Link, stream: int = 0) -> bytes:

@@ -109,16 +109,13 @@ def test_a_cheaper_path_is_proved_and_then_used():
     alice, bob = linked(network)
     network.run(1)
     link = alice.ups[0]
-    alice.endpoint.connect(
-        bob.endpoint.peer_id, Path("dear", "bob"), network.now, Traits(cost=5)
-    )
+    alice.endpoint.traits |= {"dear": Traits(cost=5), "cheap": Traits(cost=-1)}
+    alice.endpoint.connect(bob.endpoint.peer_id, Path("dear", "bob"), network.now)
     alice.flush()
     network.run(1)
     assert link.path == bob.path
     assert len(link.paths) == 2
-    alice.endpoint.connect(
-        bob.endpoint.peer_id, Path("cheap", "bob"), network.now, Traits(cost=-1)
-    )
+    alice.endpoint.connect(bob.endpoint.peer_id, Path("cheap", "bob"), network.now)
     alice.flush()
     network.run(1)
     assert link.path == Path("cheap", "bob")
