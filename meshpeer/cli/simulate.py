@@ -1,5 +1,6 @@
 """`meshpeer sim`: how well a queue, a rate and a policy do on recorded or made-up contact times."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -36,7 +37,11 @@ def sim(
 ) -> None:
     """Simulate many peers on the contact times of CONTACTS and the messages of a workload.
 
-    Without files, the seed makes a world of villages and buses.
+    Without files, the seed makes a world of villages and buses; --save keeps its files.
+
+    \b
+    CONTACTS has the columns start_s,end_s,a,b: who can hear whom, and when.
+    The workload has created_s,src,dst,size_bytes,ttl_s,id.
     """
     if (contacts is None) != (workload is None):
         raise UsageError(
@@ -65,5 +70,6 @@ def sim(
         with open(save / "messages.csv", "w", newline="") as out:
             write_messages(messages, out)
     setting = Setting(queue_bytes=queue_bytes, seed=seed, conditions=Conditions(rate=rate))
-    figures = simulate(times, messages, setting)
+    with click.progressbar(length=100, label="simulating", file=sys.stderr) as bar:
+        figures = simulate(times, messages, setting, bar.update)
     session.give(figures.as_dict(), lambda _: figures.as_text().split("\n"))

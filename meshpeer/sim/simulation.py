@@ -5,7 +5,7 @@ who write to each other are, and the others carry as strangers do. One Random, s
 all: two runs with equal input give equal figures, to the byte.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
@@ -39,9 +39,12 @@ class Setting:
 
 
 def simulate(
-    contacts: Iterable[ContactTime], messages: Iterable[Planned], setting: Setting
+    contacts: Iterable[ContactTime],
+    messages: Iterable[Planned],
+    setting: Setting,
+    progress: Callable[[int], object] = lambda percents: None,
 ) -> Figures:
-    """Run all contact times and give the figures."""
+    """Run all contact times and give the figures; `progress` hears of each percent."""
     contacts, messages = merged(list(contacts)), list(messages)
     writing = {(message.src, message.dst) for message in messages}
     numbers = sorted(
@@ -54,7 +57,10 @@ def simulate(
     everybody = len(numbers) <= VILLAGE
     simulation.acquaint(combinations(numbers, 2) if everybody else sorted(writing))
     simulation.plan(contacts, messages)
-    simulation.loop.run(until=max((contact.end for contact in contacts), default=0.0))
+    end = max((contact.end for contact in contacts), default=0.0)
+    for percent in range(1, 101):
+        simulation.loop.run(until=end if percent == 100 else end * percent / 100)
+        progress(1)
     return simulation.figures()
 
 

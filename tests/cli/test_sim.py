@@ -19,7 +19,9 @@ def test_two_who_meet_deliver(tmp_path):
     arguments = [tmp_path / "c.csv", "--workload", tmp_path / "w.csv"]
     figures = json.loads(call(*arguments, "--json").stdout)
     assert (figures["delivered"], figures["messages"]) == (1, 1)
-    assert "delivered" in call(*arguments).stdout
+    shown = call(*arguments)
+    assert shown.stdout.startswith("delivered")
+    assert "simulating" in shown.stderr
 
 
 def test_contacts_without_a_workload_are_asked_wrongly(tmp_path):
