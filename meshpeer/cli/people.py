@@ -146,5 +146,8 @@ def _contact_line(contact: dict[str, Any]) -> list[str]:
 @command("meshpeer contacts remove bob", group=contacts)
 @click.argument("who")
 def remove(session: Session, who: str) -> None:
-    """Forget WHO; its messages stay until you delete them."""
+    """Forget WHO; its messages stay until you delete them.
+
+    What it writes from now on is refused, and it isn't told, unless its card comes along.
+    """
     session.give(session.api.delete("contacts", who), lambda _: ["removed"])

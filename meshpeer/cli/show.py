@@ -40,9 +40,13 @@ def safe(text: str, *, lines: bool = False) -> str:
 
 
 def name(person: dict[str, Any]) -> str:
-    """Write a person: `bob` as we call it, or `~bob` as only it calls itself."""
-    petname = person["petname"]
-    return safe(petname) if petname is not None else "~" + safe(person["nickname"])
+    """Write a person: `bob` as we call it, or `~bob` as only it calls itself.
+
+    Of somebody who was removed only the id is left.
+    """
+    if person["petname"] is not None:
+        return safe(person["petname"])
+    return "~" + safe(person["nickname"]) if person["nickname"] else person["id"][:9] + "…"
 
 
 def first_line(text: str, width: int = 60) -> str:

@@ -35,6 +35,12 @@ def test_a_nickname_is_never_shown_like_a_petname():
     assert show.name({"petname": None, "nickname": "bob"}) == "~bob"
 
 
+def test_somebody_who_was_removed_is_shown_by_id():
+    assert (
+        show.name({"petname": None, "nickname": "", "id": "5vh2-me3p-bm6i"}) == "5vh2-me3p…"
+    )
+
+
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(0, "0 s"), (59.9, "59 s"), (60, "1 min"), (86_400 * 8, "8 d")]
 )

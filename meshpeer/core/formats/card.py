@@ -154,7 +154,9 @@ class Card:
         try:
             return cls.parse(_from_base64(text[len(SCHEME) :]))
         except RemoteProtocolError as error:
-            raise UsageError(f"that card is damaged or was changed ({error})") from error
+            raise UsageError(
+                f"that card is damaged, or not copied whole ({error})"
+            ) from error
 
     def _signed(self) -> list[object]:
         certificates = [certificate.pack() for certificate in self.devices]
