@@ -72,6 +72,9 @@ async def _until(
     else:
         for line in _welcome(session, status):
             session.say(line)
+        if loopback is not None:
+            api = f"http://127.0.0.1:{loopback}"
+            session.say(f"The API is at {api} too, for who has {session.state.token}.")
     telling = (
         asyncio.create_task(_tell(session, service, status.last_event))
         if sys.stderr.isatty()

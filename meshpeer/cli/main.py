@@ -90,7 +90,12 @@ class Commands(click.Group):
             formatter.write_dl([(name, help) for name, (_, help) in COMMANDS.items()])
 
 
-@click.group(cls=Commands, invoke_without_command=True, epilog=EXIT_CODES)
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__)
 @click.option("--state", metavar="FOLDER", help="The state folder; else MESHPEER_STATE.")
 @click.pass_context

@@ -63,6 +63,14 @@ def test_a_command_for_the_running_peer_imports_nothing_heavy():
     assert not heavy & set(done.stdout.split())
 
 
+def test_h_is_help_everywhere():
+    for path in ([], ["send"], ["peers"], ["peers", "add"]):
+        short, long = (
+            CliRunner().invoke(root, [*path, o]).stdout for o in ("-h", "--help")
+        )
+        assert short == long != ""
+
+
 def test_an_unknown_command_is_asked_wrongly():
     assert CliRunner().invoke(root, ["sned"]).exit_code == 2
 
