@@ -4,6 +4,7 @@ The store maps each to a statement and commits a whole list in one transaction, 
 are running seconds: the peer's own clock, which goes on across restarts and knows no wall time.
 """
 
+import json
 from enum import IntEnum
 from typing import Final, NamedTuple, TypeAlias
 
@@ -232,6 +233,11 @@ class PutEvent(NamedTuple):
     kind: str
     body: str
     """JSON."""
+
+    @classmethod
+    def of(cls, kind: str, **body: object) -> "PutEvent":
+        """Make the event of this kind with these fields, which are ready for JSON."""
+        return cls(kind, json.dumps(body))
 
 
 Write: TypeAlias = (

@@ -1,7 +1,6 @@
 """Messages in their boxes, as the API asks for them."""
 
 import asyncio
-import json
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Final
@@ -81,9 +80,9 @@ class MailService(Desk):
             if row.box is Box.OUTBOX:
                 raise UsageError(f"message {row.number} was written here, not received")
         for row in rows:
-            body = json.dumps({"id": row.message_id.hex(), "read": read})
             self._peer.journal.add(
-                SetRead(row.message_id, row.contact, read), PutEvent("read", body)
+                SetRead(row.message_id, row.contact, read),
+                PutEvent.of("read", id=row.message_id.hex(), read=read),
             )
         await self._node.durable()
 
@@ -91,9 +90,11 @@ class MailService(Desk):
         """Erase messages here."""
         rows = [self.find_message(one) for one in which]
         for row in rows:
-            body = {"id": row.message_id.hex(), "box": row.box.name.lower()}
-            erase = EraseMessage(row.message_id, row.contact, sent=row.box is Box.OUTBOX)
-            self._peer.journal.add(erase, PutEvent("erased", json.dumps(body)))
+            id, box = row.message_id.hex(), row.box.name.lower()
+            self._peer.journal.add(
+                EraseMessage(row.message_id, row.contact, sent=row.box is Box.OUTBOX),
+                PutEvent.of("erased", id=id, box=box),
+            )
         await self._node.durable()
         for row in rows:
             self._peer.mail.inbox.erased(row.contact)

@@ -6,7 +6,6 @@ the loop share one turn.
 """
 
 import asyncio
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -267,7 +266,7 @@ class Node:
             self.dialer.went_down(link.peer_id, now)
             body |= {"up": False}
         log.info("link", extra=body)
-        self.peer.journal.add(PutEvent("link", json.dumps(body)))
+        self.peer.journal.add(PutEvent.of("link", **body))
 
     def set_online(self, online: bool) -> None:
         """False closes every link and sends nothing until True."""

@@ -1,6 +1,5 @@
 """Persons, cards and contacts, as the API asks for them."""
 
-import json
 from typing import Final
 
 from meshpeer.core.formats.card import Card
@@ -127,7 +126,7 @@ class PeopleService(Desk):
         return contact
 
     def _told(self, person: bytes, status: str) -> PutEvent:
-        return PutEvent("contact", json.dumps({"id": person.hex(), "status": status}))
+        return PutEvent.of("contact", id=person.hex(), status=status)
 
 
 def _check_petname(petname: str | None) -> None:

@@ -21,10 +21,9 @@ from meshpeer.core.journal import Journal
 from meshpeer.core.mail.allowance import Allowance
 from meshpeer.core.mail.lamport import Lamport
 from meshpeer.core.mail.people import Contact, Own, People, Status
-from meshpeer.core.mail.telling import tell
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.verdict import Deferred, Opened, Rejected, Verdict
-from meshpeer.core.writes import MESSAGE_COST, Box, PutMessage, PutSeen
+from meshpeer.core.writes import MESSAGE_COST, Box, PutEvent, PutMessage, PutSeen
 from meshpeer.errors import NotFoundError, RemoteProtocolError
 
 MAX_REQUESTS: Final = 200
@@ -160,7 +159,9 @@ class Inbox:
                 return False
             wall = int(self._wall())
             self._journal.add(self._people.meet_stranger(card, wall=wall))
-            tell(self._journal, "contact", id=card.person.hex(), status="stranger")
+            self._journal.add(
+                PutEvent.of("contact", id=card.person.hex(), status="stranger")
+            )
         elif card.number > known.card.number:
             self._journal.add(self._people.renew(card))
         return True
@@ -199,12 +200,13 @@ class Inbox:
         )
         if not contact.introduced and message.card is None:
             self._journal.add(self._people.introduce(contact.person))
-        tell(
-            self._journal,
-            "message",
-            id=seal.message_id.hex(),
-            box=box.name.lower(),
-            contact=contact.person.hex(),
+        self._journal.add(
+            PutEvent.of(
+                "message",
+                id=seal.message_id.hex(),
+                box=box.name.lower(),
+                contact=contact.person.hex(),
+            )
         )
 
 

@@ -20,8 +20,14 @@ from meshpeer.core.identity.seal import MESSAGE_ID_SIZE, Seal, destination_tag
 from meshpeer.core.journal import Journal
 from meshpeer.core.mail.lamport import Lamport
 from meshpeer.core.mail.people import Contact, Own, People, Status
-from meshpeer.core.mail.telling import tell
-from meshpeer.core.writes import Box, DeliveryState, PutDelivery, PutMessage, SetDelivery
+from meshpeer.core.writes import (
+    Box,
+    DeliveryState,
+    PutDelivery,
+    PutEvent,
+    PutMessage,
+    SetDelivery,
+)
 from meshpeer.errors import NotFoundError, UsageError
 
 DEFAULT_LIFETIME: Final = 7 * 86_400
@@ -121,12 +127,9 @@ class Outbox:
             self._seal(own, contact, device.sealing, message_id, body, draft, now)
             for device in contact.card.devices
         ]
-        tell(
-            self._journal,
-            "message",
-            id=message_id.hex(),
-            box="outbox",
-            contact=contact.person.hex(),
+        person = contact.person.hex()
+        self._journal.add(
+            PutEvent.of("message", id=message_id.hex(), box="outbox", contact=person)
         )
         return message_id, bundles
 
@@ -287,13 +290,8 @@ class Outbox:
             self._journal.add(SetDelivery(pending.bundle, state, now))
         elif state is not DeliveryState.CARRIED:
             return
-        tell(
-            self._journal,
-            "state",
-            id=pending.message_id.hex(),
-            state=state.name.lower(),
-            **more,
-        )
+        told, message_id = state.name.lower(), pending.message_id.hex()
+        self._journal.add(PutEvent.of("state", id=message_id, state=told, **more))
 
     def _below(self, limit: int) -> int:
         return int.from_bytes(self._rng(4)) % limit
