@@ -39,6 +39,8 @@ from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 
 WINNER_WAITS: Final = 1.0
 """Seconds for which the lower peer's own initiation goes before the other's."""
+PATHS_TRIED: Final = 16
+"""Paths by which a peer is called at once: beacons may be false."""
 DEFAULT_TRAITS: Final = Traits()
 
 
@@ -122,7 +124,7 @@ class Endpoint:
             except RemoteProtocolError:
                 self.counters["refused peer id"] += 1
                 return
-        if path in begun.paths:
+        if path in begun.paths or len(begun.paths) >= PATHS_TRIED:
             return
         begun.paths[path] = None
         if begun.due <= now:
@@ -240,7 +242,7 @@ class Endpoint:
             elif kind == packet.RESPONSE:
                 self._receive_response(path, data, now)
             elif kind == packet.COOKIE:
-                self._receive_cookie(data)
+                self._receive_cookie(path, data)
             elif kind == packet.VERSIONS:
                 self._receive_versions(data)
             else:
@@ -313,7 +315,8 @@ class Endpoint:
         if begun is None:
             return True
         if self.peer_id < peer_id and now - begun.started < WINNER_WAITS:
-            begun.paths[path] = None
+            if len(begun.paths) < PATHS_TRIED:
+                begun.paths[path] = None
             self._out.append(Datagram(path, begun.first_packet()))
             return False
         begun.due = max(begun.due, now + WINNER_WAITS)
@@ -336,13 +339,15 @@ class Endpoint:
             link.offer(other, self._traits(other), now)
         self._up(link, now)
 
-    def _receive_cookie(self, data: bytes) -> None:
+    def _receive_cookie(self, path: Path, data: bytes) -> None:
+        """Repeat the first packet with the cookie, which is good for the path it came by."""
         reply = packet.parse_cookie(data)
         begun = self._begun_by_id(reply.receiver)
         if begun is None:
             raise RemoteProtocolError("cookie", "to nothing that was asked")
         begun.cookie = open_cookie(reply, begun.peer_id, begun.mac1)
-        self._out += [Datagram(path, begun.first_packet()) for path in begun.paths]
+        if path in begun.paths:
+            self._out.append(Datagram(path, begun.first_packet()))
 
     def _receive_versions(self, data: bytes) -> None:
         """Only version 1 exists: who doesn't speak it can't be reached; it is only counted, for
@@ -358,7 +363,9 @@ class Endpoint:
         self._begun.pop(link.peer_id, None)
         before = self._links.get(link.peer_id)
         if before is not None and self._outranks(before, link):
-            self._parked[link.local_id] = (link, now + 4 * before.rtt + 0.1)
+            if earlier := self._parked.pop(link.peer_id, None):
+                self._by_id.pop(earlier[0].local_id, None)
+            self._parked[link.peer_id] = (link, now + 4 * before.rtt + 0.1)
             before.greet()
             return
         self._up(link, now)
@@ -431,7 +438,7 @@ class Endpoint:
 
     def _settle(self, link: Link, now: float) -> None:
         """A parked link takes over if the one before it is silent, and goes if it is not."""
-        del self._parked[link.local_id]
+        del self._parked[link.peer_id]
         before = self._links.get(link.peer_id)
         if before is None or not before.answered:
             self._up(link, now)

@@ -6,8 +6,10 @@ from random import Random
 
 import pytest
 
-from meshpeer.core.link import frames
+from meshpeer.core.link import frames, packet
 from meshpeer.core.link.config import LinkConfig
+from meshpeer.core.link.cookie import CookieJar
+from meshpeer.core.link.endpoint import PATHS_TRIED
 from meshpeer.core.link.path import Datagram, Path
 from meshpeer.core.link.streams import PIECES_LIMIT
 from tests.core.link.pair import Network, linked
@@ -201,3 +203,53 @@ def test_a_crowd_from_one_place_does_not_keep_others_from_linking():
         "carol",
         "dave",
     }
+
+
+def test_false_paths_to_a_peer_are_tried_few_at_a_time():
+    network = Network()
+    alice, bob = network.node("alice"), network.node("bob")
+    tried: set[Path] = set()
+    network.watch = lambda sender, to, data: tried.add(to)
+    for port in range(100):
+        path = Path("sim", f"nobody at {port}")
+        alice.endpoint.connect(bob.endpoint.peer_id, path, network.now)
+    alice.flush()
+    network.run(5)
+    assert len(tried) == PATHS_TRIED
+
+
+def test_a_forged_cookie_brings_one_packet_to_where_it_came_from():
+    network = Network()
+    alice, bob = network.node("alice"), network.node("bob")
+    first: list[bytes] = []
+    network.watch = lambda sender, to, data: first.append(data)
+    for port in range(8):
+        path = Path("sim", f"nobody at {port}")
+        alice.endpoint.connect(bob.endpoint.peer_id, path, network.now)
+    alice.flush()
+    mac1_key = packet.mac1_key(bob.endpoint.peer_id)
+    jar = CookieJar(bob.endpoint.peer_id, now=0.0, rng=Random(1).randbytes)
+    asked = packet.parse_initiation(first[0], mac1_key)
+    said = len(first)
+    for place in ("nobody at 3", "elsewhere"):
+        cookie = jar.reply(asked, Path("sim", place), 0.0)
+        alice.endpoint.receive([Datagram(Path("sim", place), cookie)], network.now)
+    alice.flush()
+    assert len(first) - said == 1
+
+
+def test_links_that_crossed_ours_are_parked_one_for_each_peer():
+    network = Network()
+    alice, bob = linked(network)
+    alice, bob = sorted((alice, bob), key=lambda node: node.endpoint.peer_id)
+    network = Network()
+    low, high = network.node(alice.name), network.node(bob.name)
+    low.connect(high)
+    network.run(0.5)
+    for _ in range(5):
+        link = high.endpoint._links.pop(low.endpoint.peer_id)
+        high.connect(low)
+        network.run(0.004)
+        assert len(low.endpoint._parked) <= 1
+        high.endpoint._links[low.endpoint.peer_id] = link
+    assert low.endpoint._parked
