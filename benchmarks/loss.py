@@ -1,8 +1,9 @@
 """Goodput on a path that loses at random: 20 Mbit/s, 50 ms, the real core on a simulated path.
 
-Time is virtual, so the figures are the same on every machine; each is the worse of two seeds.
-The bottleneck's queue holds twice what fills the path. `fairness` is the smaller over the larger goodput of two
-flows through one bottleneck without random loss, the second starting two seconds later.
+Time is virtual, so the figures are the same on every machine; each is the worse of two seeds. The
+bottleneck's queue holds twice what fills the path. `fairness` is the smaller over the larger
+goodput of two flows through one bottleneck without random loss, the second starting two seconds
+later.
 """
 
 from tests.core.link.pair import Network, Node, Wire

@@ -5,8 +5,9 @@ indefinite lengths, for nothing of ours needs them. Map keys are integers or tex
 their encoded bytes (cbor2's `canonical` sorts by length first, as RFC 7049 had it).
 
 cbor2 reads and writes; here stands what it leaves open: which values are ours, how deep and how
-many they may be, and that a value read is refused unless writing it gives the same bytes. Tags are
-refused before cbor2 acts on them, for some compute (bigfloats) and some make cycles (shared values).
+many they may be, and that a value read is refused unless writing it gives the same bytes. Tags
+are refused before cbor2 acts on them, for some compute (bigfloats) and some make cycles (shared
+values).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -2,13 +2,13 @@
 
 Loss on radio is not congestion: Reno and CUBIC get a tenth of a 20 Mbit/s, 50 ms path at 2 %
 loss. `Bbr` therefore models the path, after BBR (Cardwell et al., 2016): the largest delivery
-rate of the last ten rounds and the smallest round trip of the last ten seconds tell how much fills the
-path, and pacing at that rate keeps the queue short.
+rate of the last ten rounds and the smallest round trip of the last ten seconds tell how much
+fills the path, and pacing at that rate keeps the queue short.
 
 Two things differ. BBR starves above 20 % of loss, because it sends what was delivered and so
-delivers less each round; here the loss that even the emptiest of the last ten rounds had is taken as the
-path's own and sent in addition. And on loopback or a LAN, where a timer is coarser than a round
-trip, the quantum (what leaves at once) grows to what one GSO call carries.
+delivers less each round; here the loss that even the emptiest of the last ten rounds had is taken
+as the path's own and sent in addition. And on loopback or a LAN, where a timer is coarser than a
+round trip, the quantum (what leaves at once) grows to what one GSO call carries.
 """
 
 from collections import deque

@@ -1,8 +1,9 @@
 """What was sent and not yet acknowledged: round trips, losses and probe timeouts after RFC 9002.
 
 A packet is lost when one sent `threshold` packets later was acknowledged, or when it is older
-than 9/8 of a round trip and a later one was (section 6.1). Both bounds grow when a packet that was taken
-for lost is acknowledged after all, so that a path that reorders soon costs nothing more.
+than 9/8 of a round trip and a later one was (section 6.1). Both bounds grow when a packet that
+was taken for lost is acknowledged after all, so that a path that reorders soon costs nothing
+more.
 
 Packets are recorded as tuples that share one Burst, since they leave together: what delivery-rate
 estimation must know of each (draft-cheng-iccrg-delivery-rate-estimation) is the same for all.

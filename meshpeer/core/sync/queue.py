@@ -1,8 +1,8 @@
 """The bundles that this peer holds: what is taken in, for how long, and what goes.
 
 The wires lie on the disk; in memory is an index: a packed record by id, and four orders over it
-(what may travel on and is reconciled, deadlines, receipt hashes, each account's order of going). Every change
-is added to the journal here and nowhere else. Rules (decisions 6, 7, 10 and 13):
+(what may travel on and is reconciled, deadlines, receipt hashes, each account's order of going).
+Every change is added to the journal here and nowhere else. Rules (decisions 6, 7, 10 and 13):
 
     a duplicate with lower age or hops lowers ours; it never extends the lifetime from first sight
     expired after its whole lifetime here: over; by reported age only: gone, but may come again
