@@ -1,4 +1,4 @@
-"""How the peer's own clock goes on across restarts, trusting no wall clock (decision 10).
+"""How the peer's own clock goes on across restarts, trusting no wall clock.
 
 Running seconds start at 0 when a peer is made and only grow. With every commit the store keeps
 a reading; at the next start `resume` says where to go on from. While the machine stays up,

@@ -7,7 +7,7 @@
                  2 list          count, then all ids in it
 
 The initiator begins with a few fingerprints, the finer the newer, for what differs is mostly new;
-equal sets cost about 100 bytes and one round trip (m: it saves a round trip, and 2 kB at 100,000
+equal sets cost about 100 bytes and one round trip (it saves a round trip, and 2 kB at 100,000
 items, against one fingerprint of everything; a set without numbers gets just that). Whoever
 finds a fingerprint to differ splits the range into 16; the responder lists it when it is short.
 The initiator alone learns what differs. Each message is answered from the set as it is now: what

@@ -1,6 +1,6 @@
 """What goes first over a link, and what goes first when space ends. A small plug-in.
 
-The default is the simple one that measured best (m, delivery ratio on the infocom05 and dieselnet
+The default is the simple one that measured best (delivery ratio on the infocom05 and dieselnet
 traces, 1 MB of queue a peer, 250 kB/s): when space ends, fewest hops left goes first, then what
 has been held longest: 0.84 and 0.68. By youth and size alone it is 0.80 and 0.63. The order of
 sending hardly matters (0.005). Own people's unconfirmed bundles go last whatever a policy says

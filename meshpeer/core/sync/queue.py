@@ -2,7 +2,7 @@
 
 The wires lie on the disk; in memory is an index: a packed record by id, and four orders over it
 (what may travel on and is reconciled, deadlines, receipt hashes, each account's order of going).
-Every change is added to the journal here and nowhere else. Rules (decisions 6, 7, 10 and 13):
+Every change is added to the journal here and nowhere else. Rules:
 
     a duplicate with lower age or hops lowers ours; it never extends the lifetime from first sight
     expired after its whole lifetime here: over; by reported age only: gone, but may come again

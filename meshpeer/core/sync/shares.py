@@ -1,4 +1,4 @@
-"""How the queue's room is shared among accounts, and who gives way when it ends (decision 13).
+"""How the queue's room is shared among accounts, and who gives way when it ends.
 
 Shares are elastic: anybody may use what nobody else needs. When a newcomer doesn't fit, the
 largest account gives up its worst bundle, by the policy's order, until it fits; the newcomer is
@@ -29,7 +29,7 @@ class Limits(NamedTuple):
 
     capacity: int = 1 << 30
     bundles: int = 200_000
-    """Bundles of any size, for each costs memory (m: 400 bytes)."""
+    """Bundles of any size, for each costs memory (measured: 400 bytes)."""
     large: float = 15 / 16
     strangers: float = 1 / 8
     folders: float = 1 / 8

@@ -1,4 +1,4 @@
-"""Sync: the bundles and values of this peer meet those of its neighbours (decision 9).
+"""Sync: the bundles and values of this peer meet those of its neighbours.
 
 The face of the package. The peer says which links are up and readable, and when the disk has
 wires; it takes events and asks when to wake. What it has to write goes into the journal, and what

@@ -5,8 +5,8 @@ is the receipt of, H(v) of the one it is the recall of. Values of bundles never 
 and found when the bundle comes. Whole hours travel with a value; the time that a message may be
 under way is taken off and the rest rounded down, so that a value that neighbours pass to and fro
 dies all the same. A known value takes the higher hours: could a neighbour lower them, each could
-end any receipt by saying it back with one hour. A receipt makes its recall
-superfluous: the recall goes, and isn't taken again.
+end any receipt by saying it back with one hour. A receipt makes its recall superfluous: the
+recall goes, and isn't taken again.
 """
 
 from typing import Final

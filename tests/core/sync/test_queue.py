@@ -1,4 +1,4 @@
-"""The rules of the queue, one by one (decisions 5, 6, 7, 10 and 13)."""
+"""The rules of the queue, one by one."""
 
 import tracemalloc
 
