@@ -279,7 +279,9 @@ class Depot:
     # -- who brings what
 
     def expect(self, id: bytes, peer: bytes, now: float) -> bool:
-        """May this neighbour be asked for it? False while another one is bringing it."""
+        """May this neighbour be asked for it? False while another one is bringing it.
+
+        Once the first was too slow all are asked: a row of silent ones must not each be waited for."""
         held = self.expected.get(id)
         if (
             held
@@ -288,7 +290,7 @@ class Depot:
             and now < held[1] + PATIENCE_S
         ):
             return False
-        self.expected[id] = peer, now
+        self.expected[id] = peer, held[1] if held else now
         return True
 
     def ask_others(self, than: Party, now: float) -> None:

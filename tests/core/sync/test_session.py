@@ -272,6 +272,19 @@ def test_another_neighbour_is_asked_when_the_first_is_silent():
     assert bob.sync.next_wakeup() != PATIENCE_S
 
 
+def test_a_row_of_neighbours_that_promise_and_keep_silent_costs_one_wait():
+    bob = Peer("bob")
+    b = bundle(1, size=50_000)
+    offer = Offer(b.id, len(b.wire), b.header)
+    for n in range(5):
+        Stranger(bob, name=f"eve{n}").say(offer)
+    ann = Stranger(bob, name="ann")
+    ann.heard()
+    assert ann.say(offer) == []
+    bob.sync.wake(PATIENCE_S)
+    assert ann.heard() == [Want(((b.id, 0),))]
+
+
 def test_when_the_first_lacks_it_another_is_asked_at_once():
     bob = Peer("bob")
     eve, ann = Stranger(bob), Stranger(bob, name="ann")
