@@ -163,8 +163,14 @@ class Udp:
                 reason = error
                 if error.errno != errno.EADDRINUSE:
                     break
+        advice = (
+            "; another program or peer has it: `meshpeer config set udp.port 0` takes a free one"
+            if reason.errno == errno.EADDRINUSE
+            else ""
+        )
+        where = f"UDP port {self.port} of {', '.join(self._listen)}"
         raise TransportError(
-            f"cannot listen on UDP port {self.port} of {', '.join(self._listen)}: {reason}"
+            f"cannot listen on {where}: {reason.strerror or reason}{advice}"
         ) from reason
 
     def _bind_all(self, port: int) -> list[socket.socket]:

@@ -106,6 +106,11 @@ class Api:
         try:
             connection.request(method, target, body=payload, headers=headers)
             answer = connection.getresponse()
+        except PermissionError as error:
+            connection.close()
+            raise MeshpeerError(
+                f"{self._state.socket} may not be opened: the peer is another user's"
+            ) from error
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise NotRunningError(

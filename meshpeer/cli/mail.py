@@ -215,7 +215,10 @@ def accept(session: Session, who: str, name: str | None) -> None:
 @click.argument("who")
 @click.option("--block", is_flag=True, help="Take nothing from it again.")
 def refuse(session: Session, who: str, block: bool) -> None:
-    """Erase what a stranger wrote; it is not told."""
+    """Erase what a stranger wrote; it is not told.
+
+    What it writes later is refused too, unless its card comes along again.
+    """
     if not who:
         raise UsageError("say whom to refuse")
     session.give(

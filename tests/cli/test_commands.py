@@ -1,6 +1,7 @@
 """The commands against a running peer: results on stdout, talk on stderr, exit codes."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -283,6 +284,20 @@ def test_advice_follows_how_things_stand(peer, tmp_path):
     bob = peer.do(peer.village.settle, "bob")
     peer.wait(peer.ann.add_contact(f"meshpeer:{bob.me.id}", "bob"))
     assert "send NAME" in call(peer).stdout
+
+
+def test_a_peer_of_another_user_is_not_called_missing(peer):
+    command = [sys.executable, "-m", "meshpeer", "status", "--state", str(peer.state.root)]
+    if os.geteuid() == 0:
+        powers = "-dac_override,-dac_read_search"
+        command = ["setpriv", f"--bounding-set={powers}", f"--inh-caps={powers}", *command]
+    peer.state.root.chmod(0)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    finally:
+        peer.state.root.chmod(0o700)
+    assert done.returncode == 1
+    assert "another user's" in done.stderr
 
 
 def test_no_peer_is_exit_code_3(tmp_path):
