@@ -26,7 +26,7 @@ EXTENSION_LENGTH: Final = 3
 """Offset of the byte that says how many bytes of extensions follow the fixed header."""
 
 
-def header_size(wire: bytes) -> int:
+def _header_size(wire: bytes) -> int:
     """Say where the payload begins."""
     return HEADER_SIZE + wire[EXTENSION_LENGTH]
 
@@ -41,7 +41,7 @@ PLAN: Final[Plan] = {
                received = excluded.received, own = excluded.own""",
             lambda write, names: (
                 write.id,
-                write.wire[: header_size(write.wire)],
+                write.wire[: _header_size(write.wire)],
                 len(write.wire),
                 names.account(write.account),
                 write.first_seen,
@@ -52,7 +52,7 @@ PLAN: Final[Plan] = {
         Statement(
             """INSERT INTO payload(bundle, data) SELECT n, ? FROM bundle WHERE id = ?
                ON CONFLICT(bundle) DO UPDATE SET data = excluded.data""",
-            lambda write, names: (write.wire[header_size(write.wire) :], write.id),
+            lambda write, names: (write.wire[_header_size(write.wire) :], write.id),
         ),
     ),
     TouchBundle: (

@@ -159,7 +159,7 @@ class Lan:
 
     def _join(self) -> None:
         """Be in the groups of exactly the interfaces that we speak on."""
-        wanted = {(family_of(each), each.ifindex) for each in self.addresses}
+        wanted = {(_family_of(each), each.ifindex) for each in self.addresses}
         for family, ifindex in self._joined - wanted:
             self._set_membership(family, ifindex, join=False)
         for family, ifindex in wanted - self._joined:
@@ -217,7 +217,7 @@ class Lan:
         address: tuple[str, int] | tuple[str, int, int, int],
     ) -> None:
         """Send one beacon out by the interface of one of our addresses; a failure is counted."""
-        family = family_of(local)
+        family = _family_of(local)
         control = []
         if family == socket.AF_INET:
             info = PKTINFO4.pack(local.ifindex, socket.inet_aton(local.host), bytes(4))
@@ -239,7 +239,7 @@ class Lan:
                 data, control, _, sender = sock.recvmsg(BEACON_BUFFER, CONTROL_SIZE)
             except OSError:
                 return
-            ifindex = arrived_on(control, sender)
+            ifindex = _arrived_on(control, sender)
             origin = self._origin(ifindex, sender)
             if origin is None:
                 self.counters["dropped: not from this LAN"] += 1
@@ -306,7 +306,7 @@ class Lan:
 CONTROL_SIZE: Final = socket.CMSG_SPACE(PKTINFO4.size)
 
 
-def arrived_on(
+def _arrived_on(
     control: list[tuple[int, int, bytes]],
     sender: tuple[str, int] | tuple[str, int, int, int],
 ) -> int:
@@ -344,7 +344,7 @@ def is_near(host: str) -> bool:
     )
 
 
-def family_of(local: Local) -> int:
+def _family_of(local: Local) -> int:
     """Give the address family of one of our addresses."""
     return socket.AF_INET6 if local.is_ipv6 else socket.AF_INET
 

@@ -132,7 +132,7 @@ class Mdns:
             return
         try:
             beacon = parse(info.properties.get(TXT_BEACON) or b"")
-            for host in map(with_interface_name, info.parsed_scoped_addresses()):
+            for host in map(_with_interface_name, info.parsed_scoped_addresses()):
                 if "%" in host or not host.startswith("fe80:"):
                     self._tell(beacon, path_to(host, beacon.port))
         except (RemoteProtocolError, ConfigError) as error:
@@ -162,7 +162,7 @@ def service(beacon: Beacon, addresses: frozenset[Local]) -> "ServiceInfo":
     )
 
 
-def with_interface_name(host: str) -> str:
+def _with_interface_name(host: str) -> str:
     """Name the interface behind a link-local address, where zeroconf gives its number."""
     address, _, scope = host.partition("%")
     if not scope.isdigit():

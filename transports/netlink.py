@@ -146,9 +146,9 @@ def read(data: bytes) -> Iterator[Event]:
         if flags & NLM_F_DUMP_INTR:
             yield DumpTorn()
         if kind in {RTM_NEWLINK, RTM_DELLINK}:
-            yield read_link(body, gone=kind == RTM_DELLINK)
+            yield _read_link(body, gone=kind == RTM_DELLINK)
         elif kind in {RTM_NEWADDR, RTM_DELADDR}:
-            event = read_address(body, gone=kind == RTM_DELADDR)
+            event = _read_address(body, gone=kind == RTM_DELADDR)
             if event is not None:
                 yield event
         elif kind in {NLMSG_DONE, NLMSG_ERROR}:
@@ -156,26 +156,26 @@ def read(data: bytes) -> Iterator[Event]:
         start += (length + 3) & ~3
 
 
-def read_link(body: bytes, *, gone: bool) -> LinkEvent:
+def _read_link(body: bytes, *, gone: bool) -> LinkEvent:
     """Read struct ifinfomsg and the attributes that matter here."""
     if len(body) < IFINFO.size:
         raise TransportError(f"netlink: a link of {len(body)} bytes")
     _, device, index, flags, _ = IFINFO.unpack_from(body)
     name = kind = ""
-    for number, value in attributes(body[IFINFO.size :]):
+    for number, value in _attributes(body[IFINFO.size :]):
         if number == IFLA_IFNAME:
             name = text(value)
         elif number == IFLA_LINKINFO:
-            kind = next((text(v) for n, v in attributes(value) if n == IFLA_INFO_KIND), "")
+            kind = next((text(v) for n, v in _attributes(value) if n == IFLA_INFO_KIND), "")
     return LinkEvent(index, name, device, flags, kind, gone)
 
 
-def read_address(body: bytes, *, gone: bool) -> AddressEvent | None:
+def _read_address(body: bytes, *, gone: bool) -> AddressEvent | None:
     """Read struct ifaddrmsg and its attributes; None for a family that is not IP."""
     if len(body) < IFADDR.size:
         raise TransportError(f"netlink: an address of {len(body)} bytes")
     family, prefix, flags, _, index = IFADDR.unpack_from(body)
-    found = dict(attributes(body[IFADDR.size :]))
+    found = dict(_attributes(body[IFADDR.size :]))
     # On IPv4 point-to-point links IFA_ADDRESS is the other end, and IFA_LOCAL is ours.
     raw = found.get(IFA_LOCAL, found.get(IFA_ADDRESS, b""))
     if len(found.get(IFA_FLAGS, b"")) == U32.size:
@@ -190,7 +190,7 @@ def read_address(body: bytes, *, gone: bool) -> AddressEvent | None:
     return AddressEvent(index, socket.inet_ntop(family, raw), prefix, flags, gone)
 
 
-def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Read (type, value) pairs; TransportError where a length does not fit."""
     start = 0
     while start + ATTRIBUTE.size <= len(data):

@@ -376,7 +376,7 @@ def open_socket(host: str, port: int, *, offload: bool) -> socket.socket:
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, BUFFER)
         if offload:
-            with_gro(sock)
+            _with_gro(sock)
         sock.bind(address)
     except BaseException:
         sock.close()
@@ -384,7 +384,7 @@ def open_socket(host: str, port: int, *, offload: bool) -> socket.socket:
     return sock
 
 
-def with_gro(sock: socket.socket) -> None:
+def _with_gro(sock: socket.socket) -> None:
     """Ask for GRO; kernels before 5.0 have none, and each datagram then comes by itself."""
     try:
         sock.setsockopt(SOL_UDP, UDP_GRO, 1)

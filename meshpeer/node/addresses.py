@@ -20,15 +20,15 @@ def path_text(path: Path) -> str:
     if path.transport != Udp.name:
         return str(path.address)
     host, port = cast(tuple[str, int], path.address)
-    return host_port(host, port)
+    return _host_port(host, port)
 
 
-def host_port(host: str, port: int) -> str:
+def _host_port(host: str, port: int) -> str:
     """Join them as they are written."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def host_of(path: Path) -> str:
+def _host_of(path: Path) -> str:
     """Give the numeric host of a udp path."""
     host, _ = cast(tuple[str, int], path.address)
     return host
@@ -36,7 +36,7 @@ def host_of(path: Path) -> str:
 
 def is_on(path: Path, local: Local) -> bool:
     """Whether a udp path leads to a host on the same subnet as this address of ours."""
-    host, _, interface = host_of(path).partition("%")
+    host, _, interface = _host_of(path).partition("%")
     if interface:
         return local.is_link_local and local.interface == interface
     address, own = ip_address(host), ip_network((local.host, local.prefix), strict=False)
@@ -62,7 +62,7 @@ def is_hintable(host: str) -> bool:
 def hints_to(hosts: Iterable[str], port: int) -> list[str]:
     """Give the hints for a card to those of our hosts that others can reach, the short ones first."""
     hintable = sorted(filter(is_hintable, hosts), key=len)
-    return [f"{UDP_SCHEME}{host_port(host, port)}" for host in hintable[:MAX_HINTS]]
+    return [f"{UDP_SCHEME}{_host_port(host, port)}" for host in hintable[:MAX_HINTS]]
 
 
 def read_hint(hint: str) -> Path | None:
@@ -73,7 +73,7 @@ def read_hint(hint: str) -> Path | None:
         path = read_path(hint.removeprefix(UDP_SCHEME))
     except UsageError:
         return None
-    return path if is_hintable(host_of(path)) else None
+    return path if is_hintable(_host_of(path)) else None
 
 
 def read_path(text: str) -> Path:

@@ -36,7 +36,7 @@ def load_peer(
     return restore_peer(
         store,
         static=static,
-        own=[own_person(secrets, static.public, nickname) for secrets in state.persons()],
+        own=[_own_person(secrets, static.public, nickname) for secrets in state.persons()],
         limits=Limits(queue_bytes),
         rng=rng,
         wall=wall,
@@ -45,7 +45,7 @@ def load_peer(
     )
 
 
-def own_person(secrets: PersonSecrets, peer: bytes, nickname: str) -> Own:
+def _own_person(secrets: PersonSecrets, peer: bytes, nickname: str) -> Own:
     """Give a person of this peer with a card that lists this one device."""
     if secrets.person is None:
         raise ConfigError(

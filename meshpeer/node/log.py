@@ -49,7 +49,7 @@ def stop() -> None:
             handler.close()
 
 
-def record_fields(record: logging.LogRecord) -> dict[str, Any]:
+def _record_fields(record: logging.LogRecord) -> dict[str, Any]:
     """Give what a line says, without anything that came from outside unasked."""
     extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
     said: dict[str, Any] = {"event": record.getMessage(), **extra}
@@ -87,7 +87,7 @@ class JsonLines(logging.Formatter):
             "time": when.isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "where": record.name,
-            **record_fields(record),
+            **_record_fields(record),
         }
         return json.dumps(line, ensure_ascii=True, default=_plain)
 
@@ -97,7 +97,7 @@ class PlainLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write one line."""
-        said = record_fields(record)
+        said = _record_fields(record)
         event = said.pop("event")
         fields = ", ".join(f"{key} {json.dumps(said[key], default=_plain)}" for key in said)
         return f"{record.levelname.lower()}: {event}{' (' + fields + ')' if fields else ''}"

@@ -164,7 +164,7 @@ class MailService(Desk):
     def _delivery(self, row: MessageRow, deliveries: list[DeliveryRow]) -> facade.Delivery:
         now = self._node.now()
         return facade.Delivery(
-            state=STATE_NAMES[message_state(delivery.state for delivery in deliveries)],
+            state=STATE_NAMES[_message_state(delivery.state for delivery in deliveries)],
             carriers=self._carriers(self._store.carriers([row.number]), now),
             remaining_s=max(0, int(max(d.expires for d in deliveries) - now)),
             priority=PRIORITY_NAMES[deliveries[0].priority],
@@ -181,7 +181,7 @@ class MailService(Desk):
         ]
 
 
-def message_state(states: Iterable[DeliveryState]) -> DeliveryState:
+def _message_state(states: Iterable[DeliveryState]) -> DeliveryState:
     """Say what is known of a message from what is known of its bundles.
 
     It arrived when one of the receiver's devices has it; else the liveliest bundle speaks.

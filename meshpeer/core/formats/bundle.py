@@ -166,7 +166,7 @@ class Bundle(NamedTuple):
         """Join a header and the payload that was sealed under it."""
         if not 1 <= len(payload) <= MAX_PAYLOAD:
             raise LocalProtocolError(f"a payload of {len(payload)} bytes")
-        return cls(header, payload, bundle_id(header.wire + payload))
+        return cls(header, payload, _bundle_id(header.wire + payload))
 
     @classmethod
     def parse(cls, wire: bytes) -> "Bundle":
@@ -177,7 +177,7 @@ class Bundle(NamedTuple):
             raise RemoteProtocolError(
                 "payload", f"{len(payload)} bytes, not 1 to {MAX_PAYLOAD}"
             )
-        return cls(header, payload, bundle_id(wire))
+        return cls(header, payload, _bundle_id(wire))
 
     @property
     def wire(self) -> bytes:
@@ -197,7 +197,7 @@ class Bundle(NamedTuple):
         )
 
 
-def bundle_id(wire: bytes) -> bytes:
+def _bundle_id(wire: bytes) -> bytes:
     """Give the id of the bundle on this wire, which must have been parsed before or be ours."""
     state = _ID_START.copy()
     state.update(wire[:_MUTABLE_AT])

@@ -27,7 +27,7 @@ LIFETIME: Final = 120.0
 NONCE_SIZE: Final = 24
 
 
-def cookie_key(peer_id: bytes) -> bytes:
+def _cookie_key(peer_id: bytes) -> bytes:
     """The key that seals this peer's cookies."""
     return blake2s(b"meshpeer cookie" + peer_id).digest()
 
@@ -35,7 +35,7 @@ def cookie_key(peer_id: bytes) -> bytes:
 def open_cookie(reply: packet.Cookie, peer_id: bytes, mac1: bytes) -> bytes:
     """Give the 16-byte cookie sealed to our packet with this mac1, or raise RemoteProtocolError."""
     try:
-        opened: bytes = unseal(reply.sealed, mac1, reply.nonce, cookie_key(peer_id))
+        opened: bytes = unseal(reply.sealed, mac1, reply.nonce, _cookie_key(peer_id))
     except CryptoError as error:
         raise RemoteProtocolError("cookie", "does not open") from error
     return opened
@@ -45,7 +45,7 @@ class CookieJar:
     """Gives out and checks cookies; keeps one secret, whatever the number of strangers."""
 
     def __init__(self, peer_id: bytes, *, now: float, rng: Callable[[int], bytes]) -> None:
-        self._key = cookie_key(peer_id)
+        self._key = _cookie_key(peer_id)
         self._rng = rng
         self._secret = rng(32)
         self._until = now + LIFETIME
