@@ -10,7 +10,7 @@ from typing import Final
 REMEMBERED: Final = 4_096
 
 UNUSED: Final = 200_000
-"""Names beyond which a start looks for those that no row needs any more."""
+"""Names beyond which those go that no row needs any more: at a start, and after so many new ones."""
 
 PRUNE: Final = {
     "SELECT count(*) FROM account": """DELETE FROM account WHERE n NOT IN (
@@ -26,13 +26,15 @@ PRUNE: Final = {
 
 
 def prune(connection: sqlite3.Connection) -> None:
-    """Drop names that strangers left behind, where they are many; for the start only."""
+    """Drop names that strangers left behind, where they are many; not within a transaction."""
     for count, drop in PRUNE.items():
         if connection.execute(count).fetchone()[0] > UNUSED:
             # each reference would be looked for without an index; the query looked already
             connection.execute("PRAGMA foreign_keys = OFF")
-            connection.execute(drop)
-            connection.execute("PRAGMA foreign_keys = ON")
+            try:
+                connection.execute(drop)
+            finally:
+                connection.execute("PRAGMA foreign_keys = ON")
 
 
 class Names:
@@ -41,6 +43,14 @@ class Names:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._known: dict[str | bytes, int] = {}
+        self._added = 0
+
+    def tidy(self) -> None:
+        """Prune if so many were added that strangers must have; not within a transaction."""
+        if self._added > UNUSED:
+            self._added = 0
+            prune(self._connection)
+            self.forget()
 
     def account(self, name: str) -> int:
         """Give the number of an account."""
@@ -66,6 +76,7 @@ class Names:
         row = self._connection.execute(find, (name,)).fetchone()
         if row is None:
             row = self._connection.execute(add, (name,)).fetchone()
+            self._added += 1
         number: int = row[0]
         if len(self._known) >= REMEMBERED:
             self._known.clear()

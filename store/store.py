@@ -191,6 +191,7 @@ class Store(QueueReads, MailReads, PeopleReads, HistoryReads):
             self._db.conn.execute(history.SAVE_CLOCK, self.clock())
 
     def _tidy(self) -> None:
+        self._names.tidy()
         if self.path == MEMORY:
             return
         if os.stat(f"{self.path}-wal").st_size > LOG_TOO_LONG:

@@ -43,6 +43,7 @@ from meshpeer.errors import StoreError
 from store import names
 from store import store as store_module
 from store.history import EVENTS
+from store.people import TRIM_CONTACT_TIMES
 from store.store import LANE_OF, PLAN, Store
 
 ANNA, BOB, PEER, OTHER = (bytes([n]) * 32 for n in range(4))
@@ -398,3 +399,20 @@ def test_the_newest_messages_are_found_without_paging_through_the_old_ones(store
     assert [row.number for row in newest] == [7, 6, 5]
     older = store.messages(Box.INBOX, newest[-1].number, 3, newest=True)
     assert [row.number for row in older] == [4, 3, 2]
+
+
+def test_names_of_strangers_that_came_by_once_do_not_pile_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(names, "UNUSED", 50)
+    monkeypatch.setitem(store_module.TRIMS, PutContactTime, (TRIM_CONTACT_TIMES, 10))
+    with closing(Store(tmp_path / "meshpeer.db")) as store:
+        for n in range(500):
+            store.commit([PutContactTime(name(n), n, n + 1.0, "udp")])
+        (kept,) = store._db.conn.execute("SELECT count(*) FROM key").fetchone()
+        assert kept < 120
+        last = [
+            row[0]
+            for row in store._db.conn.execute(
+                "SELECT key.id FROM contact_time JOIN key ON key.n = contact_time.peer"
+            )
+        ]
+        assert sorted(last) == [name(n) for n in range(490, 500)]
