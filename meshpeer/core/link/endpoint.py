@@ -388,7 +388,6 @@ class Endpoint:
         if before is not None:
             before.closed = before.closed or "replaced by a newer link"
             self._down(before, now)
-        link.up_since = now
         self._links[link.peer_id] = link
         self._touch(link)
         self._events.append(LinkUp(link))

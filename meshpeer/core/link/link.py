@@ -64,7 +64,6 @@ class Link:
         """32 bytes that only the two sides of this link share: the handshake's hash."""
         self.local_id = local_id
         self.remote = established.remote
-        self.up_since = now
         self.closed: str | None = None
         """Why the link is down, once it is."""
         self.last_words = b""
