@@ -112,7 +112,7 @@ class Node:
                 self.received.setdefault((link, stream), bytearray()).extend(
                     link.read(stream)
                 )
-            case Writable():
+            case Readable() | Writable():
                 pass
         self.on_event(event)
 
