@@ -68,6 +68,13 @@ class Desk:
                 return own
         raise NotFoundError(f"nobody named {name!r} lives on this peer")
 
+    def read_peer(self, text: str) -> bytes:
+        """Read a peer's id; UsageError if it is none, or a person's, which looks the same."""
+        id = idtext.decode(text)
+        if id in self._people.own or self._people.get(id):
+            raise UsageError("that is a person's id; a peer's is in its `meshpeer status`")
+        return id
+
     def find_message(self, which: str, *, box: Box | None = None) -> MessageRow:
         """Give the message by number or id; a received one where an id is two messages'."""
         if which.isdecimal() and len(which) < MESSAGE_ID_DIGITS:

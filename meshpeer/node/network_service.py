@@ -75,7 +75,7 @@ class NetworkService(Desk):
 
     async def add_peer(self, peer: str, address: str) -> facade.Peer:
         """Remember an address of this peer and try it at once."""
-        id, path = idtext.decode(peer), read_path(address)
+        id, path = self.read_peer(peer), read_path(address)
         if id == self._peer.id:
             raise UsageError("that is this peer's own id; give the other peer's")
         text = path_text(path)
@@ -86,7 +86,7 @@ class NetworkService(Desk):
 
     async def remove_peer(self, peer: str) -> None:
         """Close the link, forget the paths, and don't connect unless it is found anew."""
-        id = idtext.decode(peer)
+        id = self.read_peer(peer)
         if (
             id not in self._peer.neighbours
             and id not in self._node.dialer

@@ -50,3 +50,12 @@ def test_only_what_was_sent_can_be_recalled():
         desk_of(bob).find_message(str(row.number), box=Box.OUTBOX)
     with pytest.raises(NotFoundError, match="no such message"):
         desk_of(bob).find_message("99", box=Box.OUTBOX)
+
+
+def test_a_person_is_not_taken_for_a_peer():
+    alice, bob = introduced()
+    (device,) = bob.card.devices
+    assert desk_of(alice).read_peer(idtext.encode(device.peer)) == device.peer
+    for person in (alice, bob):
+        with pytest.raises(UsageError, match="a person's id"):
+            desk_of(alice).read_peer(idtext.encode(person.key.public))
