@@ -28,6 +28,9 @@ from meshpeer.node.facade import Event, Facade
 from meshpeer.node.state import State
 
 log = logging.getLogger(__name__)
+http_log = logging.getLogger(f"{__name__}.http")
+http_log.disabled = True
+"""aiohttp's, which writes a stack, and what it choked on, for each malformed request of anybody."""
 
 HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -75,6 +78,7 @@ class Server:
         runner = web.AppRunner(
             application(self._facade, guard),
             access_log=None,
+            logger=http_log,
             handler_cancellation=True,
             shutdown_timeout=SHUTDOWN_S,
         )
