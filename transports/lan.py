@@ -50,6 +50,7 @@ BEACON_BUFFER: Final = 256
 IP_PKTINFO: Final = 8
 """Linux's number; the socket module of Python 3.11 has no name for it."""
 PKTINFO4: Final = struct.Struct("=I4s4s")
+CONTROL_SIZE: Final = socket.CMSG_SPACE(PKTINFO4.size)
 MEMBERSHIP4: Final = struct.Struct("=4s4sI")
 MEMBERSHIP6: Final = struct.Struct("=16sI")
 
@@ -301,9 +302,6 @@ class Lan:
 
         timer = self._loop.call_later(delay, run)
         self._timers.add(timer)
-
-
-CONTROL_SIZE: Final = socket.CMSG_SPACE(PKTINFO4.size)
 
 
 def _arrived_on(
