@@ -4,12 +4,13 @@ from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.formats.receipt import ValueEntry
 from meshpeer.core.sync import account, messages, queue, session
 from meshpeer.core.sync.account import Account, Kind
-from meshpeer.core.sync.intake import CHUNK, SCAN
+from meshpeer.core.sync.intake import ASKED_BYTES, CHUNK, MAX_OFFERED
 from meshpeer.core.sync.messages import (
     Code,
     Hello,
     Lack,
     Offer,
+    Result,
     Run,
     Values,
     Want,
@@ -172,17 +173,37 @@ def test_whoever_never_reads_is_spared_what_it_did_not_ask_for(monkeypatch):
     assert eve.end.closed is None
 
 
-def test_what_another_brings_is_not_looked_through_again_and_again():
+def test_what_one_does_not_bring_after_all_is_asked_of_another():
     bob = Peer("bob")
     eve, ann = Stranger(bob), Stranger(bob, name="ann")
-    letters = [bundle(n, size=5_000) for n in range(SCAN + 10)]
+    letters = [bundle(n, size=5_000) for n in range(ASKED_BYTES // 6_000)]
     eve.say(*map(offer, letters))
     ann.say(*map(offer, letters))
     ann.heard()
     bob.sync.link_down(eve.end, 0.0)
     bob.sync.wake(0.0)
-    wanted = [id for said in ann.heard() for id, _ in said.bundles]
+    said = ann.heard()
+    wanted = [id for one in said if isinstance(one, Want) for id, _ in one.bundles]
     assert sorted(wanted) == sorted(b.id for b in letters)
+
+
+def test_a_neighbour_that_offers_without_end_is_put_off():
+    bob = Peer("bob")
+    eve = Stranger(bob)
+    letters = [bundle(n, size=50_000) for n in range(2 * MAX_OFFERED)]
+    said = eve.say(*map(offer, letters))
+    codes = [run.code for one in said if isinstance(one, Result) for run in one.runs]
+    assert set(codes) == {Code.LATER}
+    assert len(codes) > MAX_OFFERED // 2
+
+
+def test_room_is_not_promised_to_many_at_once():
+    bob = Peer("bob")
+    eve = Stranger(bob)
+    letters = [bundle(n, size=100_000) for n in range(8)]
+    said = eve.say(*map(offer, letters))
+    asked = [id for one in said if isinstance(one, Want) for id, _ in one.bundles]
+    assert len(asked) == 3, "as many as ASKED_BYTES allows, though each alone has room"
 
 
 def test_a_crowd_of_made_up_strangers_costs_few_accounts(monkeypatch):
