@@ -66,6 +66,7 @@ class State:
         """Make the folder, the peer's key and a first person; False if all was there already."""
         for folder in (self.root, self.keys, self.log.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_ours(folder)
         if self.exists():
             return False
         if not self._person_files():
@@ -109,6 +110,7 @@ class State:
 
         if not self.root.is_dir():
             raise UsageError(f"there is no peer in {self.root}")
+        _check_ours(self.root)
         descriptor = os.open(
             self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
         )
@@ -208,6 +210,17 @@ def _needed(path: Path, name: str, key: bytes | None) -> bytes:
     if key is None:
         raise ConfigError(f"{path}: {name} is missing")
     return key
+
+
+def _check_ours(folder: Path) -> None:
+    """Refuse a folder where somebody else could put keys in the place of ours."""
+    found = folder.stat()
+    if found.st_uid not in (os.geteuid(), 0) and os.geteuid() != 0:
+        raise ConfigError(f"{folder} belongs to another user of this machine")
+    if found.st_mode & 0o002:
+        raise ConfigError(
+            f"{folder} may be written by others on this machine: chmod o-w '{folder}'"
+        )
 
 
 def _check_private(path: Path) -> None:

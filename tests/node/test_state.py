@@ -128,3 +128,17 @@ def test_the_token_is_made_once_and_is_private(tmp_path):
     assert len(token) >= 40
     assert state.read_token() == token
     assert state.token.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_others_may_write_is_refused(tmp_path):
+    state = State(tmp_path / "ann")
+    state.root.mkdir()
+    state.root.chmod(0o777)
+    with pytest.raises(ConfigError, match="chmod o-w"):
+        state.create()
+    assert not state.exists()
+    state.root.chmod(0o755)
+    state.create()
+    state.root.chmod(0o757)
+    with pytest.raises(ConfigError, match="chmod o-w"), state.locked():
+        pass
