@@ -3,7 +3,7 @@
 A bundle that several neighbours could bring is asked of one of them; it waits here as one to ask
 for later, in case that neighbour goes, or lacks it. Of what is offered only so many bytes are
 asked for at once, and each is judged again just before: else all would be promised the same room,
-and cross the link to be refused (a fifth of all bytes on the dieselnet trace (m)).
+and cross the link to be refused (a fifth of all bytes on a recorded trace of buses).
 """
 
 from collections.abc import Callable, Iterable, Iterator
