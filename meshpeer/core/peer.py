@@ -26,10 +26,11 @@ from meshpeer.core.mail.mail import Mail, Restored
 from meshpeer.core.mail.outbox import Draft
 from meshpeer.core.mail.people import Contact, Own, People
 from meshpeer.core.sync.account import Account, Kind
+from meshpeer.core.sync.depot import WRITES_LIMIT
 from meshpeer.core.sync.events import CarriedBy, Evicted, Expired, Refused, ValueSeen
 from meshpeer.core.sync.queue import Queue
 from meshpeer.core.sync.sync import Sync
-from meshpeer.core.writes import PutContactTime
+from meshpeer.core.writes import PutContactTime, Write
 
 __all__ = ["LinkDown", "LinkUp", "Peer"]
 
@@ -158,6 +159,11 @@ class Peer:
         self.sync.wake(now)
         self._turn(now)
 
+    def note(self, write: Write) -> None:
+        """Journal what nobody waits for, unless the disk is far behind: anybody may cause many."""
+        if len(self.journal) < WRITES_LIMIT:
+            self.journal.add(write)
+
     def loads(self) -> list[bytes]:
         """Give ids of bundles whose bytes are wanted from the disk."""
         return self.sync.loads()
@@ -242,7 +248,7 @@ class Peer:
             case LinkDown(link=link):
                 self.sync.link_down(link, now)
                 if neighbour := self.neighbours.pop(link.peer_id, None):
-                    self.journal.add(
+                    self.note(
                         PutContactTime(
                             link.peer_id, neighbour.since, now, link.path.transport
                         )

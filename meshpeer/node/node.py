@@ -259,14 +259,14 @@ class Node:
             address = path_text(link.path)
             body |= {"up": True, "transport": link.path.transport, "address": address}
             if link.initiator:
-                self.peer.journal.add(
+                self.peer.note(
                     PutPeer(link.peer_id, link.path.transport, address, False, now)
                 )
         else:
             self.dialer.went_down(link.peer_id, now)
             body |= {"up": False}
         log.info("link", extra=body)
-        self.peer.journal.add(PutEvent.of("link", **body))
+        self.peer.note(PutEvent.of("link", **body))
 
     def set_online(self, online: bool) -> None:
         """False closes every link and sends nothing until True."""

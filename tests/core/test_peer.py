@@ -2,6 +2,7 @@
 
 from random import Random
 
+from meshpeer.core import peer as peer_module
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.journal import Journal
 from meshpeer.core.link.config import LinkConfig
@@ -68,3 +69,14 @@ def test_streams_that_nobody_reads_hold_no_memory():
     assert sum(stream.ready_bytes for stream in streams._receiving.values()) == 0
     assert sum(link.buffered(stream) for stream in range(4, 100)) == 0
     assert LinkConfig().link_window < 96 * 100_000
+
+
+def test_links_that_come_and_go_while_the_disk_is_full_fill_no_memory(monkeypatch):
+    monkeypatch.setattr(peer_module, "WRITES_LIMIT", 10)
+    ann, bob = linked()
+    for turn in range(1, 30):
+        ann.disconnect(bob.id, float(turn))
+        exchange(ann, bob)
+        ann.connect(bob.id, Path("wire", "bob"), float(turn))
+        exchange(ann, bob)
+    assert len(bob.journal) == 10

@@ -117,7 +117,7 @@ class Depot:
         """Why an offered bundle isn't wanted, or None."""
         here = header.tag in self.tags
         refusal = self.queue.refusal(id, header, size, account, now, here=here)
-        if refusal is Refusal.HELD:
+        if refusal is Refusal.HELD and self.open:
             self.queue.touch(id, header, now)
         return _CODES[refusal] if refusal else None
 
