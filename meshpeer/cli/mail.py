@@ -73,6 +73,9 @@ def inbox(session: Session, everything: bool, who: str | None, follow: bool) -> 
     """List what came in and is unread."""
     status = session.api.get("status")
     found = list(session.api.all("messages", box="inbox", unread=not everything, who=who))
+    last = found[-1]["number"] if found else 0
+    if not everything:
+        found = _as_written(found)
     session.say(f"{status['unread']} unread, {status['requests']} in requests")
     if not follow:
         session.give(found, lambda found: [_line(message) for message in found])
@@ -80,12 +83,16 @@ def inbox(session: Session, everything: bool, who: str | None, follow: bool) -> 
     person = session.api.get("contacts", who)["id"] if who else None
     for message in found:
         _follow_line(session, message)
-    last = found[-1]["number"] if found else 0
     for event in session.api.events(status["last_event"]):
         if event.kind == "message" and event.body["box"] == "inbox":
             message = session.api.get("messages", event.body["id"])
             if message["number"] > last and person in (None, message["contact"]["id"]):
                 _follow_line(session, message)
+
+
+def _as_written(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Messages that came in one contact time came in any order; read them as they were written."""
+    return sorted(found, key=lambda message: (message["written"], message["number"]))
 
 
 def _follow_line(session: Session, message: dict[str, Any]) -> None:
@@ -108,7 +115,7 @@ def read(session: Session, which: tuple[str, ...], keep: bool) -> None:
     found = (
         [session.api.get("messages", one) for one in which]
         if which
-        else list(session.api.all("messages", box="inbox", unread=True))
+        else _as_written(list(session.api.all("messages", box="inbox", unread=True)))
     )
     session.give(found, lambda found: [line for m in found for line in _whole(m, session)])
     if not found:

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 import meshpeer.cli.main as main
 from meshpeer.cli.peers import _queue_lines
@@ -88,6 +89,18 @@ def test_a_message_comes_from_stdin_and_is_read_once(peer, bob):
     assert told(peer, "read", "1")[0]["text"] == "two\nlines\n"
     assert call(peer, "delete", "2").stdout == "deleted 1\n"
     assert call(peer, "read", "2").exit_code == 4
+
+
+def test_what_came_in_any_order_is_read_as_it_was_written(peer, bob):
+    peer.wait(bob.add_contact(f"meshpeer:{peer.ann.me.id}", None))
+    peer.wait(bob.send([Draft("person-0001", "last"), Draft("person-0001", "first")]))
+    meet(peer, peer.ann, bob)
+    peer.ann.stored = [
+        replace(message, written=message.written + 60 * (message.text == "last"))
+        for message in peer.ann.stored
+    ]
+    assert [message["text"] for message in told(peer, "inbox")] == ["first", "last"]
+    assert [message["text"] for message in told(peer, "read")] == ["first", "last"]
 
 
 def test_a_reply_shows_what_it_answers_while_that_is_here(peer, bob):
