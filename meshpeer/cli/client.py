@@ -9,7 +9,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
 import meshpeer.errors as errors
@@ -17,6 +17,9 @@ from meshpeer.errors import MeshpeerError, NotReachedError, NotRunningError
 from meshpeer.node.state import State
 
 Json = Any
+
+ANSWER_S: Final = 120.0
+"""A peer that is silent for so long hangs or was suspended; ten thousand messages take less."""
 
 
 class Event(NamedTuple):
@@ -69,6 +72,8 @@ class Api:
         """Follow the history after a cursor; NotReachedError once `within` seconds are over."""
         deadline = None if within is None else time.monotonic() + within
         connection, answer = self._request("GET", ("events",), query={"after": after})
+        if connection.sock is not None:
+            connection.sock.settimeout(None)
         try:
             yield from _parse_events(_lines_until(deadline, connection, answer))
         except TimeoutError:
@@ -106,6 +111,11 @@ class Api:
         try:
             connection.request(method, target, body=payload, headers=headers)
             answer = connection.getresponse()
+        except TimeoutError as error:
+            connection.close()
+            raise NotRunningError(
+                f"the peer on {self._state.root} did not answer within {ANSWER_S:g} s"
+            ) from error
         except PermissionError as error:
             connection.close()
             raise MeshpeerError(
@@ -130,6 +140,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(ANSWER_S)
         with self._state.socket_address() as address:
             self.sock.connect(address)
 

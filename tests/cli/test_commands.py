@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
+import meshpeer.cli.client as client
 import meshpeer.cli.main as main
 from meshpeer.cli.peers import _queue_lines
 from meshpeer.cli.people import _card_lines
@@ -311,6 +313,16 @@ def test_a_peer_of_another_user_is_not_called_missing(peer):
         peer.state.root.chmod(0o700)
     assert done.returncode == 1
     assert "another user's" in done.stderr
+
+
+def test_a_peer_that_hangs_is_not_waited_for_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(client, "ANSWER_S", 0.05)
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(tmp_path / "api.sock"))
+        deaf.listen()
+        result = CliRunner().invoke(main.root, ["status", "--state", str(tmp_path)])
+    assert result.exit_code == 3
+    assert "did not answer" in result.stderr
 
 
 def test_no_peer_is_exit_code_3(tmp_path):
