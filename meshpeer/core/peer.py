@@ -197,8 +197,13 @@ class Peer:
 
     def account_of(self, peer: bytes, path: Path) -> Account:
         """Say who pays for what this neighbour brings."""
-        if contact := self.mail.people.contact_at(peer):
-            return Account(Kind.CONTACT, contact.person.hex())
+        contacts = self.mail.people.contacts_at(peer)
+        if len(contacts) == 1:
+            return Account(Kind.CONTACT, contacts[0].person.hex())
+        if (
+            contacts
+        ):  # one may only claim it, and would pay with his junk for the other's bundles
+            return Account(Kind.CONTACT, peer.hex())
         return Account(Kind.STRANGER, f"{self._prefix(path)}/{peer.hex()}")
 
     # ---- inside
@@ -233,9 +238,8 @@ class Peer:
     def _link_event(self, event: Event, now: float) -> None:
         match event:
             case Readable(link=link, stream=stream) if stream not in STREAMS:
-                link.read(
-                    stream
-                )  # a newer peer's, or a hostile one's: nobody else reads it
+                # a newer peer's, or a hostile one's: nobody else reads it
+                link.read(stream)
             case Readable(link=link):
                 self.sync.readable(link, now)
             case Writable(link=link):

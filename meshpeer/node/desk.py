@@ -108,9 +108,14 @@ class Desk:
         return facade.Who(text, contact.petname, contact.card.nickname)
 
     def name_at(self, peer: bytes) -> str | None:
-        """Give the petname, or `~nickname`, of a contact that lives on this peer."""
-        contact = self._people.contact_at(peer)
-        return (contact.petname or f"~{contact.card.nickname}") if contact else None
+        """Give the petname, or `~nickname`, of the contact that lives on this peer.
+
+        None where several say so: one may only claim it.
+        """
+        contacts = self._people.contacts_at(peer)
+        if len(contacts) != 1:
+            return None
+        return contacts[0].petname or f"~{contacts[0].card.nickname}"
 
     def _unknown(self, who: str) -> str:
         if who.startswith("/"):

@@ -3,6 +3,9 @@
 from random import Random
 
 from meshpeer.core import peer as peer_module
+from meshpeer.core.formats.card import Card
+from meshpeer.core.identity.certificate import Certificate
+from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.journal import Journal
 from meshpeer.core.link.config import LinkConfig
@@ -10,6 +13,7 @@ from meshpeer.core.link.path import Datagram, Path, Traits
 from meshpeer.core.mail.mail import Restored
 from meshpeer.core.mail.people import People
 from meshpeer.core.peer import Peer
+from meshpeer.core.sync.account import Kind
 from meshpeer.core.sync.policy import SimplePolicy
 from meshpeer.core.sync.queue import Queue
 from store.store import Store
@@ -80,3 +84,23 @@ def test_links_that_come_and_go_while_the_disk_is_full_fill_no_memory(monkeypatc
         ann.connect(bob.id, Path("wire", "bob"), float(turn))
         exchange(ann, bob)
     assert len(bob.journal) == 10
+
+
+def card_that_names(peer, name):
+    rng = Random(name).randbytes
+    keys = DeviceKey.generate(rng).public, KeyPair.generate(rng).public
+    person = PersonKey.generate(rng)
+    return Card.sign(person, number=1, nickname=name, devices=[Certificate(*keys, peer)])
+
+
+def test_a_contact_that_claims_anothers_peer_does_not_get_its_account():
+    bob, carol = make_peer("bob"), bytes(31) + b"c"
+    path, people = Path("wire", "carol"), bob.mail.people
+    people.accept(card_that_names(carol, "carol"), None, wall=0)
+    assert bob.account_of(carol, path).kind is Kind.CONTACT
+    for name in ("eve", "mallory"):
+        card = card_that_names(carol, name)
+        people.accept(card, None, wall=0)
+        account = bob.account_of(carol, path)
+        assert account.kind is Kind.CONTACT
+        assert account.key not in {contact.person.hex() for contact in people}

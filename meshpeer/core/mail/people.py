@@ -123,11 +123,10 @@ class People:
         """Give everybody whose device list claims this sealing key; nearly always one."""
         return [self._contacts[person] for person in self._by_sealing.get(public, ())]
 
-    def contact_at(self, peer: bytes) -> Contact | None:
-        """Give a contact that lives on this peer, the smallest id where there are several."""
+    def contacts_at(self, peer: bytes) -> list[Contact]:
+        """Give all contacts whose device lists claim this peer."""
         persons = (self._contacts[person] for person in self._by_peer.get(peer, ()))
-        known = [contact for contact in persons if contact.status is Status.CONTACT]
-        return min(known, key=lambda contact: contact.person, default=None)
+        return [contact for contact in persons if contact.status is Status.CONTACT]
 
     def accept(self, card: Card, petname: str | None, *, wall: int) -> PutContact:
         """Make the card's person a contact; UsageError for our own or an outdated card."""
