@@ -130,6 +130,8 @@ class Peer:
         self.sync.wake(now)
         for receipt_hash in self.mail.outbox.wake(now):
             self.sync.unwatch(receipt_hash)
+        if self.mail.inbox.wake(now):
+            self.sync.ask_again(now)
         self._turn(now)
 
     def next_wakeup(self) -> float | None:
@@ -138,6 +140,7 @@ class Peer:
             self.endpoint.next_wakeup(),
             self.sync.next_wakeup(),
             self.mail.outbox.next_wakeup(),
+            self.mail.inbox.next_wakeup(),
         )
         return min((time for time in times if time is not None), default=None)
 

@@ -32,6 +32,8 @@ CONTACT_SHARE: Final = 64 << 20
 KNOWN_RATE: Final = 5_000
 STRANGER_RATE: Final = 100
 """Seals a second opened for a neighbour; 100 take a hundredth of a core, a tenth of a Pi's."""
+PUT_OFF: Final = 10.0
+"""Seconds after which neighbours are asked again for what came too fast to be opened."""
 STRANGER_BURST: Final = 2_000
 """A stranger may be a ferry that brings all that others wrote for a week."""
 
@@ -69,6 +71,7 @@ class Inbox:
         self._unsaved: set[tuple[bytes, bytes]] = set()
         self._requests = Counter(requests)
         self._kept: dict[bytes, int] = {}
+        self._put_off_until: float | None = None
         self._known = Allowance(rate=KNOWN_RATE, burst=KNOWN_RATE)
         self._strange = Allowance(rate=STRANGER_RATE, burst=STRANGER_BURST)
 
@@ -79,6 +82,8 @@ class Inbox:
             return Rejected("no such person here")
         allowance = self._strange if account.kind is Kind.STRANGER else self._known
         if not allowance.take(str(account), now):
+            if self._put_off_until is None:
+                self._put_off_until = now + PUT_OFF
             return Deferred("too many bundles for persons here at once")
         try:
             seal = bundle.open(own.sealing)
@@ -86,6 +91,17 @@ class Inbox:
             return self._take_in(own, seal, message, now)
         except RemoteProtocolError as error:
             return Rejected(str(error))
+
+    def next_wakeup(self) -> float | None:
+        """When `wake` has something to say."""
+        return self._put_off_until
+
+    def wake(self, now: float) -> bool:
+        """Whether what came too fast is to be asked for again now."""
+        due = self._put_off_until is not None and now >= self._put_off_until
+        if due:
+            self._put_off_until = None
+        return due
 
     def accept_request(self, person: bytes, petname: str | None, wall: int) -> None:
         """Make a stranger a contact; the caller moves its messages."""

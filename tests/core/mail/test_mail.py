@@ -7,7 +7,7 @@ from meshpeer.core.identity.keys import DeviceKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.preimage import one_way
 from meshpeer.core.mail import inbox as inbox_module
-from meshpeer.core.mail.inbox import MAX_REQUESTS, STRANGER_BURST
+from meshpeer.core.mail.inbox import MAX_REQUESTS, PUT_OFF, STRANGER_BURST
 from meshpeer.core.mail.people import Status
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.verdict import Deferred, Opened, Rejected
@@ -198,6 +198,12 @@ def test_strangers_can_make_us_open_only_so_many_seals():
         bob.mail.inbox.receive(bundle, stranger, 0.0) for _ in range(STRANGER_BURST + 1)
     ]
     assert [type(v) for v in verdicts[-2:]] == [Opened, Deferred]
+    assert bob.mail.inbox.next_wakeup() == PUT_OFF
+    assert [bob.mail.inbox.wake(now) for now in (PUT_OFF - 1, PUT_OFF, PUT_OFF)] == [
+        False,
+        True,
+        False,
+    ], "once, they are asked again"
     assert isinstance(bob.mail.inbox.receive(bundle, stranger, 1.0), Opened)
 
 
