@@ -117,7 +117,7 @@ class Peer:
     def disconnect(self, peer: bytes, now: float, reason: str = "") -> None:
         """Close the link to a peer, if there is one."""
         if link := self.endpoint.links.get(peer):
-            link.close(reason, now)
+            link.close(reason)
             self._turn(now)
 
     def outgoing(self, now: float) -> list[Datagram]:

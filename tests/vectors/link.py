@@ -75,7 +75,7 @@ def conversation():
             bob.link().write(step, b"from bob " + bytes([48 + step]))
     ada.link().finish(3)
     exchange(ada, bob, 0.05, shown)
-    ada.link().close("going home", 0.1)
+    ada.link().close("going home")
     words = ada.link().last_words
     shown.append({"from": "ada", "packet": words})
     return {

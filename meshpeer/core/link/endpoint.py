@@ -382,7 +382,7 @@ class Endpoint:
         before = self._links.get(link.peer_id)
         full = before is None and len(self._links) >= self._config.links_limit
         if full and not self._made_room(link, now):
-            link.close("too many links", now)
+            link.close("too many links")
             self._bury(link, now)
             return
         if before is not None:
@@ -401,7 +401,7 @@ class Endpoint:
         largest = max(groups.values(), key=len)
         if len(largest) <= len(groups[self.group(newcomer.peer_id, newcomer.path)]):
             return False
-        largest[-1].close("too many links", now)
+        largest[-1].close("too many links")
         self._down(largest[-1], now)
         return True
 

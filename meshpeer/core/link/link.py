@@ -141,7 +141,7 @@ class Link:
         """Whether the other side finished the stream and all was read."""
         return self._streams.ended(stream)
 
-    def close(self, reason: str, now: float) -> None:
+    def close(self, reason: str) -> None:
         """Say goodbye; the endpoint reports LinkDown."""
         if self.closed is None:
             self.closed = reason
@@ -232,7 +232,7 @@ class Link:
                     eliciting += 1
             except RemoteProtocolError as error:
                 self.counters["malformed"] += 1
-                self.close(str(error), now)
+                self.close(str(error))
                 return
             if self.closed is not None:
                 return

@@ -97,7 +97,7 @@ class Session:
             self._behind = len(data) == CHUNK or self._intake.behind
         except RemoteProtocolError as error:
             self._count(error)
-            self.link.close("malformed stream", now)
+            self.link.close("malformed stream")
         self._settle(batch, now)
         self._go_on(now)
 

@@ -28,7 +28,7 @@ def write(network: Network, node: Node, other: Node) -> None:
 def finish(network: Network, node: Node, other: Node) -> None:
     for link in list(node.endpoint.links.values()):
         link.write(40, b"end")
-        link.close("enough", network.now)
+        link.close("enough")
     node.flush()
 
 

@@ -57,7 +57,7 @@ def test_a_goodbye_tells_its_reason_even_if_the_first_is_lost():
     alice, bob = linked(network)
     network.run(1)
     network.wire("alice", "bob").cut = True
-    alice.ups[0].close("going home", network.now)
+    alice.ups[0].close("going home")
     network.run(0.1)
     network.wire("alice", "bob").cut = False
     bob.ups[0].write(1, b"still there?")

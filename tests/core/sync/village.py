@@ -143,7 +143,7 @@ class Pipe:
     def buffered(self, stream):
         return len(self.out[stream])
 
-    def close(self, reason, now):
+    def close(self, reason):
         self.closed = self.closed or reason
 
 
