@@ -23,7 +23,7 @@ from meshpeer.core.link.handshake import Established
 from meshpeer.core.link.packet import ACK_NOW, DATA, DATA_HEADER, DATA_OVERHEAD, PHASE
 from meshpeer.core.link.path import Datagram, Path, Traits
 from meshpeer.core.link.paths import Paths
-from meshpeer.core.link.recovery import INITIAL_RTT, Burst, Record, Recovery
+from meshpeer.core.link.recovery import INITIAL_RTT, Burst, Recovery, Sent
 from meshpeer.core.link.sealer import LOW, Sealer
 from meshpeer.core.link.stream import Piece, SendStream
 from meshpeer.core.link.streams import Streams
@@ -355,17 +355,16 @@ class Link:
 
     def _acked(self, ranges: list[tuple[int, int]], delay: float, now: float) -> None:
         done, lost = self._recovery.acked(ranges, delay, now)
-        for _, _, _, _, largest in done:
-            if largest >= 0:
-                self._acks.seen(largest)
-        for record in lost:
-            self._repeat(record)
+        for packet in done:
+            if packet.acked >= 0:
+                self._acks.seen(packet.acked)
+        for packet in lost:
+            self._repeat(packet)
 
-    def _repeat(self, record: Record) -> None:
-        _, _, pieces, windows, _ = record
-        for piece in pieces:
+    def _repeat(self, packet: Sent) -> None:
+        for piece in packet.pieces:
             self._streams.repeat(piece)
-        for number in windows:
+        for number in packet.windows:
             self._streams.tell(number)
 
     # -- time
@@ -391,24 +390,24 @@ class Link:
     def _timed_out(self, now: float) -> None:
         recovery = self._recovery
         if recovery.loss_at is not None:
-            for record in recovery.detect(now):
-                self._repeat(record)
+            for packet in recovery.detect(now):
+                self._repeat(packet)
             return
         oldest = recovery.timed_out(now)
         if recovery.timeouts >= DEAD_PATH_TIMEOUTS and self._paths.replace_active():
             self._move(now)
             return
-        for record in oldest:
-            self._repeat(record)
-        self._probes = 2 if any(pieces for _, _, pieces, _, _ in oldest) else 1
+        for packet in oldest:
+            self._repeat(packet)
+        self._probes = 2 if any(packet.pieces for packet in oldest) else 1
 
     def _move(self, now: float) -> None:
         """Go on by the path that is active now: what was under way is sent again there."""
         self.counters["moved"] += 1
-        records = list(self._recovery.sent.values())
+        under_way = list(self._recovery.sent.values())
         self._recovery = self._new_recovery(now)
-        for record in records:
-            self._repeat(record)
+        for packet in under_way:
+            self._repeat(packet)
         self._ping = True
 
     def _new_recovery(self, now: float) -> Recovery:
@@ -506,13 +505,8 @@ class Link:
             plain = pack_stream(16, number, offset) + piece
             sealed = encrypt(counter.to_bytes(12), plain, header)
             append(new(Datagram, (path, header + sealed)))
-            sent[counter] = (
-                burst,
-                size,
-                (new(Piece, (stream, offset, piece, False)),),
-                (),
-                -1,
-            )
+            pieces = (new(Piece, (stream, offset, piece, False)),)
+            sent[counter] = new(Sent, (burst, size, pieces, (), -1))
             position += each
             offset += each
             counter += 1
@@ -546,8 +540,8 @@ class Link:
         if flag:
             self._since_flag = 0
         sealed = self._sealer.seal(b"".join(parts), ACK_NOW if flag else 0)
-        record = (burst, len(sealed), tuple(pieces), numbers, acked)
-        self._recovery.sent_packet(self._sealer.next_counter - 1, record)
+        packet = Sent(burst, len(sealed), tuple(pieces), numbers, acked)
+        self._recovery.sent_packet(self._sealer.next_counter - 1, packet)
         out.append(Datagram(self._paths.active.path, sealed))
         return len(sealed)
 

@@ -5,12 +5,12 @@ than 9/8 of a round trip and a later one was (section 6.1). Both bounds grow whe
 was taken for lost is acknowledged after all, so that a path that reorders soon costs nothing
 more.
 
-Packets are recorded as tuples that share one Burst, since they leave together: what delivery-rate
-estimation must know of each (draft-cheng-iccrg-delivery-rate-estimation) is the same for all.
+Packets that leave together share one Burst: what delivery-rate estimation must know of each
+(draft-cheng-iccrg-delivery-rate-estimation) is the same for all.
 """
 
 from collections.abc import Iterable
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple
 
 from meshpeer.core.link.congestion import Acked, Congestion
 from meshpeer.core.link.stream import Piece
@@ -53,9 +53,17 @@ class Burst:
         self.app_limited = app_limited
 
 
-Record: TypeAlias = tuple[Burst, int, tuple[Piece, ...], tuple[int, ...], int]
-"""Burst, size in bytes, pieces of streams, streams whose window it told (-1: the link's), and
-the largest counter that it acknowledged (-1: none)."""
+class Sent(NamedTuple):
+    """What is remembered of one packet."""
+
+    burst: Burst
+    size: int
+    pieces: tuple[Piece, ...] = ()
+    """What it carried of streams."""
+    windows: tuple[int, ...] = ()
+    """The streams whose window it told, -1 for the link's."""
+    acked: int = -1
+    """The largest counter that it acknowledged, -1 if none."""
 
 
 class Recovery:
@@ -71,7 +79,7 @@ class Recovery:
     ) -> None:
         """A `reliable` path repeats by itself: only long waiting is taken for loss there."""
         self.congestion = congestion
-        self.sent: dict[int, Record] = {}
+        self.sent: dict[int, Sent] = {}
         self.in_flight = 0
         self.rtt = initial_rtt
         self.rtt_variation = initial_rtt / 2
@@ -84,7 +92,7 @@ class Recovery:
         self.lost_packets = self.spurious = 0
         self._threshold = PACKET_THRESHOLD_LIMIT if reliable else PACKET_THRESHOLD
         self._patience = TIME_THRESHOLD_LIMIT if reliable else TIME_THRESHOLD
-        self._lost: dict[int, Record] = {}
+        self._lost: dict[int, Sent] = {}
         self._largest_acked = -1
         self._last_sent = now
         self._delivered = 0
@@ -100,20 +108,20 @@ class Recovery:
     @property
     def oldest_sent_at(self) -> float | None:
         """When the oldest packet left that is not acknowledged; None if all are."""
-        return next(iter(self.sent.values()))[0].sent_at if self.sent else None
+        return next(iter(self.sent.values())).burst.sent_at if self.sent else None
 
     def burst(self, now: float) -> Burst:
-        """Begin a burst: all packets recorded until the next have left now."""
+        """Begin a burst: all packets sent until the next leave now."""
         if not self.in_flight:
             self._first_sent = self._delivered_at = now
         limited = self.starved or self._delivered < self._limited_until
         return Burst(now, self._delivered, self._delivered_at, self._first_sent, limited)
 
-    def sent_packet(self, counter: int, record: Record) -> None:
+    def sent_packet(self, counter: int, packet: Sent) -> None:
         """Remember a packet that has to be acknowledged."""
-        self.sent[counter] = record
-        self.in_flight += record[1]
-        self._last_sent = record[0].sent_at
+        self.sent[counter] = packet
+        self.in_flight += packet.size
+        self._last_sent = packet.burst.sent_at
 
     def sent_bulk(self, size: int, burst: Burst) -> None:
         """Packets of so many bytes in all were put into `sent` by the caller."""
@@ -127,8 +135,8 @@ class Recovery:
 
     def acked(
         self, ranges: list[tuple[int, int]], delay: float, now: float
-    ) -> tuple[list[Record], list[Record]]:
-        """Take in an acknowledgement; return the records newly acknowledged and newly lost."""
+    ) -> tuple[list[Sent], list[Sent]]:
+        """Take in an acknowledgement; return the packets newly acknowledged and newly lost."""
         largest = ranges[0][1] - 1
         newest_is_new = largest in self.sent
         done = self._take(ranges)
@@ -139,12 +147,12 @@ class Recovery:
             return [], []
         self.timeouts = 0
         self._largest_acked = max(self._largest_acked, largest)
-        newest = done[0][0]
+        newest = done[0].burst
         rtt = None
         if newest_is_new:
             rtt = now - newest.sent_at
             self._note_rtt(rtt, delay)
-        size = sum([record[1] for record in done])
+        size = sum([packet.size for packet in done])
         self.in_flight -= size
         self._delivered += size
         self._delivered_at = now
@@ -152,18 +160,18 @@ class Recovery:
         self.congestion.acked(self._measure(newest, size, rtt, now))
         return done, lost
 
-    def detect(self, now: float) -> list[Record]:
+    def detect(self, now: float) -> list[Sent]:
         """Find the packets that are lost by now, and when the next will be."""
         self.loss_at = None
-        lost: list[Record] = []
+        lost: list[Sent] = []
         limit = self._largest_acked - self._threshold
         wait = self._patience * max(self.rtt, GRANULARITY)
         gone = []
-        for counter, record in self.sent.items():
+        for counter, packet in self.sent.items():
             if counter > self._largest_acked:
                 break
-            if counter > limit and record[0].sent_at + wait > now:
-                self.loss_at = record[0].sent_at + wait
+            if counter > limit and packet.burst.sent_at + wait > now:
+                self.loss_at = packet.burst.sent_at + wait
                 break
             gone.append(counter)
         for counter in gone:
@@ -182,33 +190,33 @@ class Recovery:
         backoff: float = self.pto * 2**self.timeouts
         return self._last_sent + min(backoff, max(PTO_LIMIT, self.pto))
 
-    def timed_out(self, now: float) -> list[Record]:
-        """Count a probe timeout; give the oldest two records, to be sent again as probes."""
+    def timed_out(self, now: float) -> list[Sent]:
+        """Count a probe timeout; give the oldest two packets, to be sent again as probes."""
         self.timeouts += 1
         self._last_sent = now
         if self.timeouts == PERSISTENT:
             self.congestion.timed_out()
         oldest = []
-        for record in self.sent.values():
-            oldest.append(record)
+        for packet in self.sent.values():
+            oldest.append(packet)
             if len(oldest) == 2:
                 break
         return oldest
 
-    def _take(self, ranges: Iterable[tuple[int, int]]) -> list[Record]:
+    def _take(self, ranges: Iterable[tuple[int, int]]) -> list[Sent]:
         sent = self.sent
         if not sent:
             return []
         oldest = next(iter(sent))
-        done: list[Record] = []
+        done: list[Sent] = []
         take = sent.pop
         for start, end in ranges:
             if end <= oldest:
                 break
             for counter in range(end - 1, max(start, oldest) - 1, -1):
-                record = take(counter, None)
-                if record is not None:
-                    done.append(record)
+                packet = take(counter, None)
+                if packet is not None:
+                    done.append(packet)
         return done
 
     def _check_spurious(self, ranges: list[tuple[int, int]], now: float) -> None:
@@ -219,15 +227,15 @@ class Recovery:
             for counter in [each for each in few if start <= each < end and each in lost]:
                 self._was_not_lost(largest - counter, lost.pop(counter), now)
 
-    def _was_not_lost(self, distance: int, record: Record, now: float) -> None:
+    def _was_not_lost(self, distance: int, packet: Sent, now: float) -> None:
         self.spurious += 1
-        self._delivered += record[1]
+        self._delivered += packet.size
         self._threshold = max(self._threshold, min(distance + 1, PACKET_THRESHOLD_LIMIT))
-        waited = (now - record[0].sent_at) / max(self.rtt, GRANULARITY)
+        waited = (now - packet.burst.sent_at) / max(self.rtt, GRANULARITY)
         self._patience = max(self._patience, min(waited, TIME_THRESHOLD_LIMIT))
 
-    def _count_lost(self, lost: list[Record]) -> None:
-        size = sum(record[1] for record in lost)
+    def _count_lost(self, lost: list[Sent]) -> None:
+        size = sum(packet.size for packet in lost)
         self.in_flight -= size
         self.lost_packets += len(lost)
         self.congestion.lost(size)
@@ -238,7 +246,7 @@ class Recovery:
         """Forget the lost packets that were sent before then: they won't come any more."""
         while self._lost:
             counter = next(iter(self._lost))
-            if self._lost[counter][0].sent_at >= before:
+            if self._lost[counter].burst.sent_at >= before:
                 return
             del self._lost[counter]
 

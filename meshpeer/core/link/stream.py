@@ -1,6 +1,6 @@
 """The two halves of a stream: what waits to be sent, and what has come.
 
-A piece once cut for a packet lives in that packet's record until it is acknowledged, and returns
+A piece once cut for a packet is remembered with that packet until it is acknowledged, and returns
 here if the packet is lost. So there is no retransmission buffer to search, and acknowledging
 costs nothing. Small writes are joined in blocks; a big one is its own block, cut without copying
 it again.
