@@ -1,17 +1,14 @@
-"""One link: packets sealed and opened, acknowledged and repeated, over the best of its paths.
+"""One link from greeting to goodbye: what comes is opened and told apart, and silence ends it.
 
-The two loops that carry bulk, `receive` and `_send_bulk`, are written out flat, with what they
-touch in local variables: a call costs Python a tenth of a microsecond, and a packet has ten of
-them. All else takes the general road through `_send_mixed` and `_frame`.
+What it sends is the work of sender.py; only the frames that prove a path leave from here, since
+they go by that path and nobody repeats them for the link.
 
-The sender decides how often it is acknowledged: it sets ACK_NOW on every quarter window (at most
-every 24th packet) and on the last packet that the window lets pass. Without that flag a receiver
-answers a gap at once, and anything else after 25 ms or with what it has to send itself.
+The loop that carries bulk, `receive`, is written out flat, with what it touches in local
+variables, as is its counterpart there. All else takes the general road through `_frame`.
 """
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
 
 from cryptography.exceptions import InvalidTag
 
@@ -20,23 +17,13 @@ from meshpeer.core.link.acks import Acks
 from meshpeer.core.link.config import LinkConfig
 from meshpeer.core.link.congestion import Bbr, Congestion
 from meshpeer.core.link.handshake import Established
-from meshpeer.core.link.packet import ACK_NOW, DATA, DATA_HEADER, DATA_OVERHEAD, PHASE
+from meshpeer.core.link.packet import ACK_NOW, DATA_OVERHEAD, PHASE
 from meshpeer.core.link.path import Datagram, Path, Traits
 from meshpeer.core.link.paths import Paths
-from meshpeer.core.link.recovery import INITIAL_RTT, Burst, Recovery, Sent
 from meshpeer.core.link.sealer import LOW, Sealer
-from meshpeer.core.link.stream import Piece, SendStream
+from meshpeer.core.link.sender import Sender
 from meshpeer.core.link.streams import Streams
 from meshpeer.errors import RemoteProtocolError
-
-ACK_EVERY: Final = 24
-"""Packets after which the sender asks for an acknowledgement, at most."""
-PACING_SLACK: Final = 0.002
-"""Seconds of sending that may be caught up after a late timer."""
-DEAD_PATH_TIMEOUTS: Final = 2
-"""Probe timeouts in a row after which another proved path is used."""
-
-_datagram = tuple.__new__
 
 
 class Link:
@@ -80,14 +67,18 @@ class Link:
         self.answered = False
         """Whether anything came since the last greeting."""
         self._paths = Paths(path, traits, now=now, rng=rng)
-        self._congestion = congestion
-        self._recovery = self._new_recovery(now)
         self._acks = Acks(now=now)
+        self._sender = Sender(
+            streams=self._streams,
+            acks=self._acks,
+            sealer=self._sealer,
+            paths=self._paths,
+            config=config,
+            counters=counters,
+            congestion=congestion,
+            now=now,
+        )
         self._heard_at = now
-        self._since_flag = 0
-        self._ping = False
-        self._probes = 0
-        self._pace_at = now
         self._path_answers: list[tuple[Path, bytes]] = []
 
     # -- what the application does
@@ -105,12 +96,12 @@ class Link:
     @property
     def rtt(self) -> float:
         """The smoothed round trip in seconds."""
-        return self._recovery.rtt
+        return self._sender.recovery.rtt
 
     @property
     def lost_packets(self) -> int:
         """Packets taken for lost on the path in use."""
-        return self._recovery.lost_packets
+        return self._sender.recovery.lost_packets
 
     def write(self, stream: int, data: bytes) -> None:
         """Accept bytes for a stream; they arrive in order, or the link goes down.
@@ -162,7 +153,7 @@ class Link:
 
     def greet(self) -> None:
         """Send something at once: a first packet confirms the handshake, a later one is a question."""
-        self._ping = True
+        self._sender.ping()
         self.answered = False
         self._touch(self)
 
@@ -178,7 +169,7 @@ class Link:
         if not self._paths.lose(path):
             self.closed = "path lost"
         elif self._paths.active is not before:
-            self._move(now)
+            self._sender.move(now)
 
     def receive(self, path: Path, traits: Traits, packets: list[bytes], now: float) -> None:
         """Take in packets that came by one path; what can't be opened is counted and dropped."""
@@ -244,28 +235,17 @@ class Link:
         if self.closed is not None:
             return
         self._check_alive(now)
-        timeout = self._recovery.next_timeout()
-        if timeout is not None and timeout <= now:
-            self._timed_out(now)
-        if self._acks.at is not None and self._acks.at <= now:
-            self._acks.urgent = True
-        if self._keep_alive_at() <= now and not self._recovery.sent:
-            self._ping = True
+        self._sender.wake(now)
+        if self._keep_alive_at() <= now and not self._sender.recovery.sent:
+            self._sender.ping()
 
     def next_wakeup(self) -> float:
         """When to call `wake` and `outgoing`, at the latest."""
         due = [self._heard_at + self._config.silence_limit]
-        timeout, answer_due = self._recovery.next_timeout(), self._answer_due()
-        if timeout is not None:
-            due.append(timeout)
+        answer_due = self._answer_due()
         due.append(self._keep_alive_at() if answer_due is None else answer_due)
-        if self._acks.at is not None:
-            due.append(self._acks.at)
-        path_due = self._paths.next_due()
-        if path_due is not None:
-            due.append(path_due)
-        if self._streams.ready and self._has_room():
-            due.append(self._pace_at)
+        others = self._sender.next_wakeup(), self._paths.next_due()
+        due += [time for time in others if time is not None]
         return min(due)
 
     def outgoing(self, now: float, out: list[Datagram]) -> None:
@@ -273,12 +253,7 @@ class Link:
         if self.closed is not None:
             return
         self._send_path_frames(now, out)
-        if self._probes or self._ping:
-            self._send_probes(now, out)
-        if self._streams.ready:
-            self._send_data(now, out)
-        if self._acks.urgent and self._acks.owed:
-            self._send(self._acks.take(now), out)
+        self._sender.outgoing(now, out)
 
     # -- receiving
 
@@ -313,7 +288,7 @@ class Link:
                 continue
             if kind == frames.ACK:
                 ranges, delay, at = frames.parse_ack(plain, at, self._sealer.next_counter)
-                self._acked(ranges, delay, now)
+                self._sender.acked(ranges, delay, now)
                 continue
             eliciting = True
             at = self._frame(kind, plain, at, path, now)
@@ -351,21 +326,7 @@ class Link:
             if len(self._path_answers) < 8:
                 self._path_answers.append((path, nonce))
         elif self._paths.answered(nonce):
-            self._move(now)
-
-    def _acked(self, ranges: list[tuple[int, int]], delay: float, now: float) -> None:
-        done, lost = self._recovery.acked(ranges, delay, now)
-        for packet in done:
-            if packet.acked >= 0:
-                self._acks.seen(packet.acked)
-        for packet in lost:
-            self._repeat(packet)
-
-    def _repeat(self, packet: Sent) -> None:
-        for piece in packet.pieces:
-            self._streams.repeat(piece)
-        for number in packet.windows:
-            self._streams.tell(number)
+            self._sender.move(now)
 
     # -- time
 
@@ -375,7 +336,7 @@ class Link:
 
     def _answer_due(self) -> float | None:
         """When the link is down unless something comes; None if nothing waits for an answer."""
-        sent_at = self._recovery.oldest_sent_at
+        sent_at = self._sender.recovery.oldest_sent_at
         if sent_at is None:
             return None
         return max(sent_at, self._heard_at) + self._config.answer_limit
@@ -387,187 +348,7 @@ class Link:
         elif answer_due is not None and now >= answer_due:
             self.closed = "no answer"
 
-    def _timed_out(self, now: float) -> None:
-        recovery = self._recovery
-        if recovery.loss_at is not None:
-            for packet in recovery.detect(now):
-                self._repeat(packet)
-            return
-        oldest = recovery.timed_out(now)
-        if recovery.timeouts >= DEAD_PATH_TIMEOUTS and self._paths.replace_active():
-            self._move(now)
-            return
-        for packet in oldest:
-            self._repeat(packet)
-        self._probes = 2 if any(packet.pieces for packet in oldest) else 1
-
-    def _move(self, now: float) -> None:
-        """Go on by the path that is active now: what was under way is sent again there."""
-        self.counters["moved"] += 1
-        under_way = list(self._recovery.sent.values())
-        self._recovery = self._new_recovery(now)
-        for packet in under_way:
-            self._repeat(packet)
-        self._ping = True
-
-    def _new_recovery(self, now: float) -> Recovery:
-        """A memory for the path in use, which may declare that it is slow, or reliable already."""
-        traits = self._paths.active.traits
-        rtt = INITIAL_RTT
-        if traits.rate:
-            rtt = max(rtt, 2 * 8 * traits.payload_limit / traits.rate)
-        return Recovery(
-            self._congestion(traits.payload_limit, traits.rate),
-            now=now,
-            initial_rtt=rtt,
-            reliable=traits.reliable,
-        )
-
-    # -- sending
-
-    def _has_room(self) -> bool:
-        return self._recovery.in_flight < self._recovery.congestion.window
-
-    def _send_data(self, now: float, out: list[Datagram]) -> None:
-        """Send bursts as long as window and pacing let them pass."""
-        recovery, streams = self._recovery, self._streams
-        limit = self._paths.active.traits.payload_limit
-        self._pace_at = max(self._pace_at, now - PACING_SLACK)
-        while streams.ready:
-            congestion = recovery.congestion
-            room = congestion.window - recovery.in_flight
-            if room <= 0 or self._pace_at > now:
-                recovery.starved = False
-                return
-            size = min(room, congestion.quantum)
-            sent = self._send_burst(max(1, size // limit), size == room, now, out)
-            if congestion.rate:
-                self._pace_at += sent / congestion.rate
-            if not sent:
-                break
-        recovery.app_limited()
-
-    def _send_burst(self, count: int, last: bool, now: float, out: list[Datagram]) -> int:
-        """Send at most `count` packets; return their size. `last` if the window ends with them."""
-        streams = self._streams
-        space = self._paths.active.traits.payload_limit - DATA_OVERHEAD
-        burst = self._recovery.burst(now)
-        self._renew_keys(now)
-        sent = 0
-        while count > 0:
-            waiting = 0
-            if not self._acks.owed and streams.quiet:
-                stream, waiting = streams.bulk(space - frames.STREAM_NARROW.size)
-            if waiting and stream.offset <= LOW - (space * waiting):
-                waiting = min(waiting, count)
-                sent += self._send_bulk(
-                    stream, waiting, space, burst, last and waiting == count, out
-                )
-                count -= waiting
-            else:
-                size = self._send_mixed(burst, last and count == 1, now, out)
-                if not size:
-                    break
-                sent += size
-                count -= 1
-        return sent
-
-    def _send_bulk(
-        self,
-        stream: SendStream,
-        count: int,
-        space: int,
-        burst: Burst,
-        last: bool,
-        out: list[Datagram],
-    ) -> int:
-        """Send `count` full packets of one stream; return their size."""
-        each = space - 7
-        size = space + DATA_OVERHEAD
-        sealer = self._sealer
-        encrypt, remote_id = sealer.keys.send.encrypt, sealer.remote_id
-        path = self._paths.active.path
-        block, position, offset = stream.block, stream.position, stream.offset
-        number, counter = stream.number, sealer.next_counter
-        sent, append = self._recovery.sent, out.append
-        pack_header, pack_stream = DATA_HEADER.pack, frames.STREAM_NARROW.pack
-        kind, every = DATA | sealer.keys.send_phase, self._flag_every()
-        since = self._since_flag
-        new = _datagram
-        for left in range(count - 1, -1, -1):
-            piece = block[position : position + each]
-            since += 1
-            flags = kind
-            if since >= every or (last and not left):
-                flags |= ACK_NOW
-                since = 0
-            header = pack_header(flags, remote_id, counter & LOW)
-            plain = pack_stream(16, number, offset) + piece
-            sealed = encrypt(counter.to_bytes(12), plain, header)
-            append(new(Datagram, (path, header + sealed)))
-            pieces = (new(Piece, (stream, offset, piece, False)),)
-            sent[counter] = new(Sent, (burst, size, pieces, (), -1))
-            position += each
-            offset += each
-            counter += 1
-        self._since_flag = since
-        sealer.next_counter = counter
-        self._recovery.sent_bulk(count * size, burst)
-        self._streams.bulk_sent(stream, count * each)
-        return count * size
-
-    def _send_mixed(self, burst: Burst, last: bool, now: float, out: list[Datagram]) -> int:
-        """Send one packet of whatever waits; return its size, 0 if nothing does."""
-        space = self._paths.active.traits.payload_limit - DATA_OVERHEAD
-        parts, acked = [], -1
-        if self._acks.owed:
-            acked = self._acks.newest
-            parts.append(self._acks.take(now))
-            space -= len(parts[0])
-        told, numbers = self._streams.take_limits(space)
-        parts += told
-        space -= sum(map(len, told))
-        pieces = self._fill(space, parts)
-        if self._ping and not pieces and not told:
-            parts.append(bytes((frames.PING,)))
-        elif not pieces and not told:
-            if parts:
-                self._send(parts[0], out)
-            return 0
-        self._ping = False
-        self._since_flag += 1
-        flag = last or self._since_flag >= self._flag_every()
-        if flag:
-            self._since_flag = 0
-        sealed = self._sealer.seal(b"".join(parts), ACK_NOW if flag else 0)
-        packet = Sent(burst, len(sealed), tuple(pieces), numbers, acked)
-        self._recovery.sent_packet(self._sealer.next_counter - 1, packet)
-        out.append(Datagram(self._paths.active.path, sealed))
-        return len(sealed)
-
-    def _fill(self, space: int, parts: list[bytes]) -> list[Piece]:
-        """Add STREAM frames to `parts`, at most `space` bytes, and give their pieces."""
-        pieces: list[Piece] = []
-        while space > frames.STREAM_OVERHEAD:
-            piece = self._streams.take(space - frames.STREAM_OVERHEAD)
-            if piece is None:
-                break
-            pieces.append(piece)
-            space -= frames.STREAM_OVERHEAD + len(piece.data)
-        for left, piece in zip(range(len(pieces) - 1, -1, -1), pieces, strict=True):
-            stream, offset, data, fin = piece
-            sized = left > 0
-            parts.append(frames.stream(stream.number, offset, data, fin=fin, sized=sized))
-        return pieces
-
-    def _send_probes(self, now: float, out: list[Datagram]) -> None:
-        """Send after a timeout, or to show that we are there: whatever the window says."""
-        burst = self._recovery.burst(now)
-        self._renew_keys(now)
-        for _ in range(max(self._probes, 1)):
-            self._ping = True
-            self._send_mixed(burst, True, now, out)
-        self._probes = 0
+    # -- proving paths
 
     def _send_path_frames(self, now: float, out: list[Datagram]) -> None:
         for path, nonce in self._path_answers:
@@ -582,17 +363,3 @@ class Link:
         if way is not None and way.may_send(size):
             way.sent += size
             out.append(Datagram(path, self._sealer.seal(frame)))
-
-    def _send(self, plain: bytes, out: list[Datagram]) -> None:
-        """Send a packet that nobody acknowledges."""
-        out.append(Datagram(self._paths.active.path, self._sealer.seal(plain)))
-
-    def _flag_every(self) -> int:
-        limit = self._paths.active.traits.payload_limit
-        return max(2, min(ACK_EVERY, self._recovery.congestion.window // limit // 4))
-
-    def _renew_keys(self, now: float) -> None:
-        """Seal with a new key from here on if it is time."""
-        config = self._config
-        if self._sealer.renew(config.renew_packets, config.renew_time, now):
-            self.counters["renewed"] += 1

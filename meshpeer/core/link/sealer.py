@@ -10,7 +10,7 @@ LOW: Final = 0xFFFFFFFF
 
 
 class Sealer:
-    """The sending half of a link's keys. `_send_bulk` in link.py does `seal` for many at once."""
+    """The sending half of a link's keys. `_send_bulk` in sender.py does `seal` for many."""
 
     __slots__ = ("_renewed_at", "_renewed_counter", "keys", "next_counter", "remote_id")
 
