@@ -19,7 +19,7 @@ from meshpeer.core.peer import Peer
 from meshpeer.core.sync.policy import Policy, SimplePolicy
 from meshpeer.core.sync.queue import Queue
 from meshpeer.core.sync.shares import Limits
-from meshpeer.core.writes import Box, PutCarried, PutOver, PutValue
+from meshpeer.core.writes import Box, PutCarried, PutOver
 from store.store import Store
 
 REQUESTS_READ: Final = 1_000
@@ -56,11 +56,11 @@ def restore_peer(
 def _restore_queue(store: Store, journal: Journal, limits: Limits, policy: Policy) -> Queue:
     """The index of what is held, what is over, the values, and who has what."""
     queue = Queue(journal=journal, policy=policy, limits=limits)
+    for value in store.values():
+        queue.restore_memory(value)
     for row in store.queue_index():
         queue.restore(row)
-    for memory in chain[PutOver | PutValue | PutCarried](
-        store.overs(), store.values(), store.carried()
-    ):
+    for memory in chain[PutOver | PutCarried](store.overs(), store.carried()):
         queue.restore_memory(memory)
     return queue
 

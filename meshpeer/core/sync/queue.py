@@ -207,9 +207,13 @@ class Queue:
         return True
 
     def restore(self, row: Held) -> None:
-        """Take up a held bundle from the disk; its account needs no room."""
+        """Take up a held bundle from the disk; its account needs no room.
+
+        It goes if a value speaks of it: a crash may have come between the two."""
         payer = self.shares.payer(Account.parse(row.account))
         header = Header.parse(row.header)
+        if meaning := self.values.meaning(header.receipt_hash):
+            self._to_purge.append((row.id, Why[meaning.name]))
         self._hold(
             Entry.of(
                 row.id, header, row.size, payer, row.first_seen, row.received, own=row.own
@@ -217,7 +221,7 @@ class Queue:
         )
 
     def restore_memory(self, row: PutOver | PutValue | PutCarried) -> None:
-        """Take up what is remembered beside the bundles, after them."""
+        """Take up what is remembered beside the bundles: values before them, the rest after."""
         if isinstance(row, PutOver):
             self.overs.restore(row)
         elif isinstance(row, PutValue):

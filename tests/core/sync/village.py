@@ -81,6 +81,8 @@ class Peer:
             now=now,
         )
         self.sync.tags = frozenset(tags)
+        for row in self.disk.values.values():
+            self.queue.restore_memory(row)
         for row in self.disk.bundles.values():
             self.queue.restore(
                 Held(
@@ -93,7 +95,7 @@ class Peer:
                     row.own,
                 )
             )
-        for rows in (self.disk.overs, self.disk.values, self.disk.carried):
+        for rows in (self.disk.overs, self.disk.carried):
             for row in rows.values():
                 self.queue.restore_memory(row)
 
