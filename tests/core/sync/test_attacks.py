@@ -3,7 +3,8 @@
 from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.formats.receipt import ValueEntry
 from meshpeer.core.sync import account, messages, queue, session
-from meshpeer.core.sync.account import Account, Kind
+from meshpeer.core.sync.account import OWN, Account, Kind
+from meshpeer.core.sync.charged import Charged
 from meshpeer.core.sync.intake import ASKED_BYTES, CHUNK, MAX_OFFERED
 from meshpeer.core.sync.messages import (
     Code,
@@ -221,3 +222,27 @@ def test_a_crowd_of_made_up_strangers_costs_few_accounts(monkeypatch):
     for n in range(60):
         bob.queue.add_value(receipt(n), 24, EVE, 0.0)
     assert not bob.queue.shares._ledgers
+
+
+def test_a_crowd_of_strangers_cannot_drive_out_what_the_others_remember():
+    charged = Charged(limit=1_000)
+    ann = Account(Kind.CONTACT, "ann")
+    for n in range(300):
+        charged.put(receipt(n), n, OWN if n % 2 else ann)
+    for n in range(300, 3_000):
+        charged.put(receipt(n), n, Account(Kind.STRANGER, f"10.0.{n % 7}.0/24/{n % 400}"))
+    assert all(receipt(n) in charged for n in range(300))
+    assert len(charged) == 1_000
+    for n in range(3_000):
+        charged.pop(receipt(n))
+    assert not charged._inside
+
+
+def test_a_network_with_many_strangers_forgets_before_one_with_few():
+    charged = Charged(limit=100)
+    charged.put(receipt(0), 0, Account(Kind.STRANGER, "10.0.1.0/24/ann"))
+    charged.put(receipt(1), 1, Account(Kind.STRANGER, "10.0.1.0/24/ann"))
+    for n in range(2, 300):
+        charged.put(receipt(n), n, Account(Kind.STRANGER, f"10.0.2.0/24/{n}"))
+    assert receipt(0) in charged
+    assert receipt(1) in charged
