@@ -214,23 +214,24 @@ class Sender:
         out: list[Datagram],
     ) -> int:
         """Send `count` full packets of one stream; return their size."""
-        each = space - 7
+        each = space - frames.STREAM_NARROW.size
         size = space + DATA_OVERHEAD
         sealer = self._sealer
         encrypt, remote_id = sealer.keys.send.encrypt, sealer.remote_id
         path = self._paths.active.path
         block, position, offset = stream.block, stream.position, stream.offset
-        number, counter = stream.number, sealer.next_counter
+        number, first = stream.number, sealer.next_counter
+        final = first + count - 1 if last else -1
         sent, append = self.recovery.sent, out.append
         pack_header, pack_stream = DATA_HEADER.pack, frames.STREAM_NARROW.pack
         kind, every = DATA | sealer.keys.send_phase, self._flag_every()
         since = self._since_flag
         new = _new
-        for left in range(count - 1, -1, -1):
+        for counter in range(first, first + count):
             piece = block[position : position + each]
             since += 1
             flags = kind
-            if since >= every or (last and not left):
+            if since >= every or counter == final:
                 flags |= ACK_NOW
                 since = 0
             header = pack_header(flags, remote_id, counter & LOW)
@@ -241,9 +242,8 @@ class Sender:
             sent[counter] = new(Sent, (burst, size, pieces, (), -1))
             position += each
             offset += each
-            counter += 1
         self._since_flag = since
-        sealer.next_counter = counter
+        sealer.next_counter = first + count
         self.recovery.sent_bulk(count * size, burst)
         self._streams.bulk_sent(stream, count * each)
         return count * size
