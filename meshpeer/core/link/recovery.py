@@ -10,7 +10,7 @@ Packets that leave together share one Burst: what delivery-rate estimation must 
 """
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from meshpeer.core.link.congestion import Acked, Congestion
 from meshpeer.core.link.stream import Piece
@@ -53,17 +53,10 @@ class Burst:
         self.app_limited = app_limited
 
 
-class Sent(NamedTuple):
-    """What is remembered of one packet."""
-
-    burst: Burst
-    size: int
-    pieces: tuple[Piece, ...] = ()
-    """What it carried of streams."""
-    windows: tuple[int, ...] = ()
-    """The streams whose window it told, -1 for the link's."""
-    acked: int = -1
-    """The largest counter that it acknowledged, -1 if none."""
+Sent: TypeAlias = tuple[Burst, int, tuple[Piece, ...], tuple[int, ...], int]
+"""What is remembered of one packet: its burst, its size in bytes, the pieces of streams that it
+carried, the streams whose window it told (-1: the link's), and the largest counter that it
+acknowledged (-1: none). A bare tuple, for one with named fields costs a bulk packet 5 % more."""
 
 
 class Recovery:
@@ -108,7 +101,7 @@ class Recovery:
     @property
     def oldest_sent_at(self) -> float | None:
         """When the oldest packet left that is not acknowledged; None if all are."""
-        return next(iter(self.sent.values())).burst.sent_at if self.sent else None
+        return next(iter(self.sent.values()))[0].sent_at if self.sent else None
 
     def burst(self, now: float) -> Burst:
         """Begin a burst: all packets sent until the next leave now."""
@@ -120,8 +113,8 @@ class Recovery:
     def sent_packet(self, counter: int, packet: Sent) -> None:
         """Remember a packet that has to be acknowledged."""
         self.sent[counter] = packet
-        self.in_flight += packet.size
-        self._last_sent = packet.burst.sent_at
+        self.in_flight += packet[1]
+        self._last_sent = packet[0].sent_at
 
     def sent_bulk(self, size: int, burst: Burst) -> None:
         """Packets of so many bytes in all were put into `sent` by the caller."""
@@ -147,12 +140,12 @@ class Recovery:
             return [], []
         self.timeouts = 0
         self._largest_acked = max(self._largest_acked, largest)
-        newest = done[0].burst
+        newest = done[0][0]
         rtt = None
         if newest_is_new:
             rtt = now - newest.sent_at
             self._note_rtt(rtt, delay)
-        size = sum([packet.size for packet in done])
+        size = sum([packet[1] for packet in done])
         self.in_flight -= size
         self._delivered += size
         self._delivered_at = now
@@ -170,8 +163,8 @@ class Recovery:
         for counter, packet in self.sent.items():
             if counter > self._largest_acked:
                 break
-            if counter > limit and packet.burst.sent_at + wait > now:
-                self.loss_at = packet.burst.sent_at + wait
+            if counter > limit and packet[0].sent_at + wait > now:
+                self.loss_at = packet[0].sent_at + wait
                 break
             gone.append(counter)
         for counter in gone:
@@ -229,13 +222,13 @@ class Recovery:
 
     def _was_not_lost(self, distance: int, packet: Sent, now: float) -> None:
         self.spurious += 1
-        self._delivered += packet.size
+        self._delivered += packet[1]
         self._threshold = max(self._threshold, min(distance + 1, PACKET_THRESHOLD_LIMIT))
-        waited = (now - packet.burst.sent_at) / max(self.rtt, GRANULARITY)
+        waited = (now - packet[0].sent_at) / max(self.rtt, GRANULARITY)
         self._patience = max(self._patience, min(waited, TIME_THRESHOLD_LIMIT))
 
     def _count_lost(self, lost: list[Sent]) -> None:
-        size = sum(packet.size for packet in lost)
+        size = sum(packet[1] for packet in lost)
         self.in_flight -= size
         self.lost_packets += len(lost)
         self.congestion.lost(size)
@@ -246,7 +239,7 @@ class Recovery:
         """Forget the lost packets that were sent before then: they won't come any more."""
         while self._lost:
             counter = next(iter(self._lost))
-            if self._lost[counter].burst.sent_at >= before:
+            if self._lost[counter][0].sent_at >= before:
                 return
             del self._lost[counter]
 

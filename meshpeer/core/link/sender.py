@@ -92,9 +92,9 @@ class Sender:
     def acked(self, ranges: list[tuple[int, int]], delay: float, now: float) -> None:
         """The other side got these packets; what is lost by that is sent again."""
         done, lost = self.recovery.acked(ranges, delay, now)
-        for packet in done:
-            if packet.acked >= 0:
-                self._acks.seen(packet.acked)
+        for _, _, _, _, largest in done:
+            if largest >= 0:
+                self._acks.seen(largest)
         for packet in lost:
             self._repeat(packet)
 
@@ -126,9 +126,10 @@ class Sender:
     # -- what has to be sent again
 
     def _repeat(self, packet: Sent) -> None:
-        for piece in packet.pieces:
+        _, _, pieces, windows, _ = packet
+        for piece in pieces:
             self._streams.repeat(piece)
-        for number in packet.windows:
+        for number in windows:
             self._streams.tell(number)
 
     def _timed_out(self, now: float) -> None:
@@ -143,7 +144,7 @@ class Sender:
             return
         for packet in oldest:
             self._repeat(packet)
-        self._probes = 2 if any(packet.pieces for packet in oldest) else 1
+        self._probes = 2 if any(pieces for _, _, pieces, _, _ in oldest) else 1
 
     def _new_recovery(self, now: float) -> Recovery:
         """A memory for the path in use, which may declare that it is slow, or reliable already."""
@@ -239,7 +240,7 @@ class Sender:
             sealed = encrypt(counter.to_bytes(12), plain, header)
             append(new(Datagram, (path, header + sealed)))
             pieces = (new(Piece, (stream, offset, piece, False)),)
-            sent[counter] = new(Sent, (burst, size, pieces, (), -1))
+            sent[counter] = (burst, size, pieces, (), -1)
             position += each
             offset += each
         self._since_flag = since
@@ -272,7 +273,7 @@ class Sender:
         if flag:
             self._since_flag = 0
         sealed = self._sealer.seal(b"".join(parts), ACK_NOW if flag else 0)
-        packet = Sent(burst, len(sealed), tuple(pieces), numbers, acked)
+        packet = (burst, len(sealed), tuple(pieces), numbers, acked)
         self.recovery.sent_packet(self._sealer.next_counter - 1, packet)
         out.append(Datagram(self._paths.active.path, sealed))
         return len(sealed)

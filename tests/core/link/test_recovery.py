@@ -9,7 +9,6 @@ from meshpeer.core.link.recovery import (
     PERSISTENT,
     PTO_LIMIT,
     Recovery,
-    Sent,
 )
 
 SIZE = 1_200
@@ -22,7 +21,7 @@ def recovery(**options) -> Recovery:
 def send(memory: Recovery, counters, now: float) -> None:
     burst = memory.burst(now)
     for counter in counters:
-        memory.sent_packet(counter, Sent(burst, SIZE))
+        memory.sent_packet(counter, (burst, SIZE, (), (), -1))
 
 
 def test_the_first_round_trip_is_taken_and_later_ones_are_smoothed():
