@@ -11,9 +11,12 @@ Rooms lie inside each other, and the same rule fills each:
     strangers   a small pool
     folders     a share that their owner sets
     all         own people's bundles count here only, and go when nothing else is left
+
+A room is full when its bytes are, or its number of bundles: each costs memory. What is short is
+what the accounts are weighed by, or many tiny bundles would leave no place to whoever has larger.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 from meshpeer.core.sync.account import Account, Kind
@@ -77,8 +80,17 @@ class _Room(NamedTuple):
     kinds: frozenset[Kind]
     small_too: bool = True
 
+    @classmethod
+    def part(cls, limits: Limits, share: float, kind: Kind) -> "_Room":
+        """The room of one kind: so much of the bytes, and of the bundles."""
+        bundles = int(limits.bundles * share)
+        return cls(int(limits.capacity * share), bundles, frozenset({kind}))
+
     def holds(self, kind: Kind, large: bool) -> bool:
         return kind in self.kinds and (large or self.small_too)
+
+    def sum(self, held: Mapping[tuple[Kind, bool], int]) -> int:
+        return sum(amount for place, amount in held.items() if self.holds(*place))
 
 
 class Shares:
@@ -86,14 +98,13 @@ class Shares:
 
     def __init__(self, limits: Limits, keep_key: Callable[[Entry], int]) -> None:
         self.limits = limits
-        self.bundles = 0
         self._keep_key = keep_key
         self._ledgers: dict[int, Ledger] = {}
         self._by_account: dict[Account, Ledger] = {}
         self._last = 0
-        self._bytes = dict.fromkeys(
-            ((kind, large) for kind in Kind for large in (True, False)), 0
-        )
+        places = [(kind, large) for kind in Kind for large in (True, False)]
+        self._bytes = dict.fromkeys(places, 0)
+        self._bundles = dict.fromkeys(places, 0)
 
     @property
     def used(self) -> int:
@@ -127,14 +138,14 @@ class Shares:
         ledger = self._ledgers[entry.payer]
         ledger.charge(self._keep_key(entry), entry)
         self._bytes[ledger.account.kind, entry.size > SMALL] += entry.size
-        self.bundles += 1
+        self._bundles[ledger.account.kind, entry.size > SMALL] += 1
 
     def remove(self, entry: Entry) -> None:
         """The bundle is no longer held."""
         ledger = self._ledgers[entry.payer]
         ledger.discharge(self._keep_key(entry), entry)
         self._bytes[ledger.account.kind, entry.size > SMALL] -= entry.size
-        self.bundles -= 1
+        self._bundles[ledger.account.kind, entry.size > SMALL] -= 1
         self.release(entry.payer)
 
     def replace(self, entry: Entry, changed: Entry) -> None:
@@ -150,17 +161,17 @@ class Shares:
             _Going(newcomer, self._keep_key(newcomer), size),
         )
         for room in self._rooms(self._ledgers[newcomer.payer].account.kind, large=large):
-            used = newcomer.size - going.freed(room)
-            used += sum(held for place, held in self._bytes.items() if room.holds(*place))
-            count = self.bundles + 1 - len(going.ids)
+            freed = going.freed(room)
+            used = newcomer.size + room.sum(self._bytes) - freed.bytes
+            count = 1 + room.sum(self._bundles) - freed.bundles
             if used <= room.limit and count <= room.bundles:
                 continue
             going.enter(room, self._ledgers.values())
             while used > room.limit or count > room.bundles:
-                freed = going.give_way()
-                if freed is None:
+                given = going.give_way(by_bytes=used > room.limit)
+                if given is None:
                     return None
-                used, count = used - freed, count - 1
+                used, count = used - given, count - 1
         return going.ids
 
     def _rooms(self, kind: Kind, *, large: bool) -> Iterator[_Room]:
@@ -169,16 +180,22 @@ class Shares:
             limit = int(limits.capacity * limits.large)
             yield _Room(limit, limits.bundles, everybody - {Kind.OWN}, small_too=False)
         if kind is Kind.STRANGER:
-            limit = int(limits.capacity * limits.strangers)
-            yield _Room(limit, limits.bundles, frozenset({kind}))
+            yield _Room.part(limits, limits.strangers, kind)
         if kind is Kind.FOLDER:
-            limit = int(limits.capacity * limits.folders)
-            yield _Room(limit, limits.bundles, frozenset({kind}))
+            yield _Room.part(limits, limits.folders, kind)
         yield _Room(limits.capacity, limits.bundles, everybody)
 
 
 _Place: TypeAlias = tuple[Ledger, bool]
 """A ledger, and whether its large or its small bundles are meant."""
+
+
+class _Amount(NamedTuple):
+    bytes: int = 0
+    bundles: int = 0
+
+    def plus(self, bytes: int, bundles: int) -> "_Amount":
+        return _Amount(self.bytes + bytes, self.bundles + bundles)
 
 
 class _Going:
@@ -189,28 +206,28 @@ class _Going:
         self._newcomer = newcomer
         self._key = key
         self._size = size
-        self._freed: dict[_Place, int] = {}
+        self._freed: dict[_Place, _Amount] = {}
         self._orders: dict[_Place, Iterator[Item]] = {}
         self._heads: dict[_Place, Item | None] = {}
 
-    def freed(self, room: _Room) -> int:
+    def freed(self, room: _Room) -> _Amount:
         """How much those who go leave free in this room."""
-        return sum(
-            freed
-            for (ledger, large), freed in self._freed.items()
-            if room.holds(ledger.account.kind, large)
-        )
+        total = _Amount()
+        for (ledger, large), freed in self._freed.items():
+            if room.holds(ledger.account.kind, large):
+                total = total.plus(*freed)
+        return total
 
     def enter(self, room: _Room, ledgers: Iterable[Ledger]) -> None:
-        """From now on bytes are missing in this room."""
+        """From now on bytes, or places for bundles, are missing in this room."""
         self._room = room
         self._weights = {ledger: self._weight(ledger) for ledger in ledgers}
 
-    def give_way(self) -> int | None:
+    def give_way(self, *, by_bytes: bool) -> int | None:
         """Let the largest account's worst go; gives its bytes, None if it is the newcomer."""
         heads = [
             (head, large, ledger)
-            for ledger in self._largest()
+            for ledger in self._largest(by_bytes=by_bytes)
             for large in (False, True)
             if self._room.holds(ledger.account.kind, large)
             and (head := self._head(ledger, large))
@@ -222,34 +239,41 @@ class _Going:
             return None
         size, place = self._size(worst.id), (ledger, large)
         self._heads.pop(place)
-        self._freed[place] = self._freed.get(place, 0) + size
-        self._weights[ledger] -= size
+        self._freed[place] = self._freed.get(place, _Amount()).plus(size, 1)
+        self._weights[ledger] = self._weights[ledger].plus(-size, -1)
         self.ids.append(worst.id)
         return size
 
-    def _largest(self) -> list[Ledger]:
+    def _largest(self, *, by_bytes: bool) -> list[Ledger]:
         """The one ledger that has to give way; own people's only if nobody else is left."""
-        others = [ledger for ledger in self._weights if ledger.account.kind is not Kind.OWN]
-        inside = [ledger for ledger in others if self._weights[ledger]] or list(
-            self._weights
-        )
+        weigh = {
+            ledger: amount.bytes if by_bytes else amount.bundles
+            for ledger, amount in self._weights.items()
+        }
+        others = [ledger for ledger in weigh if ledger.account.kind is not Kind.OWN]
+        inside = [ledger for ledger in others if weigh[ledger]] or list(weigh)
         for level in range(3):
             if len(inside) == 1:
                 break
             weights: dict[str, int] = {}
             for ledger in inside:
                 group = ledger.nest[level]
-                weights[group] = weights.get(group, 0) + self._weights[ledger]
+                weights[group] = weights.get(group, 0) + weigh[ledger]
             largest = max(weights, key=weights.__getitem__)
             inside = [ledger for ledger in inside if ledger.nest[level] == largest]
         return inside
 
-    def _weight(self, ledger: Ledger) -> int:
-        """Its bytes in this room, the newcomer's counted to it."""
-        weight = self._newcomer.size if ledger.number == self._newcomer.payer else 0
-        for large, held in ((False, ledger.small_bytes), (True, ledger.large_bytes)):
+    def _weight(self, ledger: Ledger) -> _Amount:
+        """What it has in this room, the newcomer counted to it."""
+        mine = ledger.number == self._newcomer.payer
+        weight = _Amount(self._newcomer.size, 1) if mine else _Amount()
+        for large, size, order in (
+            (False, ledger.small_bytes, ledger.small),
+            (True, ledger.large_bytes, ledger.large),
+        ):
             if self._room.holds(ledger.account.kind, large):
-                weight += held - self._freed.get((ledger, large), 0)
+                freed = self._freed.get((ledger, large), _Amount())
+                weight = weight.plus(size - freed.bytes, len(order) - freed.bundles)
         return weight
 
     def _head(self, ledger: Ledger, large: bool) -> Item | None:

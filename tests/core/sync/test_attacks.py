@@ -17,6 +17,7 @@ from meshpeer.core.sync.messages import (
     Want,
     WantValues,
 )
+from meshpeer.core.sync.shares import Limits
 from meshpeer.core.sync.transfer import frame
 from tests.core.sync.stranger import Stranger
 from tests.core.sync.village import Peer, bundle, receipt
@@ -246,3 +247,28 @@ def test_a_network_with_many_strangers_forgets_before_one_with_few():
         charged.put(receipt(n), n, Account(Kind.STRANGER, f"10.0.2.0/24/{n}"))
     assert receipt(0) in charged
     assert receipt(1) in charged
+
+
+def admitted(peer, numbers, account, size):
+    """How many of so many new bundles are held at the end."""
+    letters = [bundle(n, size=size) for n in numbers]
+    for b in letters:
+        peer.queue.admit(b.id, b.header, b.wire, account, 0.0)
+    return sum(b.id in peer.queue for b in letters)
+
+
+def test_tiny_bundles_of_strangers_take_few_places():
+    bob = Peer("bob", limits=Limits(1 << 20, 100))
+    assert admitted(bob, range(200), EVE, size=2) == 12
+    ann = Account(Kind.CONTACT, "ann")
+    assert admitted(bob, range(200, 288), ann, size=1_000) == 88
+    admitted(bob, range(300, 400), EVE, size=2)
+    assert sum(bundle(n, size=1_000).id in bob.queue for n in range(200, 288)) == 88
+
+
+def test_tiny_bundles_of_a_contact_give_way_to_the_few_larger_ones_of_another():
+    bob = Peer("bob", limits=Limits(1 << 20, 100))
+    eve, ann = Account(Kind.CONTACT, "eve"), Account(Kind.CONTACT, "ann")
+    assert admitted(bob, range(200), eve, size=2) == 100
+    assert admitted(bob, range(200, 240), ann, size=1_000) == 40
+    assert len(bob.queue) == 100
