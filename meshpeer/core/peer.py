@@ -13,7 +13,7 @@ Nothing here raises because of what another peer sent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.journal import Journal
@@ -28,11 +28,14 @@ from meshpeer.core.mail.people import Contact, Own, People
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.depot import WRITES_LIMIT
 from meshpeer.core.sync.events import CarriedBy, Evicted, Expired, Refused, ValueSeen
+from meshpeer.core.sync.events import Event as SyncEvent
 from meshpeer.core.sync.queue import Queue
 from meshpeer.core.sync.sync import Sync
 from meshpeer.core.writes import PutContactTime, Write
 
 __all__ = ["LinkDown", "LinkUp", "Peer"]
+
+Happened = TypeVar("Happened")
 
 STREAMS: Final = range(4)
 """Those that sync reads."""
@@ -188,7 +191,7 @@ class Peer:
         return message_id
 
     def recall(self, message_id: bytes, now: float) -> None:
-        """Ask every carrier to drop a message; NotFoundError if it is not under way."""
+        """Ask every carrier to drop a message; UsageError if it is not under way."""
         for value, hours in self.mail.outbox.recall(message_id, now):
             self.sync.add_value(value, hours, now)
         self._turn(now)
@@ -212,23 +215,21 @@ class Peer:
     # ---- inside
 
     def _turn(self, now: float) -> None:
-        """Pass on what the parts have to say to each other, until they are quiet."""
+        """Pass on what the parts have to say to each other, until they are quiet.
+
+        A fault of our own in one event costs that event only: it is raised after all others.
+        """
+        faults: list[Exception] = []
         while events := self.endpoint.events():
-            for event in events:
-                self._link_event(event, now)
-        for told in self.sync.events():
-            match told:
-                case ValueSeen(value=value):
-                    self.mail.outbox.value_seen(value, now)
-                case CarriedBy(bundle=bundle, peer=peer):
-                    self.mail.outbox.carried(bundle, peer, now)
-                case Evicted(bundle=bundle):
-                    self.mail.outbox.dropped(bundle, now)
-                case Expired() | Refused():
-                    pass  # the mail has its own clock, and a neighbour's no may change
+            faults += _faults(self._link_event, events, now)
+        faults += _faults(self._sync_event, self.sync.events(), now)
         if self._people_seen != self.mail.people.changes:
             self._people_seen = self.mail.people.changes
             self._charge_anew()
+        if len(faults) == 1:
+            raise faults[0]
+        if faults:
+            raise ExceptionGroup("faults in one turn", faults)
 
     def _charge_anew(self) -> None:
         """A neighbour may have become a contact, or is none any more."""
@@ -237,6 +238,17 @@ class Peer:
             if account != neighbour.account:
                 self.neighbours[peer] = neighbour._replace(account=account)
                 self.sync.charge_to(peer, account)
+
+    def _sync_event(self, event: SyncEvent, now: float) -> None:
+        match event:
+            case ValueSeen(value=value):
+                self.mail.outbox.value_seen(value, now)
+            case CarriedBy(bundle=bundle, peer=peer):
+                self.mail.outbox.carried(bundle, peer, now)
+            case Evicted(bundle=bundle):
+                self.mail.outbox.dropped(bundle, now)
+            case Expired() | Refused():
+                pass  # the mail has its own clock, and a neighbour's no may change
 
     def _link_event(self, event: Event, now: float) -> None:
         match event:
@@ -261,3 +273,16 @@ class Peer:
                         )
                     )
                 self._events.append(event)
+
+
+def _faults(
+    handle: Callable[[Happened, float], None], events: Sequence[Happened], now: float
+) -> list[Exception]:
+    """Handle all events; give what that raised."""
+    faults = []
+    for event in events:
+        try:
+            handle(event, now)
+        except Exception as fault:
+            faults.append(fault)
+    return faults

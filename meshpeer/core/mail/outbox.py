@@ -28,7 +28,7 @@ from meshpeer.core.writes import (
     PutMessage,
     SetDelivery,
 )
-from meshpeer.errors import NotFoundError, UsageError
+from meshpeer.errors import UsageError
 
 DEFAULT_LIFETIME: Final = 7 * 86_400
 HOP_LIMIT: Final = 6
@@ -152,13 +152,16 @@ class Outbox:
             raise UsageError("that contact is blocked; unblock it first")
 
     def recall(self, message_id: bytes, now: float) -> list[tuple[bytes, int]]:
-        """Journal that this message is asked back; give recall values and hours to flood."""
+        """Journal that this message is asked back; give recall values and hours to flood.
+
+        UsageError if nothing of it is under way any more.
+        """
         waiting = [
             self._pending[receipt_hash]
             for receipt_hash in self._by_message.get(message_id, ())
         ]
         if not waiting:
-            raise NotFoundError("that message has arrived, or was never sent from here")
+            raise UsageError("it has arrived or is long over: nothing is under way")
         for pending in waiting:
             self._rise(pending, DeliveryState.RECALL_ASKED, now)
         return [(one_way(p.receipt), _hours_left(p.expires - now)) for p in waiting]

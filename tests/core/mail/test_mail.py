@@ -12,7 +12,7 @@ from meshpeer.core.mail.people import Status
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.verdict import Deferred, Opened, Rejected
 from meshpeer.core.writes import MESSAGE_COST, Box, DeliveryState
-from meshpeer.errors import NotFoundError, UsageError
+from meshpeer.errors import UsageError
 from tests.core.mail.post import HOUR, Person, introduced
 
 
@@ -160,7 +160,7 @@ def test_a_recall_is_shown_and_an_arrival_may_still_follow_it():
     alice.mail.outbox.value_seen(verdict.value, now=2.0)
     alice.commit()
     assert state_of(alice, bundle) is DeliveryState.ARRIVED
-    with pytest.raises(NotFoundError):
+    with pytest.raises(UsageError, match="under way"):
         alice.mail.outbox.recall(delivery.message_id, now=3.0)
 
 
