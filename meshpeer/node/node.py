@@ -8,10 +8,11 @@ the loop share one turn.
 import asyncio
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+from meshpeer.core.clock import ClockReading
 from meshpeer.core.dialer import Dialer
 from meshpeer.core.formats.card import Card
 from meshpeer.core.identity.idtext import encode
@@ -43,11 +44,16 @@ SOONEST: Final = 0.001
 class Node:
     """A running peer. `start` opens everything, `close` ends it in good order."""
 
-    def __init__(self, state: State, config: Config) -> None:
+    def __init__(
+        self,
+        state: State,
+        config: Config,
+        clock: Callable[[ClockReading | None], Clock] = Clock,
+    ) -> None:
         self.state = state
         self.config = config
         self.store = Store(state.database)
-        self.clock = Clock(self.store.saved_clock())
+        self.clock = clock(self.store.saved_clock())
         self.store.clock = self.clock.reading
         self.peer = load_peer(
             state,
