@@ -31,8 +31,8 @@ def api(peer):
 
 @pytest.fixture
 def bob(peer, api):
-    bob = peer.do(peer.village.settle, "bob")
-    api.post("contacts", body={"card": f"meshpeer:{bob.me.id}", "petname": "bob"})
+    bob = peer.mesh.settle("bob")
+    api.post("contacts", body={"card": bob.card.uri, "petname": "bob"})
     return bob
 
 
@@ -63,13 +63,14 @@ def test_nobody_answers_where_no_peer_runs(tmp_path):
 
 
 def test_a_message_goes_its_way_and_every_state_is_told(peer, api, bob):
-    carol = peer.do(peer.village.settle, "carol")
+    carol = peer.mesh.settle("carol")
     cursor = api.get("status")["last_event"]
     (sent,) = api.post("messages", body={"messages": [draft("hello")]})["sent"]
     assert sent["state"] == "queued"
-    peer.do(peer.village.meet, peer.ann, carol)
-    peer.do(peer.village.meet, carol, bob)
-    peer.do(peer.village.meet, carol, peer.ann)
+    with peer.meets(carol):
+        peer.hears("state", id=sent["id"], state="carried")
+    with carol.meets(bob), carol.meets(peer):
+        peer.hears("state", id=sent["id"], state="arrived")
     states = []
     for event in api.events(cursor, within=10):
         if event.kind == "state":
@@ -81,7 +82,7 @@ def test_a_message_goes_its_way_and_every_state_is_told(peer, api, bob):
     message = api.get("messages", sent["id"])
     assert message["delivery"]["state"] == "arrived"
     assert message["delivery"]["carriers"][0]["peer"] == carol.peer_id
-    assert [m.text for m in bob.stored] == ["hello"]
+    assert bob.texts("requests") == ["hello"]
 
 
 def test_a_batch_of_2000_messages_of_200_characters_is_one_request(api, bob):
@@ -91,7 +92,7 @@ def test_a_batch_of_2000_messages_of_200_characters_is_one_request(api, bob):
 
 
 def test_a_batch_with_one_bad_receiver_queues_nothing(api, bob):
-    with pytest.raises(NotFoundError, match="nobody here"):
+    with pytest.raises(NotFoundError, match="no contact named 'bobby'"):
         api.post("messages", body={"messages": [draft("1"), draft("2", "bobby")]})
     assert api.get("messages", box="outbox")["items"] == []
 
@@ -153,7 +154,7 @@ def test_a_contact_changes_in_several_ways_at_once(api, bob):
     contact = api.patch("contacts", "bob", body=change)
     assert (contact["petname"], contact["verified"]) == (None, True)
     assert contact["status"] == "blocked"
-    assert api.get("contacts", "~bob")["id"] == bob.me.id
+    assert api.get("contacts", "~bob")["id"] == bob.id
     api.delete("contacts", "~bob")
     with pytest.raises(NotFoundError):
         api.get("contacts", "~bob")
@@ -203,7 +204,7 @@ def test_a_fault_is_told_without_its_inside(peer, api, monkeypatch):
     async def broken():
         raise ValueError("secret")
 
-    monkeypatch.setattr(peer.ann, "status", broken)
+    monkeypatch.setattr(peer.service, "status", broken)
     status, _, problem = raw(peer.state, "GET", "/status")
     assert status == 500
     assert "secret" not in json.dumps(problem)

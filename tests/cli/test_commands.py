@@ -6,18 +6,18 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 
 import pytest
 from click.testing import CliRunner
-from msgspec.structs import replace
 
 import meshpeer.cli.client as client
 import meshpeer.cli.main as main
 from meshpeer.cli.peers import _queue_lines
 from meshpeer.cli.people import _card_lines
-from meshpeer.node.facade import Draft
+from meshpeer.node.clock import Clock
 from tests.api.running import running
+
+ARRIVED = ("--wait", "arrived", "--timeout", "20s")
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def peer(tmp_path):
 
 @pytest.fixture
 def bob(peer):
-    bob = peer.do(peer.village.settle, "bob")
-    peer.wait(peer.ann.add_contact(f"meshpeer:{bob.me.id}", "bob"))
+    bob = peer.mesh.settle("bob")
+    peer.knows(bob, "bob")
     return bob
 
 
@@ -46,43 +46,43 @@ def told(peer, *arguments, **more):
     return json.loads(result.stdout)
 
 
-def meet(peer, one, other):
-    peer.do(peer.village.meet, one, other)
-
-
 def test_from_a_card_to_a_message_that_arrived(peer, tmp_path):
-    bob = peer.do(peer.village.settle, "bob")
-    assert call(peer, "id").stdout == f"{peer.ann.me.id}  ann\n"
-    assert call(peer, "card").stdout == f"meshpeer:{peer.ann.me.id}\n"
-    (tmp_path / "bob.card").write_bytes(bob.me.id.encode())
+    bob = peer.mesh.settle("bob")
+    assert call(peer, "id").stdout == f"{peer.id}  ann\n"
+    assert call(peer, "card").stdout == f"{peer.card.uri}\n"
+    (tmp_path / "bob.card").write_bytes(bob.card.file)
     added = call(peer, "add", str(tmp_path / "bob.card"), "--name", "bobby")
-    assert added.stdout == f"bobby  {bob.me.id}\n"
+    assert added.stdout == f"bobby  {bob.id}\n"
 
-    sent = told(peer, "send", "bobby", "hello", "--lifetime", "2h")
+    sent = told(peer, "send", "bobby", "hello", "--lifetime", "150m")
     assert sent["state"] == "queued"
     assert "queued here; no neighbour has it yet (2 h left)" in call(peer, "outbox").stdout
-    meet(peer, peer.ann, bob)
+    with peer.meets(bob):
+        peer.hears("state", id=sent["id"], state="arrived")
     assert "arrived" in call(peer, "outbox").stdout
     assert told(peer, "outbox", "--underway") == []
     assert call(peer, "recall", sent["id"]).exit_code == 2
 
 
 def test_the_outbox_says_who_carries_it_and_claims_no_more(peer, bob):
-    carol = peer.do(peer.village.settle, "carol")
+    carol = peer.mesh.settle("carol")
     call(peer, "send", "bob", "hello")
-    meet(peer, peer.ann, carol)
+    with peer.meets(carol):
+        peer.hears("state", state="carried")
     shown = call(peer, "outbox").stdout
-    assert f"carried by {carol.peer_id} since 0 s; further copies can't be known" in shown
+    assert f"carried by {carol.peer_id[:11]} since " in shown
+    assert "further copies can't be known" in shown
     (message,) = told(peer, "outbox")
     assert "recall asked; it may still arrive" in call(peer, "recall", message["id"]).stdout
 
 
 def test_a_message_comes_from_stdin_and_is_read_once(peer, bob):
-    peer.wait(bob.add_contact(f"meshpeer:{peer.ann.me.id}", None))
+    bob.knows(peer)
     result = call(peer, "send", "bob", stdin="two\nlines\n")
     assert result.exit_code == 0
-    peer.wait(bob.send([Draft("person-0001", "answer")]))
-    meet(peer, peer.ann, bob)
+    bob.writes(peer, "answer")
+    with peer.meets(bob):
+        peer.hears("message", box="inbox")
     assert re.match(r"\*\s+2 .*  bob  answer\n", call(peer, "inbox").stdout)
     assert "1 unread, 0 in requests" in call(peer, "inbox").stderr
     assert "  answer\n" in call(peer, "read").stdout
@@ -93,14 +93,21 @@ def test_a_message_comes_from_stdin_and_is_read_once(peer, bob):
     assert call(peer, "read", "2").exit_code == 4
 
 
+class Ahead(Clock):
+    """The clock of a machine that thinks it is tomorrow."""
+
+    def wall(self):
+        return super().wall() + 86_400
+
+
 def test_what_came_in_any_order_is_read_as_it_was_written(peer, bob):
-    peer.wait(bob.add_contact(f"meshpeer:{peer.ann.me.id}", None))
-    peer.wait(bob.send([Draft("person-0001", "last"), Draft("person-0001", "first")]))
-    meet(peer, peer.ann, bob)
-    peer.ann.stored = [
-        replace(message, written=message.written + 60 * (message.text == "last"))
-        for message in peer.ann.stored
-    ]
+    carol = peer.mesh.settle("carol", clock=Ahead)
+    peer.knows(carol)
+    for friend, text in ((carol, "last"), (bob, "first")):
+        friend.knows(peer)
+        sent = friend.writes(peer, text)
+        with friend.meets(peer):
+            peer.hears("message", id=sent)
     assert [message["text"] for message in told(peer, "inbox")] == ["first", "last"]
     assert [message["text"] for message in told(peer, "read")] == ["first", "last"]
 
@@ -146,72 +153,40 @@ def test_waiting_ends_with_the_state_or_with_exit_code_6(peer, bob):
     assert result.exit_code == 6
     assert result.stdout == ""
 
-    carol = peer.do(peer.village.settle, "carol")
-
-    def carry():
-        meet(peer, peer.ann, carol)
-        meet(peer, carol, bob)
-        meet(peer, carol, peer.ann)
-
-    with following(peer, "3", carry):
-        result = call(peer, "send", "bob", "3", "--wait", "arrived", "--json")
-    assert json.loads(result.stdout)["state"] == "arrived"
-
-
-class following:
-    """Do something as soon as ann has stored a message with this text."""
-
-    def __init__(self, peer, text, then):
-        self._thread = threading.Thread(target=self._run, args=(peer, text, then))
-
-    def _run(self, peer, text, then):
-        async def stored():
-            async for event in peer.ann.events("0"):
-                if event.kind == "message" and peer.ann.stored[-1].text == text:
-                    return
-
-        peer.wait(stored())
-        then()
-
-    def __enter__(self):
-        self._thread.start()
-
-    def __exit__(self, *_):
-        self._thread.join()
+    bob.knows(peer)
+    carol = peer.mesh.settle("carol")
+    with peer.meets(carol), carol.meets(bob):
+        assert told(peer, "send", "bob", "3", *ARRIVED)["state"] == "arrived"
 
 
 def test_a_message_that_expires_while_we_wait_ends_the_wait(peer, bob):
-    def expire():
-        peer.do(peer.ann.expire, peer.ann.stored[-1].id)
-
-    with following(peer, "late", expire):
-        result = call(peer, "send", "bob", "late", "--wait", "arrived")
+    result = call(peer, "send", "bob", "late", "--lifetime", "1s", *ARRIVED)
     assert result.exit_code == 6
     assert "expired" in result.stderr
 
 
 def test_a_stranger_waits_in_requests_and_its_nickname_is_no_petname(peer, bob):
-    mallory = peer.do(peer.village.settle, "bob")
-    peer.wait(mallory.add_contact(f"meshpeer:{peer.ann.me.id}", None))
-    peer.wait(mallory.send([Draft("person-0001", "I am bob")]))
-    meet(peer, peer.ann, mallory)
+    mallory = peer.mesh.settle("bob")
+    mallory.knows(peer)
+    mallory.writes(peer, "I am bob")
+    with mallory.meets(peer):
+        peer.hears("message", box="requests")
     shown = call(peer, "requests").stdout
     assert "  ~bob  I am bob" in shown
-    assert mallory.me.id in shown
-    assert (
-        call(peer, "requests", "accept", mallory.me.id, "--name", "not bob").exit_code == 0
-    )
+    assert mallory.id in shown
+    assert call(peer, "requests", "accept", mallory.id, "--name", "not bob").exit_code == 0
     assert "  not bob  I am bob" not in shown
     names = [line.split("  ")[0] for line in call(peer, "contacts").stdout.splitlines()[1:]]
     assert names == ["bob", "not bob"]
-    assert told(peer, "inbox")[0]["contact"]["id"] == mallory.me.id
+    assert told(peer, "inbox")[0]["contact"]["id"] == mallory.id
 
 
 def test_a_refused_stranger_is_gone(peer):
-    mallory = peer.do(peer.village.settle, "mallory")
-    peer.wait(mallory.add_contact(f"meshpeer:{peer.ann.me.id}", None))
-    peer.wait(mallory.send([Draft("person-0001", "buy this")]))
-    meet(peer, peer.ann, mallory)
+    mallory = peer.mesh.settle("mallory")
+    mallory.knows(peer)
+    mallory.writes(peer, "buy this")
+    with mallory.meets(peer):
+        peer.hears("message", box="requests")
     assert call(peer, "requests", "refuse", "~mallory").stdout == "refused\n"
     assert told(peer, "requests") == []
     assert told(peer, "contacts") == []
@@ -221,7 +196,7 @@ def test_contacts_are_renamed_verified_blocked_and_removed(peer, bob):
     assert told(peer, "contacts", "rename", "bob", "rob")["petname"] == "rob"
     asked = call(peer, "contacts", "verify", "rob", stdin="n\n")
     assert asked.exit_code == 2
-    assert bob.me.id in asked.stderr
+    assert bob.id in asked.stderr
     assert told(peer, "contacts", "verify", "rob", "--yes")["verified"]
     assert not told(peer, "contacts", "verify", "rob", "--undo")["verified"]
     assert told(peer, "contacts", "block", "rob")["status"] == "blocked"
@@ -232,39 +207,37 @@ def test_contacts_are_renamed_verified_blocked_and_removed(peer, bob):
 
 
 def test_text_of_others_can_not_move_the_cursor_or_turn_the_line(peer):
-    evil = peer.do(peer.village.settle, "e\u202evil\x1b[2J")
-    peer.wait(evil.add_contact(f"meshpeer:{peer.ann.me.id}", None))
-    peer.wait(evil.send([Draft("person-0001", "\x1b]0;title\x07 \u2067x\u0000\nline")]))
-    meet(peer, peer.ann, evil)
+    evil = peer.mesh.settle("evil")
+    evil.knows(peer)
+    evil.writes(peer, "\x1b]0;title\x07 \u2067x\u0000\nline")
+    with evil.meets(peer):
+        peer.hears("message", box="requests")
     for arguments in (["requests"], ["contacts"], ["read", "1"], ["requests", "--json"]):
         shown = call(peer, *arguments).stdout
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", shown)
 
 
 def test_the_inbox_is_followed_without_gap_or_repeat(peer, bob):
-    peer.wait(bob.add_contact(f"meshpeer:{peer.ann.me.id}", None))
-    peer.wait(bob.send([Draft("person-0001", "first")]))
-    meet(peer, peer.ann, bob)
-
+    bob.knows(peer)
     command = [sys.executable, "-m", "meshpeer", "inbox", "--follow", "--json"]
     command += ["--state", str(peer.state.root)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as follow:
-        lines = [json.loads(follow.stdout.readline())["text"]]
-        for text in ("second", "third"):
-            peer.wait(bob.send([Draft("person-0001", text)]))
-            meet(peer, peer.ann, bob)
-            lines.append(json.loads(follow.stdout.readline())["text"])
-        follow.terminate()
+    first = bob.writes(peer, "first")
+    with bob.meets(peer):
+        peer.hears("message", id=first)
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as follow:
+            lines = [json.loads(follow.stdout.readline())["text"]]
+            for text in ("second", "third"):
+                bob.writes(peer, text)
+                lines.append(json.loads(follow.stdout.readline())["text"])
+            follow.terminate()
     assert lines == ["first", "second", "third"]
 
 
 def test_peers_status_and_queue(peer, bob):
-    assert call(peer, "peers", "add", "peer-0009", "192.0.2.9:6374").exit_code == 0
+    assert call(peer, "peers", "add", bob.peer_id, "192.0.2.9:6374").exit_code == 0
     assert "udp 192.0.2.9:6374" in call(peer, "peers").stdout
-    assert call(peer, "peers", "add", "peer-0009", "nowhere").exit_code == 2
-    assert told(peer, "peers", "remove", "peer-0009") == {"done": True}
+    assert call(peer, "peers", "add", bob.peer_id, "nowhere").exit_code == 2
+    assert told(peer, "peers", "remove", bob.peer_id) == {"done": True}
     call(peer, "send", "bob", "hello")
     assert told(peer, "status")["underway"] == 1
     assert "1 underway" in call(peer, "status").stdout
@@ -296,8 +269,8 @@ def test_advice_follows_how_things_stand(peer, tmp_path):
     assert "meshpeer --state" in nothing.stdout
     assert "run" in nothing.stdout
     assert "add CARD" in call(peer).stdout
-    bob = peer.do(peer.village.settle, "bob")
-    peer.wait(peer.ann.add_contact(f"meshpeer:{bob.me.id}", "bob"))
+    bob = peer.mesh.settle("bob")
+    peer.knows(bob, "bob")
     assert "send NAME" in call(peer).stdout
 
 
