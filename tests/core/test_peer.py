@@ -2,6 +2,8 @@
 
 from random import Random
 
+import pytest
+
 from meshpeer.core import peer as peer_module
 from meshpeer.core.formats.card import Card
 from meshpeer.core.identity.certificate import Certificate
@@ -84,6 +86,41 @@ def test_links_that_come_and_go_while_the_disk_is_full_fill_no_memory(monkeypatc
         ann.connect(bob.id, Path("wire", "bob"), float(turn))
         exchange(ann, bob)
     assert len(bob.journal) == 10
+
+
+@pytest.fixture
+def star():
+    """Ann linked with Bob and Carol by one path."""
+    ann, bob = linked()
+    carol = make_peer("carol")
+    ann.connect(carol.id, Path("wire", "bob"), 0.0)
+    exchange(ann, carol)
+    assert [event.link.peer_id for event in ann.events()] == [bob.id, carol.id]
+    return ann, bob, carol
+
+
+def test_a_fault_over_one_neighbour_costs_the_others_nothing(star, monkeypatch):
+    ann, bob, carol = star
+    link_down = ann.sync.link_down
+
+    def faulty(link, now):
+        if link.peer_id == bob.id:
+            raise KeyError("whatever")
+        link_down(link, now)
+
+    monkeypatch.setattr(ann.sync, "link_down", faulty)
+    with pytest.raises(KeyError):
+        ann.path_lost(Path("wire", "bob"), 1.0)
+    assert [event.link.peer_id for event in ann.events()] == [carol.id]
+    assert carol.id not in ann.neighbours
+
+
+def test_all_faults_of_a_turn_are_told(star, monkeypatch):
+    ann = star[0]
+    monkeypatch.setattr(ann.sync, "link_down", lambda link, now: [][0])
+    with pytest.raises(ExceptionGroup) as told:
+        ann.path_lost(Path("wire", "bob"), 1.0)
+    assert [type(fault) for fault in told.value.exceptions] == [IndexError] * 2
 
 
 def card_that_names(peer, name):
