@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.sync.account import Account
 from meshpeer.core.sync.depot import LASTING, Batch, Depot
+from meshpeer.core.sync.link_like import LinkLike
 from meshpeer.core.sync.messages import Code, Message, Offer, Result, Run, Want
-from meshpeer.core.sync.neighbour import LinkLike
 from meshpeer.core.sync.transfer import Transfer, Transfers
 from meshpeer.errors import RemoteProtocolError
 

@@ -15,10 +15,11 @@ from meshpeer.core.link.streams import LOW_WATER
 from meshpeer.core.sync.depot import Depot
 from meshpeer.core.sync.entry import Entry
 from meshpeer.core.sync.events import CarriedBy, Refused
+from meshpeer.core.sync.link_like import LinkLike
 from meshpeer.core.sync.messages import PREFIX_SIZE, Code, Lack, Message, Offer, Run, chunks
-from meshpeer.core.sync.neighbour import LinkLike, NeighbourTags
 from meshpeer.core.sync.policy import SendKey
 from meshpeer.core.sync.shares import SMALL
+from meshpeer.core.sync.tags import NeighbourTags
 from meshpeer.core.sync.transfer import frame, stream_of
 from meshpeer.errors import RemoteProtocolError
 

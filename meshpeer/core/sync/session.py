@@ -14,6 +14,7 @@ from meshpeer.core.sync import messages
 from meshpeer.core.sync.account import Account
 from meshpeer.core.sync.depot import LASTING, Batch, Depot
 from meshpeer.core.sync.intake import CHUNK, Intake
+from meshpeer.core.sync.link_like import LinkLike
 from meshpeer.core.sync.messages import (
     PREFIX_SIZE,
     Code,
@@ -31,9 +32,9 @@ from meshpeer.core.sync.messages import (
     Want,
     WantValues,
 )
-from meshpeer.core.sync.neighbour import LinkLike, hello
 from meshpeer.core.sync.reconciling import Reconciling
 from meshpeer.core.sync.sending import Sending
+from meshpeer.core.sync.tags import hello
 from meshpeer.errors import RemoteProtocolError
 
 STRIKES: Final = 8

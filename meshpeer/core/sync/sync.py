@@ -12,7 +12,7 @@ from meshpeer.core.journal import Journal
 from meshpeer.core.sync.account import OWN, Account
 from meshpeer.core.sync.depot import PATIENCE_S, Batch, Deliver, Depot
 from meshpeer.core.sync.events import Event
-from meshpeer.core.sync.neighbour import LinkLike
+from meshpeer.core.sync.link_like import LinkLike
 from meshpeer.core.sync.queue import Queue, Refusal
 from meshpeer.core.sync.session import Session
 

@@ -26,9 +26,9 @@ from meshpeer.core.sync.messages import (
     Want,
     WantValues,
 )
-from meshpeer.core.sync.neighbour import hello, salted
 from meshpeer.core.sync.session import STRIKES
 from meshpeer.core.sync.shares import Limits
+from meshpeer.core.sync.tags import hello, salted
 from meshpeer.core.sync.transfer import Transfers, frame
 from meshpeer.core.sync.verdict import Deferred, Opened, Rejected
 from tests.core.sync.stranger import Stranger

@@ -1,8 +1,12 @@
-"""What a session needs of a link, and of the neighbour's salted tags."""
+"""The destination tags of the persons at a neighbour, shown so that nobody else can read them.
+
+Hashes are salted by the link's handshake: nobody can compare them between links, and only who
+knows a tag can look it up. They rank what is sent first and grant nothing.
+"""
 
 from collections.abc import Callable, Iterable
 from hashlib import blake2s
-from typing import Final, Protocol
+from typing import Final
 
 from meshpeer.core.sync.messages import MAX_TAGS, TAG_HASH_SIZE, Hello
 
@@ -10,28 +14,8 @@ PAD_TO: Final = 4
 """Tag hashes are shown in multiples of this number."""
 
 
-class LinkLike(Protocol):
-    """The part of core.link.Link that sync uses; anything reliable and in order will do."""
-
-    @property
-    def peer_id(self) -> bytes: ...
-    @property
-    def initiator(self) -> bool: ...
-    @property
-    def binding(self) -> bytes: ...
-    @property
-    def closed(self) -> str | None: ...
-    def write(self, stream: int, data: bytes) -> None: ...
-    def read(self, stream: int, limit: int) -> bytes: ...
-    def buffered(self, stream: int) -> int: ...
-    def close(self, reason: str) -> None: ...
-
-
 class NeighbourTags:
-    """Contains a destination tag if the neighbour said that a person with it lives there.
-
-    Hashes are salted by the link's handshake: nobody can compare them between links, and only who
-    knows a tag can look it up. They rank what is sent first and grant nothing."""
+    """Contains a destination tag if the neighbour said that a person with it lives there."""
 
     def __init__(self, binding: bytes, hashes: Iterable[bytes] = ()) -> None:
         self._binding = binding
