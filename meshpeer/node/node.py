@@ -347,17 +347,19 @@ class Node:
             done.add_done_callback(self._was_read)
 
     def _wires(self, ids: list[bytes]) -> dict[bytes, bytes | None]:
-        found = self.store.wires(ids)
-        return {id: found.get(id) for id in ids}
+        return {id: self._wire(id) for id in ids}
+
+    def _wire(self, id: bytes) -> bytes | None:
+        """None also for what can't be read: whoever waits for it must not wait for ever."""
+        try:
+            return self.store.wires([id]).get(id)
+        except StoreError as error:
+            log.error("the disk can't be read", extra={"reason": str(error)})
+            return None
 
     def _was_read(self, done: asyncio.Future[dict[bytes, bytes | None]]) -> None:
         self._reading = False
-        try:
-            wires = done.result()
-        except StoreError as error:
-            log.error("the disk can't be read", extra={"reason": str(error)})
-            return
-        self.peer.loaded(wires, self.now())
+        self.peer.loaded(done.result(), self.now())
         self.soon()
 
     # ---- hints

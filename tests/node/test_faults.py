@@ -6,13 +6,15 @@ import logging
 import pytest
 
 from meshpeer.core.journal import Journal
-from meshpeer.core.writes import PutSetting
+from meshpeer.core.writes import PutBundle, PutSetting
 from meshpeer.errors import StoreError
 from meshpeer.node.config import parse
 from meshpeer.node.node import Node
 from meshpeer.node.state import State
 from meshpeer.node.writer import Writer
 from store.store import Store
+from tests.core.sync.village import bundle
+from tests.store.test_check import damage, pages
 
 QUIET = """
 nickname = "ann"
@@ -78,3 +80,42 @@ def test_a_fault_in_the_store_is_told_and_tried_again(monkeypatch):
         assert len(journal) == 0
 
     asyncio.run(story())
+
+
+class Waiting:
+    """Who asked the disk for bundles."""
+
+    def __init__(self):
+        self.wires, self.done = {}, asyncio.Event()
+
+    def loaded(self, id, wire, now):
+        self.wires[id] = wire
+        if len(self.wires) == 100:
+            self.done.set()
+
+
+def test_a_broken_page_keeps_back_only_the_bundles_on_it(tmp_path, node, caplog):
+    database = tmp_path / "ann" / "meshpeer.db"
+
+    async def story():
+        ann, waiting = node(), Waiting()
+        letters = [bundle(n, size=2_000) for n in range(100)]
+        puts = [PutBundle(b.id, b.wire, "contact:x", 0.0, 0.0, False) for b in letters]
+        ann.store.commit(puts)
+        ann.store.close()
+        damage(database, pages(database, "payload")[3])
+        ann = node()
+        await ann.start()
+        for b in letters:
+            ann.peer.sync._depot.load(b.id, waiting)
+        ann.soon()
+        async with asyncio.timeout(5):
+            await waiting.done.wait()
+        await ann.close()
+        missing = [b for b in letters if waiting.wires[b.id] is None]
+        assert 0 < len(missing) <= 2
+        assert all(waiting.wires[b.id] == b.wire for b in letters if b not in missing)
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(story())
+    assert {record.getMessage() for record in caplog.records} == {"the disk can't be read"}
