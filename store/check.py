@@ -1,8 +1,9 @@
 """Looks a database over, and repairs it: `meshpeer check`, while no peer runs on it.
 
-Three looks: SQLite's own (pages, indexes), references between rows, and every bundle's id, which
-is a hash over what is stored. Repair drops rows that are wrong: a broken bundle would be refused
-by every neighbour. What SQLite calls malformed is salvaged into a new file, which takes the
+Four looks: SQLite's own (pages, indexes), rows that a start could not take up, references between
+rows, and every bundle's id, which is a hash over what is stored. Repair drops rows that are wrong:
+one broken name would keep the peer from starting, a broken bundle be refused by every neighbour.
+What SQLite calls malformed is salvaged into a new file, which takes the
 old one's place only when it is whole; the broken one stays beside it.
 """
 
@@ -10,19 +11,57 @@ import contextlib
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from math import isfinite
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from sqlite_utils import Database
 
-from meshpeer.core.formats.bundle import Bundle
+from meshpeer.core.formats.bundle import ID_SIZE, Bundle
+from meshpeer.core.formats.card import Card
+from meshpeer.core.identity.preimage import VALUE_SIZE
+from meshpeer.core.mail.people import Status
+from meshpeer.core.sync.account import Account
+from meshpeer.core.writes import Box, DeliveryState
 from meshpeer.errors import RemoteProtocolError, StoreError, StoreFullError
 from store.database import create_private, refuse_strangers, reporting
 from store.salvage import salvage
 
 SHOWN: Final = 20
 """Problems of one kind that are told in full."""
+
+
+class Readable(NamedTuple):
+    """Rows of a table, by a key, that make sense if reading these columns says so."""
+
+    table: str
+    key: str
+    columns: str
+    read: Callable[..., object]
+
+
+READABLE: Final = (
+    Readable("account", "n", "name", Account.parse),
+    Readable("bundle", "n", "first_seen + received", isfinite),
+    Readable(
+        "over", "id", "id, until", lambda id, until: len(id) == ID_SIZE and isfinite(until)
+    ),
+    Readable(
+        "value",
+        "value",
+        "value, expires",
+        lambda value, expires: len(value) == VALUE_SIZE and isfinite(expires),
+    ),
+    Readable("message", "n", "box", lambda box: Box(box) in Box),
+    Readable("delivery", "n", "state", lambda state: DeliveryState(state) in DeliveryState),
+    Readable(
+        "contact",
+        "person",
+        "card, status",
+        lambda card, status: (Card.load(card), Status(status)),
+    ),
+)
 
 
 class Report(NamedTuple):
@@ -53,6 +92,8 @@ def check(path: str | os.PathLike[str], *, repair: bool = False) -> Report:
         report = _salvage(file, report)
     with reporting("check"), _opened(file) as connection:
         refuse_strangers(Database(connection, execute_plugins=False))
+        for readable in READABLE:
+            _check_rows(connection, report, readable, repair=repair)
         _check_references(connection, report, repair=repair)
         _check_bundles(connection, report, repair=repair)
     return report
@@ -110,6 +151,30 @@ def _replace(file: Path, fresh: Path) -> Path:
     except OSError as error:
         raise StoreError(f"cannot put {fresh} in place: {error.strerror}") from error
     return broken
+
+
+def _check_rows(
+    connection: sqlite3.Connection, report: Report, rows: Readable, *, repair: bool
+) -> None:
+    """Rows that only SQLite understands; what pointed to them is dropped after them."""
+    table, key, columns, read = rows
+    found = connection.execute(f"SELECT {key}, {columns} FROM {table}")  # noqa: S608 - names are ours
+    wrong = [(name,) for name, *parts in found if not _can_be_read(read, parts)]
+    if not wrong:
+        return
+    report.problems.append(f"{len(wrong)} rows of {table} can't be understood")
+    if repair:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.executemany(f"DELETE FROM {table} WHERE {key} = ?", wrong)  # noqa: S608 - names are ours
+        connection.execute("PRAGMA foreign_keys = ON")
+        report.repairs.append(f"{len(wrong)} rows of {table} dropped")
+
+
+def _can_be_read(read: Callable[..., object], parts: list[object]) -> bool:
+    try:
+        return bool(read(*parts))
+    except (ValueError, RemoteProtocolError):
+        return False
 
 
 def _check_references(

@@ -3,14 +3,28 @@
 import contextlib
 import os
 import sqlite3
+from random import Random
 
 import pytest
 
 from meshpeer.core.formats.bundle import Bundle, Header, Priority
-from meshpeer.core.writes import Box, DropBundle, PutBundle, PutMessage, PutSetting, Write
+from meshpeer.core.identity.noise import KeyPair
+from meshpeer.core.sync.shares import Limits
+from meshpeer.core.writes import (
+    Box,
+    DropBundle,
+    PutBundle,
+    PutContact,
+    PutDelivery,
+    PutMessage,
+    PutSetting,
+    Write,
+)
 from meshpeer.errors import StoreError
 from store.check import check
+from store.restore import restore_peer
 from store.store import Store
+from tests.core.mail.post import Person
 
 ANNA, BOB = b"a" * 32, b"b" * 32
 PAGE = 4_096
@@ -168,4 +182,41 @@ def test_a_store_that_meets_a_broken_page_says_what_to_do(database):
         store.wires([row.id for row in put])
     with pytest.raises(StoreError, match="check --repair"):
         store.commit([DropBundle(row.id) for row in put])
+    store.close()
+
+
+HOSTILE = {
+    "account": "UPDATE account SET name = 'king:eve'",
+    "bundle": "UPDATE bundle SET received = -9e999",
+    "over": "INSERT INTO over VALUES (x'00', 1.0, 1)",
+    "value": "INSERT INTO value VALUES (zeroblob(16), 9e999, 1)",
+    "message": "UPDATE message SET box = 9",
+    "delivery": "UPDATE delivery SET state = -1",
+    "contact": "UPDATE contact SET status = 'friend'",
+    "contact's card": "UPDATE contact SET card = x'00'",
+}
+
+
+@pytest.mark.parametrize("statement", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_row_that_no_start_understands_is_dropped(database, statement):
+    rng = Random(1).randbytes
+    ann, bob = Person("ann"), Person("bob")
+    sent = PutMessage(
+        b"m" * 16, Box.OUTBOX, ANNA, BOB, "hi", "text", 1, 1, 1.0, 1, 60, None
+    )
+    ann.knows(bob)
+    (contact,) = [write for write in ann.journal.take() if isinstance(write, PutContact)]
+    delivery = PutDelivery(sent.message_id, b"b" * 32, BOB, rng(16), 100.0)
+    write(database, bundle(1), sent, delivery, contact)
+    tamper(database, statement)
+    assert len(check(database).problems) == 1
+    assert check(database, repair=True).repairs
+    assert check(database).whole
+    store = Store(database)
+    keys = {"static": KeyPair.generate(rng), "own": [ann.own], "limits": Limits()}
+    rest = {"rng": rng, "wall": lambda: 0.0, "now": 2.0, "prefix": str}
+    peer = restore_peer(store, **keys, **rest)
+    peer.wake(2.0)
+    for box in Box:
+        store.messages(box)
     store.close()
