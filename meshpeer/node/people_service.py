@@ -10,6 +10,7 @@ from meshpeer.errors import NotFoundError, UsageError
 from meshpeer.node import facade
 from meshpeer.node.desk import Desk, contact_view, number_cursor, page_limit
 from meshpeer.node.facade import PAGE_LIMIT
+from store.rows import MessageRow
 
 PETNAME_LIMIT: Final = 64
 
@@ -88,10 +89,10 @@ class PeopleService(Desk):
 
     async def refuse_request(self, who: str, *, block: bool) -> None:
         """Erase what a stranger wrote; with `block` take nothing from it again."""
+        rows = await self._requests_of(self.find(who).person)
         contact = self.find(who)
         if contact.status is not Status.STRANGER:
             raise NotFoundError("no request from that person")
-        rows = self._store.messages(Box.REQUESTS, contact=contact.person, limit=PAGE_LIMIT)
         erased = [EraseMessage(row.message_id, row.contact, sent=False) for row in rows]
         self._peer.mail.inbox.request_ended(contact.person)
         ended: Write = (
@@ -104,11 +105,16 @@ class PeopleService(Desk):
         self.made_room()
 
     async def _accept(self, contact: Contact, petname: str | None) -> None:
-        rows = self._store.messages(Box.REQUESTS, contact=contact.person, limit=PAGE_LIMIT)
+        rows = await self._requests_of(contact.person)
         self._peer.mail.inbox.accept_request(contact.person, petname, self._node.wall())
         moves = [MoveMessage(row.message_id, row.contact, Box.INBOX) for row in rows]
         await self._write(*moves, self._told(contact.person, "contact"))
         self.made_room()
+
+    async def _requests_of(self, person: bytes) -> list[MessageRow]:
+        """What a stranger wrote, also what was still on its way to the disk."""
+        await self._node.durable()
+        return self._store.messages(Box.REQUESTS, contact=person, limit=PAGE_LIMIT)
 
     async def _change(self, person: bytes, write: Write) -> facade.Contact:
         status = self._known(person).status.value
