@@ -71,13 +71,23 @@ class PeopleService(Desk):
 
     async def block_contact(self, who: str, blocked: bool) -> facade.Contact:
         """Refuse what this person sends, or take it again."""
-        person = self.find(who).person
+        contact = self.find(who)
+        person = contact.person
+        if contact.status is Status.STRANGER:
+            if not blocked:
+                raise UsageError("that person is not blocked, but waits in the requests")
+            await self.refuse_request(who, block=True)
+            return contact_view(self._known(person))
         status = Status.BLOCKED if blocked else Status.CONTACT
         return await self._change(person, self._people.change(person, status=status))
 
     async def remove_contact(self, who: str) -> None:
-        """Forget the person."""
-        person = self.find(who).person
+        """Forget the person, and a stranger's request with it."""
+        contact = self.find(who)
+        if contact.status is Status.STRANGER:
+            await self.refuse_request(who, block=False)
+            return
+        person = contact.person
         await self._write(self._people.forget(person), self._told(person, "removed"))
 
     async def accept_request(self, who: str, petname: str | None) -> facade.Contact:

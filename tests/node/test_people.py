@@ -7,6 +7,7 @@ import pytest
 from meshpeer.core.identity import idtext
 from meshpeer.core.mail.outbox import Draft
 from meshpeer.core.writes import Box
+from meshpeer.errors import UsageError
 from meshpeer.node.config import parse
 from meshpeer.node.node import Node
 from meshpeer.node.service import Service
@@ -34,10 +35,11 @@ def boxes_after(state, decide):
         contact = eve.mail.people.get(own.person)
         _, (bundle,) = eve.mail.outbox.compose(eve.own, contact, Draft("hi"), 0.0)
         ann.peer.mail.inbox.receive(bundle, NEIGHBOUR, ann.now())
-        await decide(Service(ann), eve)
-        found = {box: [row.text for row in ann.store.messages(box)] for box in Box}
-        await ann.close()
-        return found
+        try:
+            await decide(Service(ann), eve)
+            return {box: [row.text for row in ann.store.messages(box)] for box in Box}
+        finally:
+            await ann.close()
 
     return asyncio.run(story())
 
@@ -60,7 +62,20 @@ def test_what_an_accepted_stranger_just_wrote_is_in_the_inbox(state, decide):
     assert found[Box.REQUESTS] == []
 
 
-@pytest.mark.parametrize("block", [True, False])
-def test_what_a_refused_stranger_just_wrote_is_gone(state, block):
-    found = boxes_after(state, lambda s, eve: s.refuse_request(id_of(eve), block=block))
-    assert found == {box: [] for box in Box}
+@pytest.mark.parametrize(
+    "decide",
+    [
+        lambda service, eve: service.refuse_request(id_of(eve), block=True),
+        lambda service, eve: service.refuse_request(id_of(eve), block=False),
+        lambda service, eve: service.block_contact(id_of(eve), True),
+        lambda service, eve: service.remove_contact(id_of(eve)),
+    ],
+    ids=["refuse and block", "refuse", "block", "remove"],
+)
+def test_what_a_refused_stranger_just_wrote_is_gone(state, decide):
+    assert boxes_after(state, decide) == {box: [] for box in Box}
+
+
+def test_a_stranger_does_not_become_a_contact_by_being_unblocked(state):
+    with pytest.raises(UsageError, match="not blocked"):
+        boxes_after(state, lambda service, eve: service.block_contact(id_of(eve), False))
