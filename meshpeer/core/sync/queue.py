@@ -301,8 +301,8 @@ class Queue:
         self._deadlines.add(_milliseconds(younger.deadline), id)
         self.shares.replace(entry, younger)
         self._reconcile(younger)
-        told = header.with_hops_and_age(hops, younger.age(now))
-        self._journal.add(TouchBundle(id, told.wire, now))
+        # an offer's header may be false in all but hops and age, which are hints anyway
+        self._journal.add(TouchBundle(id, younger.header(hops, now).wire, now))
 
     def _expire(self, id: bytes, now: float) -> None:
         entry = Entry.unpack(id, self._records[id], 0)

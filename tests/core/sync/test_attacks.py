@@ -272,3 +272,16 @@ def test_tiny_bundles_of_a_contact_give_way_to_the_few_larger_ones_of_another():
     assert admitted(bob, range(200), eve, size=2) == 100
     assert admitted(bob, range(200, 240), ann, size=1_000) == 40
     assert len(bob.queue) == 100
+
+
+def test_an_offer_with_a_false_header_does_not_spoil_what_is_held():
+    bob = Peer("bob")
+    b = bundle(1, hops=2, age=500)
+    held(bob, b)
+    bob.commit(0.0)
+    false = bundle(2, tag=b"E" * 16, lifetime=60, hour=1, hops=0, age=0)
+    eve = Stranger(bob)
+    said = eve.say(Offer(b.id, len(b.wire), false.header))
+    assert said[-1] == Result((Run(0, 0, 1, Code.DUPLICATE),))
+    kept = Bundle.parse(bob.disk.bundles[b.id].wire)
+    assert (kept.id, kept.header.hops, kept.header.age) == (b.id, 0, 0)
