@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 from statistics import median
 
-from benchmarks._daemons import PATIENCE, Daemon, cable
+from benchmarks._daemons import cable
+from tests.system.daemon import Daemon
 
 RUNS = 20
 DEFAULTS = 'log_level = "error"\n'
@@ -17,18 +18,16 @@ def main() -> dict[str, float]:
     taken = []
     with cable() as (here, there):
         time.sleep(3)  # IPv6's duplicate check on the new cable is not what is measured
-        first = Daemon(root / "first", DEFAULTS, here).start()
-        second = Daemon(root / "second", DEFAULTS, there)
+        first = Daemon(root / "first", settings=DEFAULTS, namespace=here).start()
+        second = Daemon(root / "second", settings=DEFAULTS, namespace=there)
         try:
             for _ in range(RUNS):
-                after = first.status()["last_event"]
+                first.cursor = first.status()["last_event"]
                 begin = time.perf_counter()
                 second.begin()
-                for event in first.api.events(after, within=PATIENCE):
-                    if event.kind == "link" and event.body["up"]:
-                        break
+                first.hear("link", up=True)
                 taken.append(time.perf_counter() - begin)
-                second.wait()
+                second.ready()
                 second.stop()
         finally:
             second.stop()

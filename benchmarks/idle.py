@@ -9,7 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks._daemons import Daemon, cable
+from benchmarks._daemons import cable
+from tests.system.daemon import Daemon
 
 SETTLE = 30
 MEASURE = 60
@@ -40,7 +41,7 @@ def main() -> dict[str, float]:
     root = Path(tempfile.mkdtemp(prefix="meshpeer-bench-"))
     with cable() as names:
         pair = [
-            Daemon(root / f"peer{number}", DEFAULTS, name)
+            Daemon(root / f"peer{number}", settings=DEFAULTS, namespace=name)
             for number, name in enumerate(names)
         ]
         try:
@@ -48,7 +49,7 @@ def main() -> dict[str, float]:
                 daemon.start()
             time.sleep(SETTLE)
             assert pair[0].status()["neighbours"] == 1
-            pid = pair[0].pid
+            pid = pair[0].status()["pid"]
             before = cpu_ms(pid), sent(pid)
             time.sleep(MEASURE)
             figures = {

@@ -7,7 +7,8 @@ the last bundle is durable at the second.
 
 import time
 
-from benchmarks._daemons import PATIENCE, clock, daemons
+from benchmarks._daemons import clock, daemons
+from tests.system.daemon import PATIENCE
 
 BUNDLES = 5_000
 BATCH = 1_000
@@ -20,7 +21,7 @@ def main() -> dict[str, float]:
         absent.stop()
         relay.connects_to(sink)
         for _ in range(BUNDLES // BATCH):
-            source.send("absent", [TEXT] * BATCH)
+            source.send(absent, *[TEXT] * BATCH)
         begin = clock()
         source.connects_to(relay)
         while sink.status()["queue_bundles"] < BUNDLES:

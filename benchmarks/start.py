@@ -14,13 +14,13 @@ def main() -> dict[str, float]:
     with daemons("absent", "holder") as (absent, holder):
         holder.knows(absent)
         absent.stop()
-        holder.send("absent", ["x" * 200] * BUNDLES)
+        holder.send(absent, *["x" * 200] * BUNDLES)
         ready = []
         for _ in range(ROUNDS):
             holder.stop()
             begin = clock()
             holder.begin()
-            holder.wait()
+            holder.ready()
             assert holder.status()["queue_bundles"] == BUNDLES
             ready.append(clock() - begin)
         command = [sys.executable, "-m", "meshpeer", "--state", str(holder.state.root)]

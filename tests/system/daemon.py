@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from meshpeer.cli.client import Api, Event
+from meshpeer.cli.client import Api, Event, Json
 from meshpeer.errors import NotReachedError
 from meshpeer.node.state import State
 
@@ -32,18 +32,25 @@ class Daemon:
     """One peer: a state folder, and the process that runs on it now, if any."""
 
     def __init__(
-        self, folder: Path, *, said: Path, namespace: str = "", settings: str = ""
+        self,
+        folder: Path,
+        *,
+        said: Path | None = None,
+        namespace: str = "",
+        settings: str = "",
     ) -> None:
         self.name = folder.name
         self.state = State(folder)
         self.api = Api(self.state)
         self.cursor = "0"
         """What was heard so far of the peer's history."""
-        self.process: subprocess.Popen | None = None
-        self.loopback = None
+        self.peer = ""
+        """Its peer id, once it is ready."""
+        self.process: subprocess.Popen[bytes] | None = None
+        self.loopback: int | None = None
         """The API's port on loopback, if the settings ask for one."""
         self.namespace = namespace
-        self._said = said
+        self._said = said or folder.with_name(f"{folder.name}.stderr")
         self.state.create()
         self.state.config.write_text(f'nickname = "{self.name}"\n{settings}')
 
@@ -63,6 +70,8 @@ class Daemon:
 
     def ready(self) -> "Daemon":
         """Wait until the API answers."""
+        assert self.process is not None
+        assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, f"{self.name} did not start: {self.said()}"
         told = json.loads(line)
@@ -84,7 +93,7 @@ class Daemon:
         assert code in (0, None), f"{self.name} ended with {code}: {self.said()}"
         assert "Traceback" not in self.said(), self.said()
 
-    def _end(self, act: Callable[[subprocess.Popen], None]) -> int | None:
+    def _end(self, act: Callable[[subprocess.Popen[bytes]], None]) -> int | None:
         process, self.process = self.process, None
         if process is None:
             return None
@@ -94,7 +103,8 @@ class Daemon:
         finally:
             process.kill()
             process.wait()
-            process.stdout.close()
+            if process.stdout is not None:
+                process.stdout.close()
 
     def said(self) -> str:
         """What its processes wrote to stderr."""
@@ -102,13 +112,13 @@ class Daemon:
 
     # ---- what it tells
 
-    def hear(self, kind: str, **fields: object) -> dict:
+    def hear(self, kind: str, **fields: object) -> Json:
         """Wait for the next event of this kind that has these fields; give its body."""
         return self.hear_all(kind, 1, **fields)[0]
 
-    def hear_all(self, kind: str, count: int, **fields: object) -> list[dict]:
+    def hear_all(self, kind: str, count: int, **fields: object) -> list[Json]:
         """Wait for so many such events; what comes between them is passed over."""
-        heard: list[dict] = []
+        heard: list[Json] = []
         try:
             for event in self._events():
                 if event.kind == kind and fields.items() <= event.body.items():
@@ -155,7 +165,7 @@ class Daemon:
 
     # ---- shortcuts
 
-    def status(self) -> dict:
+    def status(self) -> Json:
         return self.api.get("status")
 
     def neighbours(self) -> set[str]:
@@ -193,7 +203,7 @@ class Daemon:
             for sent in self.api.post("messages", body={"messages": drafts})["sent"]
         ]
 
-    def delivery(self, message: str) -> dict:
+    def delivery(self, message: str) -> Json:
         """What the sender sees of a message."""
         return self.api.get("messages", message)["delivery"]
 

@@ -15,11 +15,7 @@ class Gap:
     def __init__(self, folder: Path, network: Network) -> None:
         self._network = network
         self.ann, self.bob, self.carla = self.peers = [
-            Daemon(
-                folder / name,
-                said=folder / f"{name}.stderr",
-                namespace=network.add_namespace(name),
-            )
+            Daemon(folder / name, namespace=network.add_namespace(name))
             for name in ("ann", "bob", "carla")
         ]
         self._join(self.ann, "eth0", "192.0.2")
