@@ -93,6 +93,8 @@ class Depot:
         self.expected: dict[bytes, tuple[bytes, float]] = {}
         self.watched: dict[bytes, bytes] = {}
         self.to_load: list[bytes] = []
+        self.unsaved: set[bytes] = set()
+        """Bundles of our own that no neighbour may get yet: a crash would forget who wrote them."""
         self.stalled = False
         """Something may lie unread since the disk didn't keep up."""
         self._deliver = deliver

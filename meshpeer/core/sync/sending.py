@@ -181,7 +181,9 @@ class Sending:
             self._busy.add(id)
 
     def _may(self, entry: Entry, now: float) -> bool:
-        return not entry.exhausted and now < entry.deadline
+        if entry.exhausted or entry.id in self._depot.unsaved:
+            return False
+        return now < entry.deadline
 
     def _needed(self, entry: Entry, now: float) -> bool:
         if not self._may(entry, now):

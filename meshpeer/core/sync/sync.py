@@ -96,10 +96,11 @@ class Sync:
         self._depot.wires.put(bundle.id, wire)
         self._depot.watch(bundle.header.receipt_hash, bundle.id, now)
         self._depot.collect_gone()
+        self._depot.unsaved.add(bundle.id)
         batch = Batch(fresh=[bundle.id])
         if bundle.header.tag in self.tags:
             self._depot.deliver_own(bundle, batch, now)
-        self._depot.land(batch, None, lambda batch: None)
+        self._depot.land(batch, None, lambda _: self._depot.unsaved.discard(bundle.id))
         return None
 
     def add_value(self, value: bytes, hours: int, now: float) -> None:

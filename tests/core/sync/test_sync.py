@@ -280,3 +280,17 @@ def test_a_peer_restarts_from_its_disk_as_it_was(village, kind):
         assert after == before._replace(copies=0, payer=after.payer)
     assert again.queue.shares.used == bob.queue.shares.used
     assert again.queue.values.order.ids(0, 1) == [receipt(3)]
+
+
+def test_a_bundle_of_our_own_leaves_only_when_it_is_durable():
+    village, ann, bob = Village(), Peer("ann"), Peer("bob")
+    ann.full = True
+    b = bundle(1)
+    assert ann.sync.submit(b, 0.0) is None
+    village.meet(ann, bob)
+    assert b.id not in bob.queue
+    village.link(ann, bob)
+    village.run()
+    ann.full = False
+    village.run()
+    assert bob.holds(b)
