@@ -7,7 +7,6 @@ Nobody meets by chance, for the LAN is off; what a test waits for is an event of
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack, aclosing, contextmanager
 
 from meshpeer.api.server import Server
@@ -115,7 +114,7 @@ class Peer:
                     return
 
     @contextmanager
-    def meets(self, other) -> Iterator[None]:
+    def meets(self, other):
         """Link the two until the end of the block."""
         before = [(peer, peer.wait(peer.service.status())) for peer in (self, other)]
         address = f"127.0.0.1:{other.node.udp.port}"
