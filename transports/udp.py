@@ -71,6 +71,8 @@ def path_to(host: str, port: int) -> Path:
     address, _, scope = host.partition("%")
     if not 0 < port < 65_536:
         raise ConfigError(f"a UDP port lies between 1 and 65535, not {port}")
+    if not scope.isprintable():
+        raise ConfigError(f"{scope!r} names no interface")
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             address = socket.inet_ntop(family, socket.inet_pton(family, address))

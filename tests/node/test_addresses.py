@@ -22,7 +22,18 @@ def test_an_address_is_read_as_it_is_written(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "192.0.2.7", "192.0.2.7:", "192.0.2.7:0", "192.0.2.7:99999", "::1:6374", "a:1"],
+    [
+        "",
+        "192.0.2.7",
+        "192.0.2.7:",
+        "192.0.2.7:0",
+        "192.0.2.7:99999",
+        "::1:6374",
+        "a:1",
+        "[fe80::1%a\0b]:1",
+        "[fe80::1%\ud800]:1",
+    ],
+    ids=ascii,
 )
 def test_what_is_no_address_gets_a_sentence(text):
     with pytest.raises(UsageError):
