@@ -36,6 +36,9 @@ PUT_OFF: Final = 10.0
 """Seconds after which neighbours are asked again for what came too fast to be opened."""
 STRANGER_BURST: Final = 2_000
 """A stranger may be a ferry that brings all that others wrote for a week."""
+NETWORK_RATE: Final = 300
+NETWORK_BURST: Final = 6_000
+"""The same for all strangers of one network, for keys cost a stranger nothing."""
 
 
 class Archive(Protocol):
@@ -74,14 +77,14 @@ class Inbox:
         self._put_off_until: float | None = None
         self._known = Allowance(rate=KNOWN_RATE, burst=KNOWN_RATE)
         self._strange = Allowance(rate=STRANGER_RATE, burst=STRANGER_BURST)
+        self._network = Allowance(rate=NETWORK_RATE, burst=NETWORK_BURST)
 
     def receive(self, bundle: Bundle, account: Account, now: float) -> Verdict:
         """Open a bundle whose tag is ours, and journal what it holds."""
         own = self._people.own_by_tag(bundle.header.tag)
         if own is None:
             return Rejected("no such person here")
-        allowance = self._strange if account.kind is Kind.STRANGER else self._known
-        if not allowance.take(str(account), now):
+        if not self._allows(account, now):
             if self._put_off_until is None:
                 self._put_off_until = now + PUT_OFF
             return Deferred("too many bundles for persons here at once")
@@ -91,6 +94,12 @@ class Inbox:
             return self._take_in(own, seal, message, now)
         except RemoteProtocolError as error:
             return Rejected(str(error))
+
+    def _allows(self, account: Account, now: float) -> bool:
+        if account.kind is not Kind.STRANGER:
+            return self._known.take(str(account), now)
+        _, network, stranger = account.nest
+        return self._strange.take(stranger, now) and self._network.take(network, now)
 
     def next_wakeup(self) -> float | None:
         """When `wake` has something to say."""

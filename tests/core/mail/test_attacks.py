@@ -5,6 +5,7 @@ from meshpeer.core.formats.message import Message
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.seal import Seal, destination_tag
 from meshpeer.core.mail import inbox
+from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.verdict import Deferred, Opened
 from meshpeer.core.writes import MESSAGE_COST
 from tests.core.mail.post import Person, introduced
@@ -32,6 +33,22 @@ def test_strangers_who_write_as_somebody_else_leave_no_trace():
         assert isinstance(bob.receives(sealed(eve, bob, said, sender=bytes(32))), Opened)
     assert len(bob.mail.people) == 0
     assert bob.store.contacts() == []
+
+
+def test_a_crowd_of_strangers_makes_us_open_no_more_than_its_network_may(monkeypatch):
+    monkeypatch.setattr(inbox, "STRANGER_BURST", 4)
+    monkeypatch.setattr(inbox, "NETWORK_BURST", 10)
+    eve, bob = introduced()
+    bundle = sealed(eve, bob, Message("hi", 1, 1), sender=eve.key.public)
+
+    def opened(network: str, strangers: int) -> int:
+        accounts = [Account(Kind.STRANGER, f"{network}/{n % strangers}") for n in range(50)]
+        verdicts = [bob.mail.inbox.receive(bundle, account, 0.0) for account in accounts]
+        return sum(isinstance(verdict, Opened) for verdict in verdicts)
+
+    assert opened("10.0.1.0/24", strangers=1) == 4
+    assert opened("10.0.2.0/24", strangers=50) == 10
+    assert opened("10.0.3.0/24", strangers=2) == 8
 
 
 def test_a_contact_cannot_fill_the_disk_with_messages_of_no_text(monkeypatch):
