@@ -226,8 +226,11 @@ class Node:
     # ---- the network
 
     def _receive(self, batch: Sequence[Datagram]) -> None:
-        if self.online:
+        if not self.online:
+            return
+        try:
             self.peer.receive(batch, self.now())
+        finally:
             self.soon()
 
     def _on_path(self, event: PathFound | PathLost) -> None:

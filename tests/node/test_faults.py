@@ -119,3 +119,24 @@ def test_a_broken_page_keeps_back_only_the_bundles_on_it(tmp_path, node, caplog)
     with caplog.at_level(logging.ERROR):
         asyncio.run(story())
     assert {record.getMessage() for record in caplog.records} == {"the disk can't be read"}
+
+
+def test_a_fault_in_what_came_in_costs_no_turn(node):
+    async def story():
+        ann = node()
+        await ann.start()
+        turned = asyncio.Event()
+
+        def faulty(batch, now):
+            ann.turn = turned.set
+            raise KeyError("whatever")
+
+        ann.peer.receive = faulty
+        with pytest.raises(KeyError):
+            ann._receive([])
+        async with asyncio.timeout(5):
+            await turned.wait()
+        del ann.turn
+        await ann.close()
+
+    asyncio.run(story())
