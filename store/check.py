@@ -182,6 +182,7 @@ def _check_references(
 ) -> None:
     """Rows that point nowhere; dropping them may leave others that do."""
     while rows := connection.execute("PRAGMA foreign_key_check").fetchall():
+        before = connection.total_changes
         counts = Counter((table, parent, number) for table, _, parent, number in rows)
         for (table, parent, number), count in counts.items():
             report.problems.append(f"{count} rows of {table} point to no row of {parent}")
@@ -190,6 +191,8 @@ def _check_references(
                 report.repairs.append(f"{count} rows of {table} dropped")
         if not repair:
             return
+        if connection.total_changes == before:
+            raise StoreError("rows that point nowhere can't be dropped")
 
 
 def _drop_orphans(connection: sqlite3.Connection, table: str, number: int) -> None:

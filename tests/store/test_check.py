@@ -220,3 +220,15 @@ def test_a_row_that_no_start_understands_is_dropped(database, statement):
     for box in Box:
         store.messages(box)
     store.close()
+
+
+def test_a_file_whose_rows_cannot_be_dropped_is_given_up(database):
+    write(database)
+    tamper(
+        database,
+        "PRAGMA foreign_keys = OFF",
+        "INSERT INTO over VALUES (zeroblob(32), 1.0, 99)",
+        "CREATE TRIGGER t BEFORE DELETE ON over BEGIN SELECT RAISE(IGNORE); END",
+    )
+    with pytest.raises(StoreError, match="can't be dropped"):
+        check(database, repair=True)
