@@ -50,7 +50,7 @@ class Intruder:
     def leave(self) -> None:
         """Close the link; what the other side hasn't read by now it never will."""
         if self.link:
-            self.link.close("", time.monotonic())
+            self.link.close("")
         self._pump(lambda: self.link is None)
 
     def listen(self) -> bytes:
