@@ -39,9 +39,14 @@ __all__ = [
 
 
 class PathFound(NamedTuple):
-    """Somebody, not yet known who, can be reached by this path now."""
+    """Somebody can be reached by this path now. A hint: only a handshake proves who it is.
+
+    The node calls only peers whose id it knows: say it where the way tells it. Otherwise the
+    path is used once its peer calls us, or where the settings name it (`[[peers]]`).
+    """
 
     path: Path
+    peer_id: bytes | None = None
 
 
 class PathLost(NamedTuple):
@@ -64,7 +69,7 @@ class Transport(Protocol):
     """Carries datagrams to addresses it understands. May lose, repeat and reorder; never alters.
 
     A `Path` is `Path(name, address)`; the address is any hashable value that only this
-    transport reads. What comes from a peer bears the same path as what is sent to it, so
+    transport reads. One that is text can stand in the settings and is remembered. What comes from a peer bears the same path as what is sent to it, so
     that an answer needs no look-up.
     """
 

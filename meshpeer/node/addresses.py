@@ -76,8 +76,10 @@ def read_hint(hint: str) -> Path | None:
     return path if is_hintable(_host_of(path)) else None
 
 
-def read_path(text: str) -> Path:
-    """Give the udp path that was written so; UsageError says how to write it."""
+def read_path(text: str, transport: str = Udp.name) -> Path:
+    """Give the path that was written so; UsageError says how to write a udp one."""
+    if transport != Udp.name:
+        return Path(transport, text)
     host, colon, port = text.strip().rpartition(":")
     if not colon or not port.isdecimal() or len(port) > 5:
         raise UsageError(f"{text!r} is no address: write host:port or [IPv6]:port")
@@ -87,6 +89,11 @@ def read_path(text: str) -> Path:
         return path_to(host.strip("[]"), int(port))
     except ConfigError as error:
         raise UsageError(str(error)) from error
+
+
+def is_writable(path: Path) -> bool:
+    """Whether `path_text` says all of this path, so that `read_path` gives it back."""
+    return path.transport == Udp.name or isinstance(path.address, str)
 
 
 def prefix(path: Path) -> str:

@@ -78,7 +78,10 @@ class StaticPeer(Section, frozen=True):
     """A peer to connect to whenever it can be reached."""
 
     id: Annotated[str, Meta(description="a peer id, as `meshpeer status` shows it")]
-    address: Annotated[str, Meta(description="host:port or [IPv6]:port")]
+    address: Annotated[
+        str, Meta(description="host:port or [IPv6]:port; what another transport reads")
+    ]
+    transport: Annotated[str, Meta(description="udp, or one of [transports.NAME]")] = "udp"
 
 
 class Config(Section, frozen=True):

@@ -5,7 +5,7 @@ those that discovery finds. Only what the owner wrote down is tried for ever: a 
 may be old, or false.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Final
 
 from meshpeer.core.bucket import Bucket
@@ -15,11 +15,11 @@ from meshpeer.core.formats.card import Card
 from meshpeer.core.identity.idtext import decode
 from meshpeer.core.mail.people import Contact, Status
 from meshpeer.core.peer import Peer
+from meshpeer.errors import ConfigError
 from meshpeer.node.addresses import read_hint, read_path
 from meshpeer.node.config import StaticPeer
 from store.store import Store
 from transports.interface import PeerFound
-from transports.udp import Udp
 
 REMEMBERED: Final = 64
 """Peers tried at start that nobody configured: those last met."""
@@ -35,14 +35,22 @@ class KnownPeers:
         self._dialer = dialer
         self._hidden = Bucket(rate=HIDDEN_RATE, burst=HIDDEN_BURST, now=now)
 
-    def load(self, store: Store, configured: Sequence[StaticPeer], now: float) -> None:
+    def load(
+        self,
+        store: Store,
+        configured: Sequence[StaticPeer],
+        transports: Container[str],
+        now: float,
+    ) -> None:
         """Begin with what the database, the settings and the cards held here say."""
         for row in reversed(store.peers(REMEMBERED)):
-            if row.transport == Udp.name:
-                path = read_path(row.address)
+            if row.transport in transports:
+                path = read_path(row.address, row.transport)
                 self._dialer.learn(row.peer, path, now, configured=row.configured)
         for static in configured:
-            path = read_path(static.address)
+            if static.transport not in transports:
+                raise ConfigError(f"peers: no transport {static.transport!r} is set up")
+            path = read_path(static.address, static.transport)
             self._dialer.learn(decode(static.id), path, now, configured=True)
         for contact in self._contacts():
             self.hinted(contact.card, now)

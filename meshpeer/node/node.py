@@ -20,7 +20,7 @@ from meshpeer.core.link.path import Datagram
 from meshpeer.core.peer import LinkDown, LinkUp
 from meshpeer.core.writes import PutEvent, PutPeer, Write
 from meshpeer.errors import MeshpeerError, StoreError
-from meshpeer.node.addresses import hints_to, is_on, path_text, prefix
+from meshpeer.node.addresses import hints_to, is_on, is_writable, path_text, prefix
 from meshpeer.node.clock import Clock
 from meshpeer.node.config import Config
 from meshpeer.node.known_peers import KnownPeers
@@ -71,9 +71,9 @@ class Node:
         self.trouble: StoreError | None = None
         """Why the disk takes nothing now."""
         self.udp = Udp(port=config.udp.port, listen=config.udp.listen)
+        further = load_transports(config.transports).values()
         self._transports: dict[str, Transport] = {
-            self.udp.name: self.udp,
-            **load_transports(config.transports),
+            transport.name: transport for transport in (self.udp, *further)
         }
         self._unsent: dict[str, list[Datagram]] = {}
         self._interfaces = Interfaces()
@@ -121,7 +121,7 @@ class Node:
         for transport in self._transports.values():
             transport.start(self._receive, self._on_path, self._writable)
             self.peer.endpoint.traits[transport.name] = transport.traits
-        self._known.load(self.store, self.config.peers, self.now())
+        self._known.load(self.store, self.config.peers, self._transports, self.now())
         self._interfaces.follow(self._addresses_changed)
         self._interfaces.start()
         if self.config.lan.on:
@@ -237,6 +237,8 @@ class Node:
         if isinstance(event, PathLost):
             self.peer.path_lost(event.path, self.now())
             self.soon()
+        elif event.peer_id is not None:
+            self._found(PeerFound(event.peer_id, event.path))
 
     def _found(self, found: PeerFound) -> None:
         if self.online:
@@ -267,7 +269,7 @@ class Node:
             self.dialer.came_up(link.peer_id)
             address = path_text(link.path)
             body |= {"up": True, "transport": link.path.transport, "address": address}
-            if link.initiator:
+            if link.initiator and is_writable(link.path):
                 self.peer.note(
                     PutPeer(link.peer_id, link.path.transport, address, False, now)
                 )

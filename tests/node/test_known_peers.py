@@ -69,7 +69,9 @@ def test_at_the_start_the_settings_the_database_and_the_cards_say_whom_to_try(an
     ann.store.commit([PutPeer(met, "udp", "192.0.2.8:6374", False, 1.0)])
     card = card_of_bob("udp:192.0.2.7:6374")
     ann.peer.mail.people.accept(card, None, wall=0)
-    ann.known.load(ann.store, [StaticPeer(encode(written), "192.0.2.9:6374")], now=0.0)
+    ann.known.load(
+        ann.store, [StaticPeer(encode(written), "192.0.2.9:6374")], {"udp"}, now=0.0
+    )
     assert ann.tried() == [
         (met, read_path("192.0.2.8:6374")),
         (written, read_path("192.0.2.9:6374")),
@@ -97,7 +99,7 @@ def test_the_hidden_beacon_of_a_contact_is_recognised_and_a_strangers_is_not(ann
 def test_a_strangers_card_makes_us_call_nobody_at_the_start(ann):
     card = card_of_bob("udp:192.0.2.7:6374")
     ann.peer.mail.people.meet_stranger(card, wall=0)
-    ann.known.load(ann.store, [], now=0.0)
+    ann.known.load(ann.store, [], {"udp"}, now=0.0)
     assert ann.tried() == []
 
 
