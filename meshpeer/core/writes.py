@@ -8,6 +8,9 @@ import json
 from enum import IntEnum
 from typing import Final, NamedTuple, TypeAlias
 
+from meshpeer.core.chain_writes import ChainWrite
+from meshpeer.core.file_writes import FileWrite
+
 
 class PutBundle(NamedTuple):
     """Hold this bundle; replaces a row of the same id."""
@@ -263,4 +266,6 @@ Write: TypeAlias = (
     | DropPeer
     | PutContactTime
     | PutEvent
+    | ChainWrite
+    | FileWrite
 )

@@ -1,0 +1,1 @@
+"""A person's chain: logs of signed blocks, who holds them, and how they spread."""

@@ -1,0 +1,1 @@
+"""Content-addressed files: who holds what, fetching, serving, and wants that cross gaps."""
