@@ -36,6 +36,8 @@ class PutPlace(NamedTuple):
     """Of the ordinary file, as its mtime: if either differs, it is not the same file any more."""
     key: bytes | None = None
     """If set, the file is this ordinary file sealed chunk by chunk with this key."""
+    inode: int = 0
+    """Of the ordinary file: another one moved over it may have its size and its mtime."""
 
 
 class DropPlace(NamedTuple):
