@@ -11,7 +11,8 @@ import msgspec
 
 from meshpeer import __version__
 from meshpeer.api.problems import CONTENT_TYPE, Problem
-from meshpeer.api.routes import ROUTES, Route
+from meshpeer.api.route import Route
+from meshpeer.api.routes import ROUTES
 
 SCHEMAS: Final = "#/components/schemas/{name}"
 EVENTS: Final = {
@@ -32,6 +33,28 @@ EVENTS: Final = {
     }
 }
 
+CONTENT: Final = {
+    "get": {
+        "operationId": "get_content",
+        "summary": "Give a file's bytes, held or still arriving; ranges are answered.",
+        "parameters": [
+            {"name": "what", "in": "path", "required": True, "schema": {"type": "string"}},
+            {"name": "Range", "in": "header", "schema": {"type": "string"}},
+        ],
+        "responses": {
+            "200": {
+                "description": "The whole file.",
+                "content": {"application/octet-stream": {}},
+            },
+            "206": {
+                "description": "The range that was asked for.",
+                "content": {"application/octet-stream": {}},
+            },
+            "default": {"$ref": "#/components/responses/Problem"},
+        },
+    }
+}
+
 
 def document() -> dict[str, Any]:
     """Give the whole document."""
@@ -42,7 +65,7 @@ def document() -> dict[str, Any]:
         ]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=SCHEMAS)
     schema_of = dict(zip(map(repr, kinds), schemas, strict=True))
-    paths: dict[str, Any] = {"/events": EVENTS}
+    paths: dict[str, Any] = {"/events": EVENTS, "/files/{what}/content": CONTENT}
     for route in ROUTES:
         operation = _operation(route, schema_of, components)
         paths.setdefault(route.path, {})[route.method.lower()] = operation

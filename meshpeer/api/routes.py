@@ -1,24 +1,24 @@
-"""Every operation of the API in one table; the server and the OpenAPI document read it.
+"""Every operation of the API in one table, whose larger parts stand in files of their own; the server and the OpenAPI document read it.
 
 A handler gets what the table promises: path parameters as text, query and body already checked
 against their structs. It calls the facade and gives back a struct, nothing else happens here.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from meshpeer.api.chain_routes import CHAIN_ROUTES
+from meshpeer.api.file_routes import FILE_ROUTES
+from meshpeer.api.route import Call, Checked, Done, Listing, Route
 from meshpeer.errors import UsageError
 from meshpeer.node.facade import (
     DRAFTS_LIMIT,
-    PAGE_LIMIT,
     BoxName,
     Card,
     Contact,
     Draft,
-    Facade,
     Message,
     Page,
     Peer,
@@ -27,19 +27,6 @@ from meshpeer.node.facade import (
     Sent,
     Status,
 )
-
-MAX_BODY: Final = 32 * 1024 * 1024
-
-
-class Checked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a client sends: a name we don't know is refused, for it would do nothing."""
-
-
-class Listing(Checked, frozen=True):
-    """A part of a list."""
-
-    after: Annotated[str | None, Meta(description="`next` of the page before")] = None
-    limit: Annotated[int, Meta(ge=1, le=PAGE_LIMIT, description="items a page")] = 100
 
 
 class BoxListing(Listing, frozen=True):
@@ -126,37 +113,6 @@ class Online(Checked, frozen=True):
     """Whether to have links at all."""
 
     online: bool
-
-
-class Done(msgspec.Struct, frozen=True):
-    """It is done and durable."""
-
-    done: bool = True
-
-
-class Call(NamedTuple):
-    """One request, checked."""
-
-    facade: Facade
-    path: Mapping[str, str]
-    query: Any
-    body: Any
-
-
-class Route(NamedTuple):
-    """One operation."""
-
-    method: str
-    path: str
-    run: Callable[[Call], Awaitable[object]]
-    reply: Any
-    query: type[Checked] | None = None
-    body: type[Checked] | None = None
-
-    @property
-    def summary(self) -> str:
-        """What it does, in one sentence."""
-        return (self.run.__doc__ or "").strip()
 
 
 async def get_status(call: Call) -> Status:
@@ -290,7 +246,7 @@ async def list_queue(call: Call) -> Page[QueueItem]:
     return await call.facade.queue(call.query.after, call.query.limit)
 
 
-ROUTES: Final = (
+ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/status", get_status, Status),
     Route("PUT", "/online", put_online, Status, body=Online),
     Route("GET", "/persons", list_persons, Persons),
@@ -312,4 +268,6 @@ ROUTES: Final = (
     Route("POST", "/peers", add_peer, Peer, body=NewPeer),
     Route("DELETE", "/peers/{peer}", remove_peer, Done),
     Route("GET", "/queue", list_queue, Page[QueueItem], query=Listing),
+    *CHAIN_ROUTES,
+    *FILE_ROUTES,
 )

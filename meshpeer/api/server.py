@@ -20,9 +20,10 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from meshpeer.api import problems
+from meshpeer.api import content, problems
 from meshpeer.api.guard import Guard, Refused, check_body
-from meshpeer.api.routes import MAX_BODY, ROUTES, Call, Route
+from meshpeer.api.route import MAX_BODY, Call, Route
+from meshpeer.api.routes import ROUTES
 from meshpeer.errors import MeshpeerError, UsageError
 from meshpeer.node.facade import Event, Facade
 from meshpeer.node.state import State
@@ -92,6 +93,7 @@ def application(facade: Facade, guard: Guard | None) -> web.Application:
     app = web.Application(middlewares=[_gate(guard)], client_max_size=MAX_BODY)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _handler(route, facade))
+    app.router.add_get("/files/{what}/content", content.serve(facade))
     streams: set[asyncio.Task[None]] = set()
     app.router.add_get("/events", _events(facade, streams))
     app.on_shutdown.append(_ender(streams))

@@ -17,14 +17,16 @@ ids, UsageError for what can't be done as asked, StoreError when the disk says n
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Final, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
-T = TypeVar("T")
+from meshpeer.node.chain_facade import ChainsFacade
+from meshpeer.node.facade_types import PAGE_LIMIT, Page, Who
+from meshpeer.node.file_facade import FilesFacade
 
-PAGE_LIMIT: Final = 1_000
-"""Items of a page."""
+__all__ = ["PAGE_LIMIT", "Page", "Who"]
+
 DRAFTS_LIMIT: Final = 10_000
 """Messages queued at once."""
 
@@ -37,13 +39,6 @@ ContactStatus: TypeAlias = Literal["contact", "stranger", "blocked"]
 EventKind: TypeAlias = Literal[
     "message", "state", "erased", "read", "contact", "link", "gap"
 ]
-
-
-class Page(msgspec.Struct, Generic[T], frozen=True):
-    """A part of a list; `next` is the cursor for what follows, None at the end."""
-
-    items: list[T]
-    next: str | None = None
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -61,14 +56,6 @@ class Card(msgspec.Struct, frozen=True):
     nickname: str
     uri: str
     file: bytes
-
-
-class Who(msgspec.Struct, frozen=True):
-    """A person as screens show it: the petname is ours, the nickname is theirs."""
-
-    id: str
-    petname: str | None
-    nickname: str
 
 
 class Contact(msgspec.Struct, frozen=True):
@@ -216,7 +203,7 @@ class Event(msgspec.Struct, frozen=True):
     body: str
 
 
-class Facade(Protocol):
+class Facade(ChainsFacade, FilesFacade, Protocol):
     """A running peer as the API sees it. What returns has happened and is durable."""
 
     async def status(self) -> Status:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshpeer.api.openapi import document
-from meshpeer.api.routes import MAX_BODY, ROUTES
+from meshpeer.api.route import MAX_BODY
+from meshpeer.api.routes import ROUTES
 from meshpeer.cli.client import Api
 from meshpeer.errors import NotFoundError, NotReachedError, NotRunningError, UsageError
 from meshpeer.node.state import State
