@@ -69,6 +69,17 @@ class DropLog(NamedTuple):
     log: bytes
 
 
+class CutLog(NamedTuple):
+    """Forget the blocks of a log outside first..last (both kept), with their items.
+
+    A revocation cuts at the end, a full allowance at the beginning."""
+
+    device: bytes
+    log: bytes
+    first: int
+    last: int
+
+
 class PutFork(NamedTuple):
     """Two headers that no honest log holds both: the proof that froze it."""
 
@@ -135,6 +146,7 @@ ChainWrite: TypeAlias = (
     | DropBody
     | PutLog
     | DropLog
+    | CutLog
     | PutFork
     | PutAuthor
     | DropAuthor
