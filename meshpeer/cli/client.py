@@ -52,9 +52,9 @@ class Api:
         """Change a part of something."""
         return self._call("PATCH", path, body=body)
 
-    def delete(self, *path: str) -> Json:
+    def delete(self, *path: str, **query: object) -> Json:
         """Remove something."""
-        return self._call("DELETE", path)
+        return self._call("DELETE", path, query=query)
 
     def all(
         self, *path: str, at_once: int = 1_000, **query: object

@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
@@ -136,3 +137,11 @@ def _typed(argument: str | None, what: str) -> str:
         raise UsageError(
             f"the {what} is not text: it has bytes that are no UTF-8"
         ) from None
+
+
+def existing(path: str) -> Path:
+    """Give a path as the peer needs it, which may run elsewhere; UsageError if nothing is there."""
+    found = Path(path).expanduser().absolute()
+    if not found.exists():
+        raise UsageError(f"there is no {found}")
+    return found

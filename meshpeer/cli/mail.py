@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from meshpeer.cli import show
-from meshpeer.cli.command import ListGroup, Session, Span, command, text_from
+from meshpeer.cli.command import ListGroup, Session, Span, command, existing, text_from
 from meshpeer.errors import NotFoundError, NotReachedError, UsageError
 
 RANK: Final = {"queued": 0, "carried": 1, "arrived": 2}
@@ -21,6 +21,7 @@ RANK: Final = {"queued": 0, "carried": 1, "arrived": 2}
     "--priority", type=click.Choice(["bulk", "normal", "expedited"]), default="normal"
 )
 @click.option("--reply-to", metavar="ID", help="The message that this one answers.")
+@click.option("--attach", multiple=True, metavar="PATH", help="A file to go with it.")
 @click.option("--as", "sender", metavar="PERSON", help="Who writes, if several live here.")
 @click.option("--wait", type=click.Choice(list(RANK)), help="Return when it is that far.")
 @click.option("--timeout", type=Span(), help="How long to wait; exit code 6 after that.")
@@ -28,17 +29,20 @@ def send(
     session: Session,
     to: str,
     text: str | None,
+    attach: tuple[str, ...],
     wait: str | None,
     timeout: int | None,
     **options: object,
 ) -> None:
     """Queue TEXT (or stdin) for TO and print the message's id and state.
 
-    It is on this disk when the command returns.
+    It is on this disk when the command returns. Files that go with it are sealed, so that only TO
+    can open them; leave them where they are until they have arrived.
     """
     if timeout is not None and wait is None:
         raise UsageError("--timeout says how long to wait, so --wait must say for what")
-    draft = {"to": to, "text": text_from(text, "message"), **options}
+    draft: dict[str, object] = {"to": to, "text": text_from(text, "message"), **options}
+    draft["attach"] = [str(existing(path)) for path in attach]
     draft["lifetime_s"] = draft.pop("lifetime")
     before = session.api.get("status")["last_event"] if wait else ""
     (sent,) = session.api.post("messages", body={"messages": [draft]})["sent"]
@@ -133,8 +137,14 @@ def _whole(message: dict[str, Any], session: Session) -> list[str]:
         lines.append(f"  answers {_answered(message['reply_to'], session)}")
     if message["delivery"]:
         lines.append(f"  {show.delivery(message['delivery'])}")
+    lines += [f"  file {_attached(file)}" for file in message["attachments"]]
     text = show.safe(message["text"], lines=True).rstrip()
     return [*lines, "", *(f"  {line}" for line in text.split("\n")), ""]
+
+
+def _attached(file: dict[str, Any]) -> str:
+    place = f": {show.safe(file['path'])}" if file["path"] else ""
+    return f"{show.safe(file['name'])}  {show.size(file['size'])}  {file['state']}{place}"
 
 
 def _answered(id: str, session: Session) -> str:

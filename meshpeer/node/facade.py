@@ -37,7 +37,20 @@ StateName: TypeAlias = Literal[
 ]
 ContactStatus: TypeAlias = Literal["contact", "stranger", "blocked"]
 EventKind: TypeAlias = Literal[
-    "message", "state", "erased", "read", "contact", "link", "gap"
+    "message",
+    "state",
+    "erased",
+    "read",
+    "contact",
+    "link",
+    "gap",
+    "record",
+    "fork",
+    "fetch",
+    "attachment",
+    "mirror",
+    "found",
+    "device",
 ]
 
 
@@ -81,6 +94,8 @@ class Draft(msgspec.Struct, frozen=True):
     """The id of the message that this one answers."""
     sender: str | None = None
     """Which of our persons writes; needed only where several live on this peer."""
+    attach: list[str] = []
+    """Paths of files on this machine that go with it, sealed so that only `to` can open them."""
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -110,6 +125,18 @@ class Delivery(msgspec.Struct, frozen=True):
     devices: int
 
 
+class Attachment(msgspec.Struct, frozen=True):
+    """A file that came or goes with a message."""
+
+    file: str
+    name: str
+    size: int
+    media_type: str
+    state: Literal["underway", "arrived"]
+    path: str | None
+    """Where it lies here, once it is here."""
+
+
 class Message(msgspec.Struct, frozen=True):
     """A message written or received here; `delivery` is there for the outbox only."""
 
@@ -125,6 +152,7 @@ class Message(msgspec.Struct, frozen=True):
     read: bool
     reply_to: str | None = None
     delivery: Delivery | None = None
+    attachments: list[Attachment] = []
 
 
 class PathInfo(msgspec.Struct, frozen=True):
@@ -196,6 +224,13 @@ class Event(msgspec.Struct, frozen=True):
     contact   {"id", "status"}                            added, renamed, blocked, removed, ...
     link      {"peer", "up", "transport"?, "address"?}
     gap       {}                                          the history before this is gone
+    record    {"id", "kind", "author": {Who}, "own"}      a block of a chain came in or was written
+    fork      {"person": {Who}, "log"}                    a log was written in two places at once
+    fetch     {"file", "state", "path"?, "why"?}          done, failed, paused, ...
+    attachment {"id", "name", "state", "path"?}           a file of a message
+    mirror    {"directory", "state", "why"?}              current, behind
+    found     {"name", "id"}                              a standing search has a new hit
+    device    {"person": {Who}, "number"}                 somebody's list of devices changed
     """
 
     cursor: str
