@@ -26,6 +26,7 @@ MAX_DEPTH: Final = 8
 MAX_ITEMS: Final = 4_096
 
 _LARGEST: Final = 2**64 - 1
+_LEAVES: Final = frozenset({int, bytes, str, bool, type(None)})
 
 
 def _refuse(*_: object) -> NoReturn:
@@ -67,7 +68,7 @@ def decode(data: bytes, field: str = "cbor") -> Value:
             semantic_decoders=_NO_TAGS,
             tag_hook=_refuse,
         )
-        same = _count(value) <= MAX_ITEMS and encode(value) == data
+        same = _count(value) <= MAX_ITEMS and _dumps(value) == data
     except (cbor2.CBORError, LocalProtocolError, ValueError, TypeError) as error:
         raise RemoteProtocolError(field, f"not CBOR as we write it: {error}") from error
     if not same:
@@ -104,10 +105,24 @@ def _encoded_key(key: object) -> bytes:
 
 
 def _count(value: object) -> int:
-    match value:
-        case list():
-            return 1 + sum(map(_count, value))
-        case dict():
-            return 1 + sum(1 + _count(item) for item in value.values())
-        case _:
-            return 1
+    """Count the items of a value that was read; ValueError for what we have no form of.
+
+    With that, equal bytes when written as it stands mean that it came in its one form: so what is
+    read need not be put in order first, which took half of the time."""
+    kind = type(value)
+    if kind in _LEAVES:
+        return 1
+    if isinstance(value, list):
+        return 1 + sum(map(_count, value))
+    if isinstance(value, dict):
+        if not _in_order(list(value)):
+            raise ValueError("a map's keys out of order")
+        return 1 + len(value) + sum(map(_count, value.values()))
+    raise ValueError(f"a {kind.__name__}")
+
+
+def _in_order(keys: list[object]) -> bool:
+    numbers = [key for key in keys if type(key) is int and key >= 0]
+    if len(numbers) < len(keys):
+        return keys == sorted(keys, key=_encoded_key)
+    return numbers == sorted(numbers)
