@@ -74,6 +74,54 @@ class Queue(Section, frozen=True):
     ] = 1024 * MIB
 
 
+class Chains(Section, frozen=True):
+    """Whose chains are kept, and how much of each."""
+
+    person_bytes: Annotated[
+        int,
+        Meta(ge=MIB, description="at least 1048576; kept of each whom you follow"),
+    ] = 256 * MIB
+    near_persons: Annotated[
+        int,
+        Meta(ge=0, le=10_000, description="0 to 10000; kept of those your contacts follow"),
+    ] = 128
+    near_bytes: Annotated[
+        int, Meta(ge=0, description="kept of each of those, the newest")
+    ] = 2 * MIB
+    pass_questions: Annotated[
+        bool,
+        Meta(description="true or false: pass on what neighbours search for, one hop"),
+    ] = False
+
+
+class Files(Section, frozen=True):
+    """Files that are fetched and served."""
+
+    folder: Annotated[
+        str, Meta(description="where fetched files go; empty: `files` in the state folder")
+    ] = ""
+    keep_free: Annotated[
+        int, Meta(ge=0, description="bytes of the disk that fetching leaves free")
+    ] = 256 * MIB
+    serve: Annotated[
+        bool, Meta(description="true or false: give neighbours what is held here")
+    ] = True
+    serve_rate: Annotated[
+        int, Meta(ge=0, description="bytes a second given to all together; 0: no limit")
+    ] = 0
+    serve_hours: Annotated[
+        str,
+        Meta(
+            pattern=r"^$|^([01]?\d|2[0-3])-([01]?\d|2[0-4])$",
+            description="such as 22-6: only in these hours; empty: always",
+        ),
+    ] = ""
+    metered: Annotated[
+        list[str],
+        Meta(description="interfaces such as wwan0 where no files are fetched or served"),
+    ] = msgspec.field(default_factory=list)
+
+
 class StaticPeer(Section, frozen=True):
     """A peer to connect to whenever it can be reached."""
 
@@ -102,6 +150,8 @@ class Config(Section, frozen=True):
     lan: Lan = Lan()
     api: Api = Api()
     queue: Queue = Queue()
+    chains: Chains = Chains()
+    files: Files = Files()
     peers: Annotated[
         list[StaticPeer], Meta(description="tables [[peers]] with id and address")
     ] = msgspec.field(default_factory=list)
