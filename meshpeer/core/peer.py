@@ -27,7 +27,15 @@ from meshpeer.core.mail.outbox import Draft
 from meshpeer.core.mail.people import Contact, Own, People
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.depot import WRITES_LIMIT
-from meshpeer.core.sync.events import CarriedBy, Evicted, Expired, Refused, ValueSeen
+from meshpeer.core.sync.events import (
+    CarriedBy,
+    Evicted,
+    Expired,
+    Refused,
+    ValueSeen,
+    WantCame,
+    WantGone,
+)
 from meshpeer.core.sync.events import Event as SyncEvent
 from meshpeer.core.sync.queue import Queue
 from meshpeer.core.sync.sync import Sync
@@ -249,6 +257,8 @@ class Peer:
                 self.mail.outbox.dropped(bundle, now)
             case Expired() | Refused():
                 pass  # the mail has its own clock, and a neighbour's no may change
+            case WantCame() | WantGone():
+                pass
 
     def _link_event(self, event: Event, now: float) -> None:
         match event:

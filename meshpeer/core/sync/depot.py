@@ -3,6 +3,9 @@
 Nothing is acknowledged or passed on before the commit that holds it: what one read brought is a
 Batch, which lands when the journal says so. While too many bytes wait for the disk, or it takes
 none at all, sessions read no bundles, and flow control makes the neighbours wait.
+
+A part of a file doesn't go through the journal, so its bundle is answered only when whoever
+writes it says that it is on the disk; so long it is neither held nor over.
 """
 
 from collections import Counter
@@ -11,16 +14,23 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Final, Protocol, TypeAlias
 
-from meshpeer.core.formats.bundle import Bundle, Header
+from meshpeer.core.formats.bundle import SUITE_WANT, Bundle, Header
 from meshpeer.core.formats.receipt import MAX_HOURS, Meaning, value_hashes
 from meshpeer.core.journal import Journal
 from meshpeer.core.sync.account import OWN, Account
-from meshpeer.core.sync.events import Event, Evicted, Expired, ValueSeen
+from meshpeer.core.sync.events import (
+    Event,
+    Evicted,
+    Expired,
+    ValueSeen,
+    WantCame,
+    WantGone,
+)
 from meshpeer.core.sync.messages import Code
 from meshpeer.core.sync.queue import Queue, Refusal, Why
 from meshpeer.core.sync.transfer import Partials
 from meshpeer.core.sync.values import HOUR
-from meshpeer.core.sync.verdict import Deferred, Opened, Rejected, Verdict
+from meshpeer.core.sync.verdict import Deferred, Opened, Rejected, Verdict, Writing
 from meshpeer.core.sync.wires import RecentWires
 
 INTAKE_LIMIT: Final = 4 << 20
@@ -55,7 +65,25 @@ class Batch:
     values: list[tuple[bytes, int]] = field(default_factory=list)
 
 
-class Party(Protocol):
+@dataclass(slots=True)
+class Part:
+    """A bundle whose bytes are on their way to a file, and who waits to hear of it."""
+
+    header: Header
+    account: Account
+    size: int
+    held: bool
+    """It is one of our own and lies in the queue, until its receipt purges it."""
+    answers: list[tuple["Party", int, int]] = field(default_factory=list)
+
+
+class Reads(Protocol):
+    """Whoever waits for a wire from the disk."""
+
+    def loaded(self, id: bytes, wire: bytes | None, now: float) -> None: ...
+
+
+class Party(Reads, Protocol):
     """A session, as the others see it."""
 
     @property
@@ -64,7 +92,7 @@ class Party(Protocol):
     def tell_values(self, values: Iterable[bytes], now: float) -> None: ...
     def tell_coming(self, ids: Iterable[bytes]) -> None: ...
     def tell_disk(self, blocked: bool) -> None: ...
-    def loaded(self, id: bytes, wire: bytes | None, now: float) -> None: ...
+    def say_result(self, id: bytes, stream: int, number: int, code: Code) -> None: ...
     def readable(self, now: float) -> None: ...
     def ask(self, now: float) -> None: ...
     def flush(self) -> None: ...
@@ -97,8 +125,10 @@ class Depot:
         """Bundles of our own that no neighbour may get yet: a crash would forget who wrote them."""
         self.stalled = False
         """Something may lie unread since the disk didn't keep up."""
+        self.writing: dict[bytes, Part] = {}
+        """Bundles that hold parts of files, until those are on the disk."""
         self._deliver = deliver
-        self._loading: dict[bytes, list[Party]] = {}
+        self._loading: dict[bytes, list[Reads]] = {}
         self._waiting_bytes = 0
         self._blocked = False
 
@@ -117,6 +147,8 @@ class Depot:
         self, id: bytes, header: Header, size: int, account: Account, now: float
     ) -> Code | None:
         """Why an offered bundle isn't wanted, or None."""
+        if id in self.writing:
+            return Code.LATER
         here = header.tag in self.tags
         refusal = self.queue.refusal(id, header, size, account, now, here=here)
         if refusal is Refusal.HELD and self.open:
@@ -125,8 +157,8 @@ class Depot:
 
     def take(
         self, bundle: Bundle, wire: bytes, account: Account, batch: Batch, now: float
-    ) -> Code:
-        """Deliver or hold a bundle that came, or refuse it."""
+    ) -> Code | None:
+        """Deliver or hold a bundle that came, or refuse it; None: it is answered later."""
         header, _, id = bundle
         if header.tag in self.tags:
             return self._deliver_here(bundle, len(wire), account, batch, now)
@@ -136,23 +168,30 @@ class Depot:
         self.wires.put(id, wire)
         batch.fresh.append(id)
         batch.size += len(wire)
+        if header.suite == SUITE_WANT:
+            self.events.append(WantCame(bundle, account))
         return Code.DURABLE
 
     def _deliver_here(
         self, bundle: Bundle, size: int, account: Account, batch: Batch, now: float
-    ) -> Code:
+    ) -> Code | None:
         header, _, id = bundle
+        if id in self.writing:
+            return Code.LATER
         refusal = self.queue.refusal(id, header, size, account, now, here=True)
         if refusal:
             return _CODES[refusal]
         match self._deliver(bundle, account, now):
             case Opened(value):
-                hours = _hours(bundle)
+                hours = _hours(header)
                 self.queue.finish(id, header, account, now)
                 self.queue.values.promise(value, hours, OWN, now)
                 batch.values.append((value, hours))
                 batch.size += size
                 return Code.DURABLE
+            case Writing():
+                self._write(bundle, account, size, held=False)
+                return None
             case Rejected():
                 self.queue.finish(id, header, account, now)
                 return Code.INVALID
@@ -163,11 +202,55 @@ class Depot:
         """A bundle of our own is for another person here: it needs no road."""
         match self._deliver(bundle, OWN, now):
             case Opened(value):
-                hours = _hours(bundle)
+                hours = _hours(bundle.header)
                 self.queue.values.promise(value, hours, OWN, now)
                 batch.values.append((value, hours))
+            case Writing():
+                self._write(bundle, OWN, len(bundle.payload), held=True)
             case Rejected() | Deferred():
                 pass
+
+    # -- parts of files
+
+    def _write(self, bundle: Bundle, account: Account, size: int, *, held: bool) -> None:
+        self.writing[bundle.id] = Part(bundle.header, account, size, held)
+        self._waiting_bytes += size
+
+    def answer_later(self, id: bytes, peer: bytes, stream: int, number: int) -> None:
+        """This neighbour is told what becomes of that part, if this link is still up then."""
+        self.writing[id].answers.append((self.parties[peer], stream, number))
+
+    def written(self, id: bytes, value: bytes, now: float) -> None:
+        """The part is on the disk: its receipt goes out, once that is durable too."""
+        part = self._end_writing(id)
+        if part is None:
+            return
+        hours = _hours(part.header)
+        if not part.held:
+            self.queue.finish(id, part.header, part.account, now)
+        self.queue.values.promise(value, hours, OWN, now)
+        batch = Batch(values=[(value, hours)])
+        self.land(batch, None, lambda _: self._answer(id, part, Code.DURABLE))
+
+    def not_written(self, id: bytes, code: Code, now: float) -> None:
+        """The part could not be written (LATER), or is none after all (INVALID)."""
+        part = self._end_writing(id)
+        if part is None:
+            return
+        if code is Code.INVALID and not part.held:
+            self.queue.finish(id, part.header, part.account, now)
+        self.land(Batch(), None, lambda _: self._answer(id, part, code))
+
+    def _end_writing(self, id: bytes) -> Part | None:
+        part = self.writing.pop(id, None)
+        if part is not None:
+            self._waiting_bytes -= part.size
+        return part
+
+    @staticmethod
+    def _answer(id: bytes, part: Part, code: Code) -> None:
+        for party, stream, number in part.answers:
+            party.say_result(id, stream, number, code)
 
     def land(
         self, batch: Batch, source: Party | None, answer: Callable[[Batch], None]
@@ -259,6 +342,8 @@ class Depot:
         """Forget what left the queue, and report what was our own."""
         for entry, why in self.queue.gone():
             self.wires.drop(entry.id)
+            if entry.suite == SUITE_WANT:
+                self.events.append(WantGone(entry.id, entry.tag))
             if entry.own and why is Why.EXPIRED:
                 self.events.append(Expired(entry.id))
             elif entry.own and why is Why.EVICTED:
@@ -266,8 +351,8 @@ class Depot:
 
     # -- the disk
 
-    def load(self, id: bytes, party: Party) -> None:
-        """Have a wire read; `loaded` of the party gets it."""
+    def load(self, id: bytes, party: Reads) -> None:
+        """Have a wire read; `loaded` of whoever asks gets it."""
         waiting = self._loading.setdefault(id, [])
         if not waiting:
             self.to_load.append(id)
@@ -308,5 +393,5 @@ class Depot:
             del self.expected[id]
 
 
-def _hours(bundle: Bundle) -> int:
-    return min(MAX_HOURS, ceil(bundle.header.lifetime / HOUR) + VALUE_EXTRA_HOURS)
+def _hours(header: Header) -> int:
+    return min(MAX_HOURS, ceil(header.lifetime / HOUR) + VALUE_EXTRA_HOURS)

@@ -1,8 +1,10 @@
-"""What sync tells the layers above, all of it about bundles of our own persons."""
+"""What sync tells the layers above: of bundles of our own persons, and of wants that came."""
 
 from typing import NamedTuple, TypeAlias
 
+from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.formats.receipt import Meaning
+from meshpeer.core.sync.account import Account
 from meshpeer.core.sync.messages import Code
 
 
@@ -43,4 +45,19 @@ class Evicted(NamedTuple):
     bundle: bytes
 
 
-Event: TypeAlias = ValueSeen | CarriedBy | Refused | Expired | Evicted
+class WantCame(NamedTuple):
+    """A bundle of suite 2 was taken into the queue; whoever holds that file may answer."""
+
+    bundle: Bundle
+    account: Account
+    """Of the neighbour that brought it, who pays for the answers."""
+
+
+class WantGone(NamedTuple):
+    """A want that was held is over, expired or gave way."""
+
+    bundle: bytes
+    tag: bytes
+
+
+Event: TypeAlias = ValueSeen | CarriedBy | Refused | Expired | Evicted | WantCame | WantGone

@@ -85,8 +85,12 @@ class Intake:
                     self._next[stream] += 1
                     yield stream, number, transfer
 
-    def take(self, transfer: Transfer, batch: Batch, now: float) -> Code:
-        """What becomes of a transfer, or RemoteProtocolError if it holds no bundle."""
+    def take(
+        self, transfer: Transfer, stream: int, number: int, batch: Batch, now: float
+    ) -> Code | None:
+        """What becomes of a transfer, or RemoteProtocolError if it holds no bundle.
+
+        None: the depot answers it later."""
         if transfer.id is not None:
             self._came(transfer.id)
         wire = self._depot.partials.complete(transfer)
@@ -97,8 +101,11 @@ class Intake:
             return Code.DAMAGED
         self._came(bundle.id)
         code = self._depot.take(bundle, wire, self.account, batch, now)
+        if code is None:
+            self._depot.answer_later(bundle.id, self._peer, stream, number)
+            return None
         if code not in LASTING:
-            self._decline(bundle.id, code)
+            self.decline(bundle.id, code)
         if code in (Code.DURABLE, Code.DUPLICATE) and bundle.id in self._depot.queue:
             self._depot.queue.carried.add(bundle.id, self._peer)
         return code
@@ -123,7 +130,7 @@ class Intake:
         if code in LASTING:
             self._say_durable(answer)
         else:
-            self._decline(id, code)
+            self.decline(id, code)
             self._say(answer)
 
     def _put_off(self, id: bytes, offered: Offered | None) -> None:
@@ -225,7 +232,7 @@ class Intake:
         if len(self._later) < MAX_LATER:
             self._later.setdefault(id, None)
 
-    def _decline(self, id: bytes, code: Code) -> None:
+    def decline(self, id: bytes, code: Code) -> None:
         """Don't ask for it again in this contact time, unless it was only put off."""
         self._declined[id] = code
         if len(self._declined) > MAX_LATER:

@@ -44,6 +44,8 @@ VALUES_PER_S: Final = 1_000.0
 """Values taken from a neighbour; what is above waits for the next reconciliation."""
 HELLOS_BURST: Final = 16
 HELLOS_PER_S: Final = 1 / 60
+GREETINGS: Final = HELLOS_BURST // 2
+"""Hellos that we say on a link: one-time tags come and go, and more would be taken for noise."""
 """Hellos taken from a neighbour: each ranks anew all that waits for it."""
 UNREAD_LIMIT: Final = 4 << 20
 """Bytes of stream 0 that may wait for a neighbour that reads nothing; an honest one leaves
@@ -65,6 +67,7 @@ class Session:
         self._values = Bucket(rate=VALUES_PER_S, burst=VALUES_BURST, now=now)
         self._hellos = Bucket(rate=HELLOS_PER_S, burst=HELLOS_BURST, now=now)
         self._behind = False
+        self._greetings = GREETINGS
         self._sending = Sending(depot, link, self.say)
         self._intake = Intake(depot, link, account, self.say, self.say_durable)
         self._reconciling = Reconciling(
@@ -82,7 +85,10 @@ class Session:
         self.flush()
 
     def greet(self) -> None:
-        """Show whose bundles are wanted here."""
+        """Show whose bundles are wanted here; changes beyond some wait for the next link."""
+        if not self._greetings:
+            return
+        self._greetings -= 1
         self.say(hello(self._depot.tags, self.link.binding, self._depot.rng))
 
     def readable(self, now: float) -> None:
@@ -214,6 +220,14 @@ class Session:
             self._sending.loaded(id, wire, now)
             self._go_on(now)
 
+    def say_result(self, id: bytes, stream: int, number: int, code: Code) -> None:
+        """Say now what became of a transfer that could not be answered with the others."""
+        if self.up:
+            if code not in LASTING:
+                self._intake.decline(id, code)
+            self._say_results([(stream, number, code)])
+            self.flush()
+
     def ask(self, now: float) -> None:
         """Another neighbour went or failed: ask here for what it was to bring."""
         if self.up:
@@ -292,15 +306,17 @@ class Session:
     def _take_transfers(self, batch: Batch, now: float) -> None:
         for stream, number, transfer in self._intake.transfers():
             try:
-                code = self._intake.take(transfer, batch, now)
+                code = self._intake.take(transfer, stream, number, batch, now)
             except RemoteProtocolError as error:
                 self._count(error)
                 code = Code.INVALID
-            batch.answers.append((stream, number, code))
+            if code is not None:
+                batch.answers.append((stream, number, code))
 
     def _settle(self, batch: Batch, now: float) -> None:
         """Answer now what is no promise, and the rest when it is durable."""
         if not batch.answers:
+            self._intake.ask(now)
             return
         self._reconciling.moved = True
         passing = [answer for answer in batch.answers if answer[2] not in LASTING]

@@ -6,6 +6,7 @@ may only happen after the commit hangs there too.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
 
 from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.journal import Journal
@@ -13,6 +14,7 @@ from meshpeer.core.sync.account import OWN, Account
 from meshpeer.core.sync.depot import PATIENCE_S, Batch, Deliver, Depot
 from meshpeer.core.sync.events import Event
 from meshpeer.core.sync.link_like import LinkLike
+from meshpeer.core.sync.messages import Code
 from meshpeer.core.sync.queue import Queue, Refusal
 from meshpeer.core.sync.session import Session
 
@@ -87,14 +89,17 @@ class Sync:
         if session and session.link is link:
             session.writable(now)
 
-    def submit(self, bundle: Bundle, now: float) -> Refusal | None:
-        """Hold a bundle of our own persons and send it once it is durable; or say why not."""
-        wire = bundle.wire
-        refusal = self.queue.admit(bundle.id, bundle.header, wire, OWN, now, own=True)
+    def submit(self, bundle: Bundle, now: float, account: Account = OWN) -> Refusal | None:
+        """Hold a bundle made here and send it once it is durable; or say why not.
+
+        One that is charged to another account is not our own persons': nothing is told of it."""
+        wire, own = bundle.wire, account == OWN
+        refusal = self.queue.admit(bundle.id, bundle.header, wire, account, now, own=own)
         if refusal:
             return refusal
         self._depot.wires.put(bundle.id, wire)
-        self._depot.watch(bundle.header.receipt_hash, bundle.id, now)
+        if own:
+            self._depot.watch(bundle.header.receipt_hash, bundle.id, now)
         self._depot.collect_gone()
         self._depot.unsaved.add(bundle.id)
         batch = Batch(fresh=[bundle.id])
@@ -107,6 +112,18 @@ class Sync:
         """A receipt or recall of our own: journalled now, seen and flooded once durable."""
         self.queue.values.promise(value, hours, OWN, now)
         self._depot.land(Batch(values=[(value, hours)]), None, lambda batch: None)
+
+    def written(self, bundle: bytes, value: bytes, now: float) -> None:
+        """The part that this bundle brought is durable: its receipt may leave."""
+        self._depot.written(bundle, value, now)
+
+    def not_written(self, bundle: bytes, now: float) -> None:
+        """There was no room for that part: the bundle may come again later."""
+        self._depot.not_written(bundle, Code.LATER, now)
+
+    def read(self, id: bytes, then: Callable[[bytes | None, float], None]) -> None:
+        """Have the wire of a held bundle read from the disk, and give it to `then`."""
+        self._depot.load(id, _Reading(then))
 
     def ask_again(self, now: float) -> None:
         """The persons here have room: ask for what was put off, though links may last."""
@@ -152,3 +169,12 @@ class Sync:
         """What happened to bundles of our own persons since the last call."""
         events, self._depot.events = self._depot.events, []
         return events
+
+
+class _Reading(NamedTuple):
+    """One who waits for a wire and is no session."""
+
+    then: Callable[[bytes | None, float], None]
+
+    def loaded(self, id: bytes, wire: bytes | None, now: float) -> None:
+        self.then(wire, now)

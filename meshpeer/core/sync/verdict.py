@@ -12,6 +12,13 @@ class Opened(NamedTuple):
     value: bytes
 
 
+class Writing(NamedTuple):
+    """It is a part of a file, on its way to the disk beside the journal.
+
+    Neither answered nor remembered until `Sync.written` or `Sync.not_written` says how it went.
+    """
+
+
 class Rejected(NamedTuple):
     """The seal or what it holds is invalid: never to be taken again."""
 
@@ -24,4 +31,4 @@ class Deferred(NamedTuple):
     reason: str
 
 
-Verdict: TypeAlias = Opened | Rejected | Deferred
+Verdict: TypeAlias = Opened | Writing | Rejected | Deferred
