@@ -1,0 +1,61 @@
+"""What files ask of the library, which has the disk: each answered by `Files.done`.
+
+The core never touches a disk. Whatever stands here is done in any order, but for a Flush, which
+follows all writes of its file that were asked for before it, and a Finish, which follows its
+Flush. The answer is the bytes (of a ReadPart that could be read), None (it is done; of a
+ReadPart: nothing can be read there any more), or a StoreError that says why in words for people;
+StoreFullError where room is what lacks.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadPart:
+    """Give this chunk of a file held here, in part or whole, checked against its manifest."""
+
+    file: bytes
+    part: int
+    """The number of the chunk."""
+    size: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WriteChunk:
+    """Put these bytes, which were checked, into the partial file."""
+
+    file: bytes
+    index: int
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CopyChunk:
+    """Put an equal chunk of another file held here into the partial file, checked again."""
+
+    file: bytes
+    index: int
+    offset: int
+    size: int
+    hash: bytes
+    source: bytes
+    source_index: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flush:
+    """Make durable what was written of the partial file."""
+
+    file: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finish:
+    """All chunks are there and durable: bring the file to its place."""
+
+    file: bytes
+
+
+Request: TypeAlias = ReadPart | WriteChunk | CopyChunk | Flush | Finish
