@@ -2,22 +2,15 @@
 
 import os
 from collections.abc import Callable
-from typing import Final
 
-from meshpeer.core.formats.card import Card
-from meshpeer.core.identity.certificate import Certificate
-from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.link.path import Path
-from meshpeer.core.mail.people import Own
 from meshpeer.core.peer import Peer
 from meshpeer.core.sync.shares import Limits
-from meshpeer.errors import ConfigError
-from meshpeer.node.state import PersonSecrets, State
+from meshpeer.node.own_cards import load_own
+from meshpeer.node.state import State
 from store.restore import restore_peer
 from store.store import Store
-
-FIRST_LIST: Final = 1
 
 
 def load_peer(
@@ -32,30 +25,13 @@ def load_peer(
     rng: Callable[[int], bytes] = os.urandom,
 ) -> Peer:
     """Give the peer of this folder with all that its database holds."""
-    static = KeyPair(state.peer_key())
     return restore_peer(
         store,
-        static=static,
-        own=[_own_person(secrets, static.public, nickname) for secrets in state.persons()],
+        static=KeyPair(state.peer_key()),
+        own=load_own(state, nickname, fresh=store.saved_clock() is None),
         limits=Limits(queue_bytes),
         rng=rng,
         wall=wall,
         now=now,
         prefix=prefix,
     )
-
-
-def _own_person(secrets: PersonSecrets, peer: bytes, nickname: str) -> Own:
-    """Give a person of this peer with a card that lists this one device."""
-    if secrets.person is None:
-        raise ConfigError(
-            "a person's key is kept off line; this version needs it to sign the card"
-        )
-    device, sealing = DeviceKey(secrets.device), KeyPair(secrets.sealing)
-    card = Card.sign(
-        PersonKey(secrets.person),
-        number=FIRST_LIST,
-        nickname=nickname,
-        devices=[Certificate(device.public, sealing.public, peer)],
-    )
-    return Own(card, device, sealing)

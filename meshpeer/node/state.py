@@ -3,6 +3,9 @@
     config.toml         settings, for people to edit                        see node/config.py
     keys/peer.json      the peer's X25519 key: links and nothing else
     keys/person-N.json  one person each: person, device and sealing keys
+    keys/card-N.json    that person's newest card: public     see node/own_cards.py
+    keys/sealing-*.json renewed sealing keys, for a while     see node/key_ring.py
+    machine.json        which log this machine writes         see node/machine.py
     meshpeer.db         everything else that lasts; no secrets
     log/meshpeer.log    JSON lines
     token               for the API on loopback, if that is on
@@ -41,6 +44,14 @@ class PersonSecrets(NamedTuple):
     sealing: bytes
 
 
+class KeptCard(NamedTuple):
+    """The newest card of a person here, and the nickname that the settings had for it."""
+
+    card: bytes
+    nickname: str
+    """As the settings had it when the card was signed or taken: only a change of it is news."""
+
+
 class State:
     """A state folder; it need not exist yet."""
 
@@ -50,6 +61,7 @@ class State:
         self.keys = self.root / "keys"
         self.database = self.root / "meshpeer.db"
         self.log = self.root / "log" / "meshpeer.log"
+        self.machine = self.root / "machine.json"
         self.token = self.root / "token"
         self.socket = self.root / "api.sock"
 
@@ -93,6 +105,35 @@ class State:
         """Keep one more person's keys, durably."""
         number = len(self._person_files()) + 1
         _write_keys(self.keys / f"person-{number}.json", secrets._asdict())
+
+    def keep_person(self, index: int, secrets: PersonSecrets) -> None:
+        """Replace the keys of a person, by its place in `persons`, durably."""
+        _write_keys(self._person_files()[index], secrets._asdict())
+
+    def kept_card(self, index: int) -> KeptCard | None:
+        """Read the card of a person, by its place in `persons`; None if it has none yet."""
+        import json
+
+        path = self._card_file(index)
+        try:
+            content = json.loads(path.read_text())
+            if content["version"] != 1:
+                raise ConfigError(
+                    f"{path}: version {content['version']}, this meshpeer knows 1"
+                )
+            return KeptCard(bytes.fromhex(content["card"]), str(content["nickname"]))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ConfigError(f"{path} can't be read as a card: {error!r}") from error
+
+    def keep_card(self, index: int, kept: KeptCard) -> None:
+        """Replace the card of a person, durably."""
+        import json
+
+        text = {"version": 1, "card": kept.card.hex(), "nickname": kept.nickname}
+        content = json.dumps(text, indent=1).encode() + b"\n"
+        write_file(self._card_file(index), content, 0o600)
 
     def read_token(self) -> str:
         """Give the loopback API's token, made at its first use."""
@@ -142,6 +183,10 @@ class State:
             yield f"/proc/self/fd/{folder}/{self.socket.name}"
         finally:
             os.close(folder)
+
+    def _card_file(self, index: int) -> Path:
+        name = self._person_files()[index].name
+        return self.keys / name.replace("person-", "card-", 1)
 
     def _person_files(self) -> list[Path]:
         return sorted(

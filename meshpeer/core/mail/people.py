@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
+from meshpeer.core.chain_writes import PutAuthor
 from meshpeer.core.formats.card import Card
 from meshpeer.core.identity.keys import DeviceKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.seal import destination_tag
-from meshpeer.core.writes import DropContact, PutContact
+from meshpeer.core.writes import DropContact, PutContact, Write
 from meshpeer.errors import NotFoundError, UsageError
 
 
@@ -85,13 +86,20 @@ class Own(NamedTuple):
         """The person id."""
         return self.card.person
 
+    @property
+    def listed(self) -> bool:
+        """Whether the newest list names this device; not yet, or not any more, if False."""
+        return any(device.device == self.device.public for device in self.card.devices)
+
 
 class People:
     """All persons that this peer knows; changes return the writes that make them last."""
 
     def __init__(self, own: Iterable[Own], contacts: Iterable[PutContact] = ()) -> None:
         self.own = {person.person: person for person in own}
-        self._by_tag = {destination_tag(o.sealing.public): o for o in self.own.values()}
+        self._by_tag = {
+            destination_tag(own.sealing.public): person for person, own in self.own.items()
+        }
         self.changes = 0
         """Grows with each change, so that who depends on it knows when to look again."""
         self._contacts: dict[bytes, Contact] = {}
@@ -113,7 +121,8 @@ class People:
 
     def own_by_tag(self, tag: bytes) -> Own | None:
         """Give the person here whose device receives under this tag."""
-        return self._by_tag.get(tag)
+        person = self._by_tag.get(tag)
+        return None if person is None else self.own[person]
 
     def get(self, person: bytes) -> Contact | None:
         """Give the contact, stranger or blocked person of this id."""
@@ -151,6 +160,38 @@ class People:
         """Take the newer card of a person known here; UsageError if it is older."""
         known = self._known(card.person)
         return self._put(replace(known, card=self.newest(known.card, card)))
+
+    def take(self, card: Card) -> list[Write]:
+        """Take a card that came through the chain if it is newer; give what makes it last."""
+        if card.person in self.own:
+            return list(self.renew_own(card))
+        known = self._contacts.get(card.person)
+        if known is None or not is_newer(card, known.card):
+            return []
+        return [self._put(replace(known, card=card))]
+
+    def renew_own(self, card: Card) -> list[PutAuthor]:
+        """Take the newer card of a person here, signed here or on another device of theirs."""
+        own = self.own[card.person]
+        if not is_newer(card, own.card):
+            return []
+        self.own[card.person] = own._replace(card=card)
+        self.changes += 1
+        return [PutAuthor(card.person, card.to_bytes())]
+
+    def join(self, before: bytes, card: Card) -> list[Write]:
+        """Make a person's device here the other's whose card lists it; keys stay.
+
+        If that other was a contact here it is none any more, for it lives here now.
+        """
+        own = self.own.pop(before)._replace(card=card)
+        self.own[card.person] = own
+        self._by_tag[destination_tag(own.sealing.public)] = own.person
+        self.changes += 1
+        writes: list[Write] = [PutAuthor(card.person, card.to_bytes())]
+        if card.person in self._contacts:
+            writes.append(self.forget(card.person))
+        return writes
 
     def introduce(self, person: bytes) -> PutContact:
         """Note that this person holds our card."""
@@ -229,6 +270,11 @@ class People:
         for device in contact.card.devices:
             _discard(self._by_sealing, device.sealing, contact.person)
             _discard(self._by_peer, device.peer, contact.person)
+
+
+def is_newer(card: Card, held: Card) -> bool:
+    """Whether this card of a person replaces the one that is held."""
+    return (card.number, card.signature) > (held.number, held.signature)
 
 
 def _new(card: Card, status: Status, petname: str | None, wall: int) -> Contact:

@@ -1,0 +1,182 @@
+"""The cards of the people here: signed once, kept, and signed anew only when something changes.
+
+The number of a device list may be used once: whoever holds number 3 takes no other number 3. So
+the newest card of each person is a file beside its keys, written before anybody is shown it, and
+what differs gets the next number. A folder that ran before cards were kept starts at number 2,
+since nobody can tell any more which nickname its number 1 had.
+
+The person's key may be kept off line. Then this device shows the card it has, and what needs a
+new one says so. A newer card that another device signed comes through the chain, into the
+database first (PutAuthor); whichever is newer at a start wins.
+
+Which nickname the settings had is kept with the card: two devices may have different ones in
+their settings, and each must change the person's nickname only when its owner changed it there,
+else they would rename the person in turns for ever.
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+from meshpeer.core.formats.card import Card
+from meshpeer.core.identity.certificate import Certificate
+from meshpeer.core.identity.keys import DeviceKey, PersonKey
+from meshpeer.core.identity.noise import KeyPair
+from meshpeer.core.mail.people import Own, is_newer
+from meshpeer.errors import ConfigError, RemoteProtocolError, UsageError
+from meshpeer.node.state import KeptCard, PersonSecrets, State
+
+log = logging.getLogger("meshpeer.node")
+
+FIRST_LIST: Final = 1
+AWAY: Final = (
+    "the key of this person is not on this device: do it on the device that has it, "
+    "or bring it here with `meshpeer device import-key`"
+)
+
+
+def load_own(
+    state: State, nickname: str, *, fresh: bool, heard: Iterable[Card] = ()
+) -> list[Own]:
+    """Give everybody who lives here with the newest card, signed anew where it has to be.
+
+    `fresh` says that no peer ever ran on this folder; `heard` are cards that came by the chain.
+    """
+    newest = {card.person: card for card in heard}
+    peer = KeyPair(state.peer_key()).public
+    return [
+        _load_one(state, index, secrets, peer, nickname, fresh=fresh, newest=newest)
+        for index, secrets in enumerate(state.persons())
+    ]
+
+
+def sign_next(
+    state: State,
+    held: Card,
+    *,
+    nickname: str | None = None,
+    devices: Iterable[Certificate] | None = None,
+) -> Card:
+    """Sign and keep the list that follows `held`; UsageError where the key is away."""
+    index = place_of(state, held.person)
+    key = person_key(state.persons()[index], held.person)
+    if key is None:
+        raise UsageError(AWAY)
+    card = Card.sign(
+        key,
+        number=held.number + 1,
+        nickname=held.nickname if nickname is None else nickname,
+        devices=held.devices if devices is None else devices,
+    )
+    keep(state, card)
+    return card
+
+
+def keep(state: State, card: Card) -> None:
+    """Keep a newer card of a person here; what the settings say of it stays."""
+    index = place_of(state, card.person)
+    before = state.kept_card(index)
+    keep_at(state, index, card, before.nickname if before else card.nickname)
+
+
+def keep_at(state: State, index: int, card: Card, nickname: str) -> None:
+    """Keep the card of the person at this place; `nickname` is what the settings have."""
+    state.keep_card(index, KeptCard(card.with_hints(()).to_bytes(), nickname))
+
+
+def place_of(state: State, person: bytes) -> int:
+    """Give the place of this person among those here."""
+    for index, secrets in enumerate(state.persons()):
+        kept = state.kept_card(index)
+        if kept and _read(kept).person == person:
+            return index
+        if not kept and secrets.person and PersonKey(secrets.person).public == person:
+            return index
+    raise ConfigError("the keys of this person are gone from the folder `keys`")
+
+
+def person_key(secrets: PersonSecrets, person: bytes) -> PersonKey | None:
+    """Give the person's key if it is here."""
+    if secrets.person is None:
+        return None
+    key = PersonKey(secrets.person)
+    return key if key.public == person else None
+
+
+def certificate_of(secrets: PersonSecrets, peer: bytes) -> Certificate:
+    """Give what a list says of the device here."""
+    device, sealing = DeviceKey(secrets.device), KeyPair(secrets.sealing)
+    return Certificate(device.public, sealing.public, peer)
+
+
+def _load_one(
+    state: State,
+    index: int,
+    secrets: PersonSecrets,
+    peer: bytes,
+    nickname: str,
+    *,
+    fresh: bool,
+    newest: dict[bytes, Card],
+) -> Own:
+    kept = state.kept_card(index)
+    here = certificate_of(secrets, peer)
+    if kept is None:
+        card = _first(secrets, here, nickname, fresh=fresh)
+        keep_at(state, index, card, nickname)
+    else:
+        card = _read(kept)
+        heard = newest.get(card.person)
+        if heard and is_newer(heard, card):
+            card = heard
+            keep(state, card)
+        _finish_joining(state, index, secrets, card, here)
+        if nickname != kept.nickname:
+            card = _rename(state, index, secrets, card, nickname)
+    return Own(card, DeviceKey(secrets.device), KeyPair(secrets.sealing))
+
+
+def _first(
+    secrets: PersonSecrets, here: Certificate, nickname: str, *, fresh: bool
+) -> Card:
+    if secrets.person is None:
+        raise ConfigError(
+            "a person's key and its card are both missing in the folder `keys`: "
+            "put back one of them"
+        )
+    number = FIRST_LIST if fresh else FIRST_LIST + 1
+    key = PersonKey(secrets.person)
+    return Card.sign(key, number=number, nickname=nickname, devices=[here])
+
+
+def _rename(
+    state: State, index: int, secrets: PersonSecrets, card: Card, nickname: str
+) -> Card:
+    key = person_key(secrets, card.person)
+    if key is None:
+        log.warning("the nickname stays: the person's key is not on this device")
+        return card
+    if nickname != card.nickname:
+        card = sign_next(state, card, nickname=nickname)
+    keep_at(state, index, card, nickname)
+    return card
+
+
+def _finish_joining(
+    state: State, index: int, secrets: PersonSecrets, card: Card, here: Certificate
+) -> None:
+    """Forget the key of the person that lived here before it joined another."""
+    if secrets.person is None or person_key(secrets, card.person):
+        return
+    if here not in card.devices:
+        raise ConfigError(
+            "the key and the card of a person don't fit: put back the folder `keys` whole"
+        )
+    state.keep_person(index, secrets._replace(person=None))
+
+
+def _read(kept: KeptCard) -> Card:
+    try:
+        return Card.parse(kept.card)
+    except RemoteProtocolError as error:
+        raise ConfigError(f"a card in the folder `keys` is damaged: {error}") from error
