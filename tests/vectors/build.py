@@ -8,6 +8,7 @@ which is a change of the protocol unless it only adds.
 import json
 from pathlib import Path
 
+from meshpeer.core.formats.attachment import Attachment
 from meshpeer.core.formats.bundle import Bundle, Header, Priority
 from meshpeer.core.formats.card import Card
 from meshpeer.core.formats.cbor import decode, encode
@@ -114,6 +115,9 @@ def cards():
     }
 
 
+PHOTO = Attachment(seed("sealed photo"), 70_000, "photo.jpg", "image/jpeg", seed("its key"))
+
+
 def messages():
     card = Card.sign(ADA, number=1, nickname="Ada", devices=[certificate("ada")])
     cases = [
@@ -125,7 +129,8 @@ def messages():
             kind="note",
             reply_to=MESSAGE_ID,
             card=card.to_bytes(),
-            unknown={8: "from a newer writer", -1: [b"\x00", None, True]},
+            attachments=(PHOTO,),
+            unknown={9: "from a newer writer", -1: [b"\x00", None, True]},
         ),
     ]
     plain = cases[0].to_bytes(sender=ADA.public, receiver=BOB.public)
@@ -141,6 +146,17 @@ def messages():
                 "kind": message.kind,
                 "reply_to": message.reply_to,
                 "card": message.card,
+                "attachments": [
+                    {
+                        "file": attachment.file,
+                        "size": attachment.size,
+                        "name": attachment.name,
+                        "media_type": attachment.media_type,
+                        "key": attachment.key,
+                        "receipt": attachment.receipt,
+                    }
+                    for attachment in message.attachments
+                ],
                 "body": message.to_bytes(sender=ADA.public, receiver=BOB.public),
             }
             for message in cases

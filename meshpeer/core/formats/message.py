@@ -8,6 +8,7 @@
     5  kind, if it is another than "text": a letter a to z, then up to 31 of a to z, 0 to 9, "-"
     6  message id that this one answers, if any
     7  the writer's card, if the receiver may not know it
+    8  attachments, if any: a list of them (formats/attachment.py)
 
 The message id stands in front of it (identity/seal.py). Other integer keys are kept as they came.
 
@@ -26,6 +27,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2s
 from typing import Final
 
+from meshpeer.core.formats.attachment import Attachment, faults, parse_attachments
 from meshpeer.core.formats.card import MAX_CARD
 from meshpeer.core.formats.cbor import Value, decode, encode
 from meshpeer.core.identity.seal import MESSAGE_ID_SIZE
@@ -41,7 +43,9 @@ MAX_WRITTEN: Final = 253_402_300_799
 
 _BETWEEN_SIZE: Final = 16
 _KIND_FORM: Final = re.compile("[a-z][a-z0-9-]{0,31}")
-_VERSION, _BETWEEN, _LAMPORT, _WRITTEN, _TEXT, _KIND, _REPLY_TO, _CARD = range(8)
+_VERSION, _BETWEEN, _LAMPORT, _WRITTEN, _TEXT, _KIND, _REPLY_TO, _CARD, _ATTACHMENTS = (
+    range(9)
+)
 
 
 def between(sender: bytes, receiver: bytes) -> bytes:
@@ -60,6 +64,7 @@ class Message:
     reply_to: bytes | None = None
     card: bytes | None = None
     """Not read yet: `Card.parse` judges it."""
+    attachments: tuple[Attachment, ...] = ()
     between: bytes = b""
     unknown: Mapping[int, Value] = field(default_factory=dict)
     """What a newer writer added."""
@@ -85,6 +90,9 @@ class Message:
                 else None
             ),
             card=_card(parts.pop(_CARD)) if _CARD in parts else None,
+            attachments=(
+                parse_attachments(parts.pop(_ATTACHMENTS)) if _ATTACHMENTS in parts else ()
+            ),
             unknown=parts,
         )
 
@@ -110,6 +118,8 @@ class Message:
             parts[_REPLY_TO] = self.reply_to
         if self.card is not None:
             parts[_CARD] = self.card
+        if self.attachments:
+            parts[_ATTACHMENTS] = [list(attachment) for attachment in self.attachments]
         return encode(parts)
 
     def _can_be_said(self) -> bool:
@@ -118,7 +128,8 @@ class Message:
             and _KIND_FORM.fullmatch(self.kind) is not None
             and (self.reply_to is None or len(self.reply_to) == MESSAGE_ID_SIZE)
             and (self.card is None or 1 <= len(self.card) <= MAX_CARD)
-            and not any(_VERSION <= key <= _CARD for key in self.unknown)
+            and not faults(self.attachments)
+            and not any(_VERSION <= key <= _ATTACHMENTS for key in self.unknown)
         )
 
 

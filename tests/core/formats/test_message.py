@@ -4,13 +4,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshpeer.core.formats.attachment import MAX_ATTACHMENTS, Attachment
 from meshpeer.core.formats.card import MAX_CARD
 from meshpeer.core.formats.cbor import decode, encode
+from meshpeer.core.formats.manifest import MAX_FILE
 from meshpeer.core.formats.message import MAX_LAMPORT, MAX_TEXT, MAX_WRITTEN, Message
 from meshpeer.core.identity.seal import pad
 from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 
 ADA, BOB, EVE = b"a" * 32, b"b" * 32, b"e" * 32
+ATTACHMENTS = st.builds(
+    Attachment,
+    file=st.binary(min_size=32, max_size=32),
+    size=st.integers(0, MAX_FILE),
+    name=st.sampled_from(["photo.jpg", "Größe", "a b"]),
+    media_type=st.sampled_from(["", "image/jpeg"]),
+    key=st.binary(min_size=32, max_size=32),
+)
 MESSAGES = st.builds(
     Message,
     text=st.text(),
@@ -19,8 +29,9 @@ MESSAGES = st.builds(
     kind=st.just("text") | st.from_regex(r"[a-z][a-z0-9-]{0,31}", fullmatch=True),
     reply_to=st.none() | st.binary(min_size=16, max_size=16),
     card=st.none() | st.binary(min_size=1, max_size=50),
+    attachments=st.lists(ATTACHMENTS, max_size=3, unique_by=lambda a: a.file).map(tuple),
     unknown=st.dictionaries(
-        st.integers(8, 99) | st.integers(-99, -1), st.integers() | st.text()
+        st.integers(9, 99) | st.integers(-99, -1), st.integers() | st.text()
     ),
 ).filter(
     lambda m: all(not isinstance(v, int) or abs(v) < 2**64 for v in m.unknown.values())
@@ -42,7 +53,16 @@ def test_what_is_written_is_read(message):
     read = Message.parse(body(message))
     assert read.is_between(ADA, BOB)
     assert body(read) == body(message)
-    for name in ("text", "lamport", "written", "kind", "reply_to", "card", "unknown"):
+    for name in (
+        "text",
+        "lamport",
+        "written",
+        "kind",
+        "reply_to",
+        "card",
+        "attachments",
+        "unknown",
+    ):
         assert getattr(read, name) == getattr(message, name)
 
 
@@ -135,3 +155,42 @@ def test_what_can_not_be_said_is_our_own_bug(parts):
     message = Message(**({"text": "x", "lamport": 0, "written": 0} | parts))
     with pytest.raises(LocalProtocolError):
         body(message)
+
+
+PHOTO = Attachment(b"f" * 32, 5_000, "photo.jpg", "image/jpeg", b"k" * 32)
+
+
+def with_attachments(*attachments):
+    return changed(_8=[list(attachment) for attachment in attachments])
+
+
+def test_an_attachment_says_which_file_and_how_it_is_opened():
+    message = Message.parse(with_attachments(PHOTO))
+    assert message.attachments == (PHOTO,)
+    other = PHOTO._replace(key=b"j" * 32)
+    assert PHOTO.receipt != other.receipt, "who knows the file alone can't say that it came"
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        with_attachments(),
+        with_attachments(PHOTO._replace(name="../../.bashrc")),
+        with_attachments(PHOTO._replace(name="photo\u202egpj.exe")),
+        with_attachments(PHOTO._replace(size=2**60)),
+        with_attachments(PHOTO._replace(size=-1)),
+        with_attachments(PHOTO._replace(file=b"f")),
+        with_attachments(PHOTO._replace(key=b"")),
+        with_attachments(PHOTO._replace(media_type="Image/JPEG; x")),
+        with_attachments(PHOTO, PHOTO._replace(name="the same")),
+        with_attachments(
+            *(PHOTO._replace(file=bytes([n]) * 32) for n in range(MAX_ATTACHMENTS + 1))
+        ),
+        changed(_8=[[b"f" * 32]]),
+        changed(_8=[[b"f" * 32, True, "n", "", b"k" * 32]]),
+        changed(_8={}),
+    ],
+)
+def test_hostile_attachments_refuse_the_message(hostile):
+    with pytest.raises(RemoteProtocolError, match="attachments"):
+        Message.parse(hostile)

@@ -64,6 +64,8 @@ def test_messages():
         assert message.is_between(raw(cases["sender"]), raw(cases["receiver"]))
         for name in ("text", "lamport", "written", "kind"):
             assert getattr(message, name) == case[name]
+        receipts = [attachment.receipt.hex() for attachment in message.attachments]
+        assert receipts == [told["receipt"] for told in case["attachments"]]
     check_refused(cases["refused"], "body", Message.parse)
 
 
