@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
+from meshpeer.core.allowance import Allowance
 from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.formats.card import Card
 from meshpeer.core.formats.message import Message
 from meshpeer.core.identity.preimage import one_way
 from meshpeer.core.identity.seal import Opened as OpenedSeal
 from meshpeer.core.journal import Journal
-from meshpeer.core.mail.allowance import Allowance
 from meshpeer.core.mail.lamport import Lamport
 from meshpeer.core.mail.people import Contact, Own, People, Status
 from meshpeer.core.sync.account import Account, Kind

@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 from math import ceil
 from typing import Final, NamedTuple
 
-from meshpeer.core.formats.bundle import MAX_LIFETIME, Bundle, Header, Priority
+from meshpeer.core.formats.bundle import MAX_LIFETIME, Bundle, Priority
 from meshpeer.core.formats.message import MAX_TEXT, Message
 from meshpeer.core.formats.receipt import MAX_HOURS, value_hashes
 from meshpeer.core.identity.noise import KeyPair
@@ -20,6 +20,7 @@ from meshpeer.core.identity.seal import MESSAGE_ID_SIZE, Seal, destination_tag
 from meshpeer.core.journal import Journal
 from meshpeer.core.mail.lamport import Lamport
 from meshpeer.core.mail.people import Contact, Own, People, Status
+from meshpeer.core.sync.fresh import fresh_header
 from meshpeer.core.writes import (
     Box,
     DeliveryState,
@@ -31,12 +32,6 @@ from meshpeer.core.writes import (
 from meshpeer.errors import UsageError
 
 DEFAULT_LIFETIME: Final = 7 * 86_400
-HOP_LIMIT: Final = 6
-"""The same for every bundle: one counted from the start would tell how far the maker is."""
-FIRST_HOPS: Final = 3
-"""The count starts at a random number below this, for the same reason: 4 to 6 hops remain."""
-AGE_JITTER: Final = 600
-"""The age starts at a random number of seconds below this, for the same reason."""
 RECALL_EXTRA_HOURS: Final = 48
 """A recall outlives its bundle by so much: ages along the way are only hints."""
 
@@ -237,15 +232,13 @@ class Outbox:
             message_id=message_id,
             ephemeral=KeyPair.generate(self._rng),
         )
-        header = Header(
+        header = fresh_header(
             priority=draft.priority,
-            hop_limit=HOP_LIMIT,
             tag=destination_tag(device),
             receipt_hash=seal.receipt_hash,
             lifetime=draft.lifetime,
-            hour=max(0, int(self._wall()) // 3600) & 0xFFFF_FFFF,
-            hops=self._below(FIRST_HOPS),
-            age=self._below(min(AGE_JITTER, draft.lifetime // 10) or 1),
+            wall=self._wall(),
+            rng=self._rng,
         )
         bundle = Bundle.make(header, seal.close(header.immutable, body))
         expires = now + draft.lifetime
@@ -295,9 +288,6 @@ class Outbox:
             return
         told, message_id = state.name.lower(), pending.message_id.hex()
         self._journal.add(PutEvent.of("state", id=message_id, state=told, **more))
-
-    def _below(self, limit: int) -> int:
-        return int.from_bytes(self._rng(4)) % limit
 
 
 def _hours_left(seconds: float) -> int:
