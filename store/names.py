@@ -21,7 +21,12 @@ PRUNE: Final = {
         UNION SELECT person FROM message UNION SELECT contact FROM message
         UNION SELECT device FROM delivery UNION SELECT sender FROM seen
         UNION SELECT person FROM contact UNION SELECT peer FROM path
-        UNION SELECT peer FROM contact_time)""",
+        UNION SELECT peer FROM contact_time
+        UNION SELECT log FROM log UNION SELECT person FROM log UNION SELECT log FROM block
+        UNION SELECT person FROM item UNION SELECT log FROM fork UNION SELECT person FROM fork
+        UNION SELECT person FROM author UNION SELECT person FROM follow
+        UNION SELECT person FROM withdrawn UNION SELECT person FROM watched
+        UNION SELECT person FROM mirror)""",
 }
 
 
@@ -67,6 +72,10 @@ class Names:
             "SELECT n FROM key WHERE id = ?",
             "INSERT INTO key(id) VALUES (?) RETURNING n",
         )
+
+    def log(self, device: bytes, log: bytes) -> int:
+        """Give the number of a device's log."""
+        return self.key(device + log)
 
     def forget(self) -> None:
         """Ask the database again from now on."""

@@ -7,10 +7,10 @@ from store.names import Names
 
 
 class Statement(NamedTuple):
-    """SQL and how to fill it from one write."""
+    """SQL and how to fill it from one write; None where it has nothing to do."""
 
     sql: str
-    values: Callable[[Any, Names], Sequence[object]]
+    values: Callable[[Any, Names], Sequence[object] | None]
 
 
 Plan: TypeAlias = Mapping[type, tuple[Statement, ...]]

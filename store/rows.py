@@ -5,6 +5,7 @@ Times named `*_wall` or `written` are wall seconds and hints; the rest are runni
 
 from typing import NamedTuple
 
+from meshpeer.core.chain_writes import Item
 from meshpeer.core.writes import Box, DeliveryState
 
 
@@ -42,6 +43,28 @@ class DeliveryRow(NamedTuple):
     state: DeliveryState
     at: float | None
     """When it came into this state; None while it never left the first."""
+
+
+class RecordRow(NamedTuple):
+    """A block and what it says; `number` only grows and is never given twice."""
+
+    number: int
+    id: bytes
+    header: bytes
+    body: bytes | None
+    received_wall: int
+    item: Item | None
+
+
+class FileRow(NamedTuple):
+    """A file known here."""
+
+    number: int
+    id: bytes
+    tag: bytes
+    size: int
+    have: bytes | None
+    """A bit for each chunk that is durable here; None once all are."""
 
 
 class EventRow(NamedTuple):

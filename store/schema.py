@@ -232,6 +232,7 @@ CHAINS_AND_FILES: Final = (
         person INTEGER NOT NULL REFERENCES key(n),
         PRIMARY KEY (target, person)
     ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX withdrawn_person ON withdrawn(person)",
     """CREATE TABLE standing (
         name TEXT PRIMARY KEY,
         query BLOB NOT NULL,
@@ -252,12 +253,13 @@ CHAINS_AND_FILES: Final = (
     ) STRICT""",
     """CREATE TABLE place (
         n INTEGER PRIMARY KEY,
-        path BLOB NOT NULL UNIQUE,
+        path BLOB NOT NULL,
         file INTEGER NOT NULL REFERENCES file(n) ON DELETE CASCADE,
         mtime_ns INTEGER NOT NULL,
         size INTEGER NOT NULL,
         key BLOB,
-        inode INTEGER NOT NULL
+        inode INTEGER NOT NULL,
+        UNIQUE (path, file)
     ) STRICT""",
     "CREATE INDEX place_file ON place(file)",
     """CREATE TABLE blob (

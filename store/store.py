@@ -4,11 +4,9 @@ A batch is one transaction. Writes of one kind are given to SQLite together, bec
 each costs more than the row: a batch is first sorted into LANES, whose kinds touch the same
 rows, and keeps its order within a lane; lanes touch different rows, or come in an order in
 which later ones need earlier ones (a delivery its message, a carrier its delivery). Within a
-lane runs of one kind go as one `executemany`.
-
-The last of the disk's room is kept for writes that give some back: a database that filled the
-disk to the end could not even forget, for that needs room in the write-ahead log. With less
-than RESERVE free, a batch may add no more than it drops and what is free inside the file.
+lane runs of one kind go as one `executemany`. What forgets a whole thing with all its parts
+(PARTINGS) parts the batch: what stands before it is written before it, what stands behind it
+after it.
 
 After a commit the file is tidied in bounded steps: the write-ahead log is cut when a slow
 reader let it grow, and free pages above some slack go back to the disk, half a thousand at a
@@ -19,11 +17,48 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
+from meshpeer.core.chain_writes import (
+    CutLog,
+    DropAuthor,
+    DropBody,
+    DropFollow,
+    DropLog,
+    DropStanding,
+    PutAuthor,
+    PutBlock,
+    PutFollow,
+    PutFork,
+    PutLog,
+    PutStanding,
+    PutWithdrawn,
+)
 from meshpeer.core.clock import ClockReading
+from meshpeer.core.file_writes import (
+    DropAnswered,
+    DropBlob,
+    DropFetch,
+    DropFile,
+    DropMirror,
+    DropMirrored,
+    DropPlace,
+    DropWant,
+    DropWatched,
+    PutAnswered,
+    PutAttachment,
+    PutBlob,
+    PutChunks,
+    PutFetch,
+    PutFile,
+    PutMirror,
+    PutMirrored,
+    PutPlace,
+    PutWant,
+    PutWatched,
+)
 from meshpeer.core.writes import (
     DropBundle,
     DropContact,
@@ -49,20 +84,23 @@ from meshpeer.core.writes import (
     TouchBundle,
     Write,
 )
-from meshpeer.errors import StoreFullError
-from store import history, mail, people, queue
+from store import chains, files, history, mail, people, queue
+from store.chains import ChainReads
 from store.database import BUSY_MS, MEMORY, open_for_reading, open_for_writing, reporting
+from store.files import FileReads
 from store.history import HistoryReads
 from store.mail import MailReads
 from store.names import Names, prune
 from store.people import PeopleReads
 from store.plan import Plan
 from store.queue import QueueReads
+from store.reserve import keep_reserve
 from store.rows import Counts
 
 LANES: Final[tuple[tuple[type, ...], ...]] = (
     (PutMessage,),
     (PutDelivery,),
+    (PutAttachment,),
     (SetRead, MoveMessage, EraseMessage, SetDelivery),
     (PutSeen,),
     (PutBundle, TouchBundle, DropBundle),
@@ -73,11 +111,41 @@ LANES: Final[tuple[tuple[type, ...], ...]] = (
     (PutSetting,),
     (PutPeer, DropPeer),
     (PutContactTime,),
+    (PutBlock, DropBody),
+    (PutLog,),
+    (DropLog,),
+    (CutLog,),
+    (PutFork,),
+    (PutAuthor,),
+    (PutWithdrawn,),
+    (DropAuthor,),
+    (PutFollow, DropFollow),
+    (PutStanding, DropStanding),
+    (PutFile,),
+    (PutPlace, DropPlace),
+    (PutBlob, DropBlob),
+    (PutChunks,),
+    (DropFile,),
+    (PutFetch, DropFetch),
+    (PutWant, DropWant),
+    (PutAnswered, DropAnswered),
+    (PutWatched, DropWatched),
+    (PutMirror,),
+    (PutMirrored, DropMirrored),
+    (DropMirror,),
     (PutEvent,),
 )
+PARTINGS: Final = {DropLog, CutLog, DropAuthor, DropFile, DropMirror}
 LANE_OF: Final = {kind: number for number, kinds in enumerate(LANES) for kind in kinds}
 
-PLAN: Final[Plan] = {**queue.PLAN, **mail.PLAN, **people.PLAN, **history.PLAN}
+PLAN: Final[Plan] = {
+    **queue.PLAN,
+    **mail.PLAN,
+    **people.PLAN,
+    **chains.PLAN,
+    **files.PLAN,
+    **history.PLAN,
+}
 
 TRIMS: Final = {
     PutEvent: (history.TRIM_EVENTS, history.EVENTS),
@@ -90,12 +158,9 @@ SLACK_PAGES: Final = 2_048
 """8 MB of free pages are kept for what comes next."""
 STEP_PAGES: Final = 512
 
-RESERVE: Final = 16 << 20
-"""Twice what the write-ahead log keeps."""
 
-
-class Store(QueueReads, MailReads, PeopleReads, HistoryReads):
-    """Everything that a peer remembers, except its keys and files.
+class Store(QueueReads, MailReads, PeopleReads, ChainReads, FileReads, HistoryReads):
+    """Everything that a peer remembers, except its keys and what lies in ordinary files.
 
     `commit` is for one thread; reads may come from any. `path` may be ":memory:".
     """
@@ -155,40 +220,23 @@ class Store(QueueReads, MailReads, PeopleReads, HistoryReads):
             self._db.close()
 
     def _keep_reserve(self, writes: Sequence[Write]) -> None:
-        if self.path == MEMORY:
-            return
-        disk = os.statvfs(self.path)
-        if disk.f_bavail * disk.f_frsize >= RESERVE:
-            return
-        grows = sum(len(write.wire) for write in writes if isinstance(write, PutBundle))
-        if grows and grows > self._room_inside(writes):
-            raise StoreFullError(
-                f"less than {RESERVE >> 20} MB are free on the disk of {self.path}"
-            )
-
-    def _room_inside(self, writes: Sequence[Write]) -> int:
-        (room,) = self._db.conn.execute(
-            "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size"
-        ).fetchone()
-        dropped = [(write.id,) for write in writes if isinstance(write, DropBundle)]
-        for id in dropped:
-            row = self._db.conn.execute(
-                "SELECT size FROM bundle WHERE id = ?", id
-            ).fetchone()
-            room += row[0] if row else 0
-        return int(room)
+        if self.path != MEMORY:
+            keep_reserve(self._db.conn, self.path, writes, self._names)
 
     def _run(self, writes: Sequence[Write]) -> None:
-        for kind, run in groupby(sorted(writes, key=_lane), type):
-            same = list(run)
-            for statement in PLAN[kind]:
-                rows = [statement.values(write, self._names) for write in same]
-                self._db.conn.executemany(statement.sql, rows)
-            if kind in TRIMS:
-                sql, kept = TRIMS[kind]
-                self._db.conn.execute(sql, (kept,))
+        for part in _parts(writes):
+            for kind, run in groupby(sorted(part, key=_lane), type):
+                self._run_same(kind, list(run))
         if self.clock is not None:
             self._db.conn.execute(history.SAVE_CLOCK, self.clock())
+
+    def _run_same(self, kind: type, writes: Sequence[Write]) -> None:
+        for sql, values in PLAN[kind]:
+            rows = [values(write, self._names) for write in writes]
+            self._db.conn.executemany(sql, [row for row in rows if row is not None])
+        if kind in TRIMS:
+            sql, kept = TRIMS[kind]
+            self._db.conn.execute(sql, (kept,))
 
     def _tidy(self) -> None:
         self._names.tidy()
@@ -212,3 +260,13 @@ class Store(QueueReads, MailReads, PeopleReads, HistoryReads):
 
 def _lane(write: Write) -> int:
     return LANE_OF[type(write)]
+
+
+def _parts(writes: Sequence[Write]) -> Iterator[Sequence[Write]]:
+    """Give the batch in parts, of which each but the last ends in one that parts."""
+    begin = 0
+    for end, write in enumerate(writes, 1):
+        if type(write) in PARTINGS:
+            yield writes[begin:end]
+            begin = end
+    yield writes[begin:]

@@ -16,8 +16,7 @@ from sqlite_utils import Database
 from meshpeer.core.formats.bundle import HEADER_SIZE
 from meshpeer.core.writes import DropBundle, PutBundle, PutOver, PutSetting
 from meshpeer.errors import StoreError, StoreFullError, StoreTooNewError
-from store import schema
-from store import store as store_module
+from store import reserve, schema
 from store.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +79,7 @@ def small_disk(tmp_path):
 def test_a_full_disk_keeps_what_is_held_and_goes_on_when_there_is_room(
     small_disk, monkeypatch
 ):
-    monkeypatch.setattr(store_module, "RESERVE", 0)
+    monkeypatch.setattr(reserve, "RESERVE", 0)
     store = Store(small_disk / "meshpeer.db")
     count = fill(store)
     assert count > 20

@@ -14,7 +14,7 @@ from tests.system.daemon import LOOPBACK, eventually
 pytestmark = pytest.mark.system
 DISK = 48 << 20
 ALMOST = 8 << 20
-"""Half of what the store leaves free for what must be written (`store.RESERVE`)."""
+"""Half of what the store leaves free for what must be written (`store.reserve.RESERVE`)."""
 
 
 @pytest.fixture
