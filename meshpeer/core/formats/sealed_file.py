@@ -45,7 +45,7 @@ def plain_chunk(chunk_size: int = CHUNK) -> int:
 
 
 def seal_chunk(
-    key: bytes, index: int, *, last: bool, data: bytes, chunk_size: int = CHUNK
+    key: bytes, index: int, last: bool, data: bytes, chunk_size: int = CHUNK
 ) -> bytes:
     """Seal what the plain file holds for one chunk; `last` for the one that ends the file."""
     if len(data) > plain_chunk(chunk_size) or not (
