@@ -1,8 +1,9 @@
 """Looks a database over, and repairs it: `meshpeer check`, while no peer runs on it.
 
 Four looks: SQLite's own (pages, indexes), rows that a start could not take up, references between
-rows, and every bundle's id, which is a hash over what is stored. Repair drops rows that are wrong:
-one broken name would keep the peer from starting, a broken bundle be refused by every neighbour.
+rows, and every bundle and block, which are what their ids say, a block signed too. Repair drops
+rows that are wrong: one broken name would keep the peer from starting, a broken bundle or block be
+refused by every neighbour. After a repair the next start makes the full-text index anew.
 What SQLite calls malformed is salvaged into a new file, which takes the
 old one's place only when it is whole; the broken one stays beside it.
 """
@@ -14,17 +15,28 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from math import isfinite
 from pathlib import Path
+from struct import error as StructError
 from typing import Final, NamedTuple
 
 from sqlite_utils import Database
 
+from meshpeer.core.chain_writes import PutLog
+from meshpeer.core.chains.log import Log
+from meshpeer.core.formats.block import Block, Header
 from meshpeer.core.formats.bundle import ID_SIZE, Bundle
 from meshpeer.core.formats.card import Card
+from meshpeer.core.formats.manifest import HASH_SIZE, want_tag
 from meshpeer.core.identity.preimage import VALUE_SIZE
 from meshpeer.core.mail.people import Status
 from meshpeer.core.sync.account import Account
 from meshpeer.core.writes import Box, DeliveryState
-from meshpeer.errors import RemoteProtocolError, StoreError, StoreFullError
+from meshpeer.errors import (
+    LocalProtocolError,
+    RemoteProtocolError,
+    StoreError,
+    StoreFullError,
+)
+from store.chains import DEVICE_SIZE
 from store.database import create_private, refuse_strangers, reporting
 from store.salvage import salvage
 
@@ -39,6 +51,23 @@ class Readable(NamedTuple):
     key: str
     columns: str
     read: Callable[..., object]
+
+
+KEY: Final = "coalesce((SELECT id FROM key WHERE key.n = {}), x'')"
+FETCH_STATES: Final = {"waiting", "fetching", "paused", "done", "failed"}
+
+
+def _is_block(id: bytes, sequence: int, header: bytes, body: bytes | None) -> bool:
+    block = Block(Header.parse(header), body)
+    block.check()
+    return (block.id, block.header.sequence) == (id, sequence)
+
+
+def _log(name: bytes, person: bytes, height: int, state: bytes) -> Log:
+    """Read a log as a start does."""
+    return Log.restore(
+        PutLog(name[:DEVICE_SIZE], name[DEVICE_SIZE:], person, height, state)
+    )
 
 
 READABLE: Final = (
@@ -60,6 +89,18 @@ READABLE: Final = (
         "person",
         "card, status",
         lambda card, status: (Card.load(card), Status(status)),
+    ),
+    Readable("block", "n", "id, sequence, header, body", _is_block),
+    Readable(
+        "log", "log", f"{KEY.format('log')}, {KEY.format('person')}, height, state", _log
+    ),
+    Readable("author", "person", "card", Card.load),
+    Readable("fetch", "n", "state", FETCH_STATES.__contains__),
+    Readable(
+        "file",
+        "n",
+        "id, tag, size",
+        lambda id, tag, size: len(id) == HASH_SIZE and tag == want_tag(id) and size >= 0,
     ),
 )
 
@@ -96,6 +137,8 @@ def check(path: str | os.PathLike[str], *, repair: bool = False) -> Report:
             _check_rows(connection, report, readable, repair=repair)
         _check_references(connection, report, repair=repair)
         _check_bundles(connection, report, repair=repair)
+        if report.repairs:
+            connection.execute("DROP TABLE IF EXISTS search_state")
     return report
 
 
@@ -173,7 +216,7 @@ def _check_rows(
 def _can_be_read(read: Callable[..., object], parts: list[object]) -> bool:
     try:
         return bool(read(*parts))
-    except (ValueError, RemoteProtocolError):
+    except (ValueError, StructError, RemoteProtocolError, LocalProtocolError):
         return False
 
 

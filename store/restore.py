@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Final
 
+from meshpeer.core.chains.archive import RestoredChains
+from meshpeer.core.files.shelf import RestoredFiles
 from meshpeer.core.formats.bundle import MAX_LIFETIME
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.journal import Journal
@@ -78,4 +80,20 @@ def restore_mail(store: Store, now: float) -> Restored:
         lamport=store.settings().get(lamport.SETTING, b""),
         pending=pending,
         requests=[row.contact for row in requests],
+    )
+
+
+def restore_chains(store: Store, *, new_log: bool = False) -> RestoredChains:
+    """Give what `Chains` starts from; `new_log` where the database is a copy of another's."""
+    return RestoredChains(
+        store.logs(), store.authors(), store.follows(), store.forks(), new_log
+    )
+
+
+def restore_files(store: Store) -> RestoredFiles:
+    """Give what `Files` starts from: what is still being fetched, and what is here of it."""
+    fetches = tuple(store.fetches_underway())
+    known = {fetch.file: store.whole_file(fetch.file) for fetch in fetches}
+    return RestoredFiles(
+        fetches, {id: file for id, file in known.items() if file is not None}
     )

@@ -5,7 +5,8 @@ ends, and what remains between is halved until each readable page around the bad
 the others, keyed by bytes, are read from both ends only. Where an index has all columns it is read
 too: `key`, to which every message points, is a page or two, and stands in its index once more. The
 schema is taken as it stands, so an
-old database stays an old one, and migrates when it is opened.
+old database stays an old one, and migrates when it is opened. The full-text index is left out: the
+next start makes it from the items.
 """
 
 import contextlib
@@ -44,7 +45,8 @@ def salvage(broken: sqlite3.Connection, fresh: sqlite3.Connection) -> list[Copie
     """Copy all that can be read; sqlite3.DatabaseError if not even the schema can."""
     schema = broken.execute(
         """SELECT type, name, sql FROM sqlite_master
-           WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY type = 'index'"""
+           WHERE sql IS NOT NULL AND name NOT GLOB 'sqlite_*'
+           AND tbl_name NOT GLOB 'search_*' ORDER BY type = 'index'"""
     ).fetchall()
     tables = [_describe(broken, name) for kind, name, _ in schema if kind == "table"]
     fresh.execute("PRAGMA auto_vacuum = INCREMENTAL")
