@@ -83,13 +83,17 @@ class State:
             return False
         if not self._person_files():
             self.add_person(PersonSecrets(rng(KEY_BYTES), rng(KEY_BYTES), rng(KEY_BYTES)))
-        _write_keys(self.keys / "peer.json", {"private": rng(KEY_BYTES)})
+        self.renew_peer_key(rng)
         return True
 
     def peer_key(self) -> bytes:
         """Read the peer's X25519 private key."""
         key = _read_keys(self.keys / "peer.json", ("private",))["private"]
         return _needed(self.keys / "peer.json", "private", key)
+
+    def renew_peer_key(self, rng: Callable[[int], bytes] = os.urandom) -> None:
+        """Make this another peer: links of the old one, and what lists say of it, are void."""
+        _write_keys(self.keys / "peer.json", {"private": rng(KEY_BYTES)})
 
     def persons(self) -> list[PersonSecrets]:
         """Read the keys of everybody who lives here, in the order they came."""
