@@ -34,8 +34,6 @@ from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 
 VERSION: Final = 1
 SUITE_NOISE_X: Final = 1
-SUITE_WANT: Final = 2
-"""Nothing is sealed: the payload is a want (formats/want.py)."""
 ID_SIZE: Final = 32
 TAG_SIZE: Final = 16
 HASH_SIZE: Final = 16

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Final, Protocol, TypeAlias
 
-from meshpeer.core.formats.bundle import SUITE_WANT, Bundle, Header
+from meshpeer.core.formats.bundle import Bundle, Header
 from meshpeer.core.formats.receipt import MAX_HOURS, Meaning, value_hashes
+from meshpeer.core.formats.want import SUITE_WANT
 from meshpeer.core.journal import Journal
 from meshpeer.core.sync.account import OWN, Account
 from meshpeer.core.sync.events import (

@@ -20,7 +20,8 @@ from math import ceil
 from typing import Final, NamedTuple
 
 from meshpeer.core.formats.bundle import Header
-from meshpeer.core.formats.receipt import value_hashes
+from meshpeer.core.formats.receipt import Meaning, value_hashes
+from meshpeer.core.formats.want import SUITE_WANT
 from meshpeer.core.journal import Journal
 from meshpeer.core.sync.account import Account
 from meshpeer.core.sync.carried import Carried
@@ -116,6 +117,18 @@ class Queue:
         """What is known of a held bundle."""
         record = self._records.get(id)
         return Entry.unpack(id, record, self.carried.count(id)) if record else None
+
+    def wants(self) -> Iterator[tuple[bytes, bytes, Account]]:
+        """Id, tag and account of each want that is held; goes through everything."""
+        for id in self._records:
+            entry = self.get(id)
+            if entry is not None and entry.suite == SUITE_WANT:
+                yield id, entry.tag, self.shares.account(entry.payer)
+
+    def fate(self, receipt_hash: bytes) -> bytes | Meaning | None:
+        """What is known of a bundle with this hash: its id if it is held, or what a value says."""
+        held = self._with_hash(receipt_hash)
+        return held[0] if held else self.values.meaning(receipt_hash)
 
     def gone(self) -> list[Gone]:
         """What left since the last call."""
