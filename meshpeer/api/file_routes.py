@@ -11,6 +11,7 @@ from meshpeer.node.file_facade import (
     Fetch,
     FetchChange,
     FileInfo,
+    Gathering,
     HeldFile,
     Mirror,
     NewFetch,
@@ -48,6 +49,11 @@ class Mirrors(msgspec.Struct, frozen=True):
 async def publish(call: Call) -> Published:
     """Publish a file or a folder where it lies."""
     return await call.facade.publish(call.body)
+
+
+async def gather(call: Call) -> Published:
+    """Publish the files of some records as a collection."""
+    return await call.facade.gather(call.body)
 
 
 async def list_watched(call: Call) -> WatchedFolders:
@@ -115,6 +121,7 @@ async def remove_mirror(call: Call) -> Done:
 
 FILE_ROUTES: Final = (
     Route("POST", "/files", publish, Published, body=Publication),
+    Route("POST", "/collections", gather, Published, body=Gathering),
     Route("GET", "/files", list_files, Page[HeldFile], query=Listing),
     Route("GET", "/files/{what}", get_file, FileInfo),
     Route("GET", "/watched", list_watched, WatchedFolders),

@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from meshpeer.api.chain_routes import CHAIN_ROUTES
 from meshpeer.api.file_routes import FILE_ROUTES
 from meshpeer.api.route import Call, Checked, Done, Listing, Route
+from meshpeer.api.search_routes import SEARCH_ROUTES
 from meshpeer.errors import UsageError
 from meshpeer.node.facade import (
     DRAFTS_LIMIT,
@@ -270,4 +271,5 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/queue", list_queue, Page[QueueItem], query=Listing),
     *CHAIN_ROUTES,
     *FILE_ROUTES,
+    *SEARCH_ROUTES,
 )

@@ -24,6 +24,7 @@ import msgspec
 from meshpeer.node.chain_facade import ChainsFacade
 from meshpeer.node.facade_types import PAGE_LIMIT, Page, Who
 from meshpeer.node.file_facade import FilesFacade
+from meshpeer.node.search_facade import SearchFacade
 
 __all__ = ["PAGE_LIMIT", "Page", "Who"]
 
@@ -47,6 +48,7 @@ EventKind: TypeAlias = Literal[
     "record",
     "fork",
     "fetch",
+    "want",
     "attachment",
     "mirror",
     "found",
@@ -227,6 +229,7 @@ class Event(msgspec.Struct, frozen=True):
     record    {"id", "kind", "author": {Who}, "own"}      a block of a chain came in or was written
     fork      {"person": {Who}, "log"}                    a log was written in two places at once
     fetch     {"file", "state", "path"?, "why"?}          done, failed, paused, ...
+    want      {"file", "state", "peer"?}                  sent, carried; answered, handed_on
     attachment {"id", "name", "state", "path"?}           a file of a message
     mirror    {"directory", "state", "why"?}              current, behind
     found     {"name", "id"}                              a standing search has a new hit
@@ -238,7 +241,7 @@ class Event(msgspec.Struct, frozen=True):
     body: str
 
 
-class Facade(ChainsFacade, FilesFacade, Protocol):
+class Facade(ChainsFacade, FilesFacade, SearchFacade, Protocol):
     """A running peer as the API sees it. What returns has happened and is durable."""
 
     async def status(self) -> Status:

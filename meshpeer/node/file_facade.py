@@ -31,6 +31,16 @@ class Publication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sender: str | None = None
 
 
+class Gathering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Files that others published, to be published as a collection of one's own."""
+
+    name: str
+    records: list[str | int]
+    tags: list[str] = []
+    description: str = ""
+    sender: str | None = None
+
+
 class Published(msgspec.Struct, frozen=True):
     """What was published: one record, of a file or a collection."""
 
@@ -147,6 +157,10 @@ class FilesFacade(Protocol):
 
     async def publish(self, new: Publication) -> Published:
         """Publish a file or a folder where it lies; no copy is made."""
+        ...
+
+    async def gather(self, new: Gathering) -> Published:
+        """Publish the files of these records as a collection, without having their bytes."""
         ...
 
     async def watched(self) -> list[Watched]:
