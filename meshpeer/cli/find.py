@@ -80,7 +80,7 @@ def search(
     All WORDS must be there: wat* finds what begins so, "two words" in quotes stand together,
     -word must not be there. A misspelt word finds what is near it. `--near` asks the neighbours.
     """
-    query = {"words": " ".join(_quoted(word) for word in words)}
+    query: dict[str, Any] = {"words": " ".join(_quoted(word) for word in words)}
     query |= {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in filters.items()
