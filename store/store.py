@@ -85,7 +85,6 @@ from meshpeer.core.writes import (
     Write,
 )
 from store import chains, files, history, mail, people, queue
-from store.chains import ChainReads
 from store.database import BUSY_MS, MEMORY, open_for_reading, open_for_writing, reporting
 from store.files import FileReads
 from store.history import HistoryReads
@@ -96,6 +95,8 @@ from store.plan import Plan
 from store.queue import QueueReads
 from store.reserve import keep_reserve
 from store.rows import Counts
+from store.search import SearchReads
+from store.search_index import SearchIndex
 
 LANES: Final[tuple[tuple[type, ...], ...]] = (
     (PutMessage,),
@@ -159,7 +160,7 @@ SLACK_PAGES: Final = 2_048
 STEP_PAGES: Final = 512
 
 
-class Store(QueueReads, MailReads, PeopleReads, ChainReads, FileReads, HistoryReads):
+class Store(QueueReads, MailReads, PeopleReads, SearchReads, FileReads, HistoryReads):
     """Everything that a peer remembers, except its keys and what lies in ordinary files.
 
     `commit` is for one thread; reads may come from any. `path` may be ":memory:".
@@ -178,6 +179,8 @@ class Store(QueueReads, MailReads, PeopleReads, ChainReads, FileReads, HistoryRe
         with reporting("open"):
             prune(self._db.conn)
         self._names = Names(self._db.conn)
+        with reporting("open"):
+            self._index = SearchIndex(self._db.conn)
         self._writing = threading.RLock()
         if self.path == MEMORY:
             super().__init__(self._db.conn, self._writing)
@@ -196,6 +199,7 @@ class Store(QueueReads, MailReads, PeopleReads, ChainReads, FileReads, HistoryRe
                     self._run(writes)
             except BaseException:
                 self._names.forget()
+                self._index.forget()
                 raise
             with contextlib.suppress(sqlite3.OperationalError, OSError):
                 self._tidy()
@@ -227,6 +231,7 @@ class Store(QueueReads, MailReads, PeopleReads, ChainReads, FileReads, HistoryRe
         for part in _parts(writes):
             for kind, run in groupby(sorted(part, key=_lane), type):
                 self._run_same(kind, list(run))
+        self._index.settle()
         if self.clock is not None:
             self._db.conn.execute(history.SAVE_CLOCK, self.clock())
 
