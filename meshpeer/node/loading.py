@@ -1,12 +1,15 @@
 """From the state folder to a peer that knows again what it knew."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from meshpeer.core.chains.log import Log
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.link.path import Path
+from meshpeer.core.mail.people import Own
 from meshpeer.core.peer import Peer
 from meshpeer.core.sync.shares import Limits
+from meshpeer.node.machine import needs_new_log
 from meshpeer.node.own_cards import load_own
 from meshpeer.node.state import State
 from store.restore import restore_peer
@@ -25,13 +28,21 @@ def load_peer(
     rng: Callable[[int], bytes] = os.urandom,
 ) -> Peer:
     """Give the peer of this folder with all that its database holds."""
+    heard = {author.person: author.card for author in store.authors()}
     return restore_peer(
         store,
         static=KeyPair(state.peer_key()),
-        own=load_own(state, nickname, fresh=store.saved_clock() is None),
+        own=load_own(state, nickname, fresh=store.saved_clock() is None, heard=heard),
         limits=Limits(queue_bytes),
         rng=rng,
         wall=wall,
         now=now,
         prefix=prefix,
     )
+
+
+def must_begin_logs(state: State, store: Store, own: Iterable[Own]) -> bool:
+    """Whether the people here go on in new logs, since another copy may write the old ones."""
+    devices = {person.device.public for person in own}
+    mine = (row for row in store.logs() if row.device in devices)
+    return needs_new_log(state, (Log.restore(row).started for row in mine))

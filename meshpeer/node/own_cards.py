@@ -15,10 +15,11 @@ else they would rename the person in turns for ever.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
-from meshpeer.core.formats.card import Card
+from meshpeer.core.formats.card import Card, Revocation
 from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
@@ -36,16 +37,20 @@ AWAY: Final = (
 
 
 def load_own(
-    state: State, nickname: str, *, fresh: bool, heard: Iterable[Card] = ()
+    state: State,
+    nickname: str,
+    *,
+    fresh: bool,
+    heard: Mapping[bytes, bytes] = MappingProxyType({}),
 ) -> list[Own]:
     """Give everybody who lives here with the newest card, signed anew where it has to be.
 
-    `fresh` says that no peer ever ran on this folder; `heard` are cards that came by the chain.
+    `fresh` says that no peer ever ran on this folder; `heard` are cards that came by the chain,
+    by person.
     """
-    newest = {card.person: card for card in heard}
     peer = KeyPair(state.peer_key()).public
     return [
-        _load_one(state, index, secrets, peer, nickname, fresh=fresh, newest=newest)
+        _load_one(state, index, secrets, peer, nickname, fresh=fresh, heard=heard)
         for index, secrets in enumerate(state.persons())
     ]
 
@@ -56,6 +61,7 @@ def sign_next(
     *,
     nickname: str | None = None,
     devices: Iterable[Certificate] | None = None,
+    revoked: Iterable[Revocation] | None = None,
 ) -> Card:
     """Sign and keep the list that follows `held`; UsageError where the key is away."""
     index = place_of(state, held.person)
@@ -67,6 +73,7 @@ def sign_next(
         number=held.number + 1,
         nickname=held.nickname if nickname is None else nickname,
         devices=held.devices if devices is None else devices,
+        revoked=held.revoked if revoked is None else revoked,
     )
     keep(state, card)
     return card
@@ -117,7 +124,7 @@ def _load_one(
     nickname: str,
     *,
     fresh: bool,
-    newest: dict[bytes, Card],
+    heard: Mapping[bytes, bytes],
 ) -> Own:
     kept = state.kept_card(index)
     here = certificate_of(secrets, peer)
@@ -126,10 +133,11 @@ def _load_one(
         keep_at(state, index, card, nickname)
     else:
         card = _read(kept)
-        heard = newest.get(card.person)
-        if heard and is_newer(heard, card):
-            card = heard
-            keep(state, card)
+        if card.person in heard:
+            newer = Card.parse(heard[card.person])
+            if is_newer(newer, card):
+                card = newer
+                keep(state, card)
         _finish_joining(state, index, secrets, card, here)
         if nickname != kept.nickname:
             card = _rename(state, index, secrets, card, nickname)

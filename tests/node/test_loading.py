@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from meshpeer.core.chain_writes import PutAuthor
+from meshpeer.core.chains.log import Log
 from meshpeer.core.clock import ClockReading
 from meshpeer.core.formats.card import Card
 from meshpeer.core.identity.certificate import Certificate
@@ -12,7 +14,7 @@ from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.writes import PutSetting
 from meshpeer.errors import ConfigError, UsageError
 from meshpeer.node import own_cards
-from meshpeer.node.loading import load_peer
+from meshpeer.node.loading import load_peer, must_begin_logs
 from meshpeer.node.own_cards import load_own
 from meshpeer.node.state import State
 from store.store import Store
@@ -30,7 +32,8 @@ def state(tmp_path):
 
 
 def start(state, nickname="ann", *, fresh=True, heard=()):
-    (own,) = load_own(state, nickname, fresh=fresh, heard=heard)
+    cards = {card.person: card.to_bytes() for card in heard}
+    (own,) = load_own(state, nickname, fresh=fresh, heard=cards)
     return own
 
 
@@ -167,3 +170,33 @@ def test_the_cards_of_several_people_are_told_apart(state):
     card = own_cards.sign_next(state, second.card, nickname="bob")
     again = load_own(state, "ann", fresh=True)
     assert [own.card for own in again] == [first.card, card]
+
+
+def test_a_card_that_the_chain_brought_is_there_at_the_next_start(state):
+    own = start(state)
+    heard = Card.sign(key_of(state), number=2, nickname="x", devices=own.card.devices)
+    store = Store(state.database)
+    store.clock = lambda: ClockReading(1.0, "boot", 1.0, 1.0)
+    store.commit([PutAuthor(heard.person, heard.to_bytes())])
+    options = {"queue_bytes": 1 << 20, "prefix": str, "wall": lambda: 1.0, "now": 2.0}
+    peer = load_peer(state, store, nickname="ann", **options)
+    assert peer.mail.people.own[heard.person].card == heard
+    store.close()
+    assert Card.parse(state.kept_card(0).card) == heard
+
+
+def test_only_logs_begun_here_count_when_the_state_turns_out_to_be_a_copy(state):
+    own = start(state)
+    store = Store(state.database)
+    assert must_begin_logs(state, store, [own])
+    ours = Log(own.person, own.device.public, b"l" * 16)
+    ours.started = 1
+    store.commit([ours.row(), Log(own.person, OTHER.device, b"m" * 16).row()])
+    assert not must_begin_logs(state, store, [own])
+    state.machine.unlink()
+    assert must_begin_logs(state, store, [own])
+    ours = Log(own.person, own.device.public, b"n" * 16)
+    ours.started = 2
+    store.commit([ours.row()])
+    assert not must_begin_logs(state, store, [own])
+    store.close()
