@@ -1,0 +1,338 @@
+"""From a checked chunk to a durable file: what the disk is asked, in which order.
+
+Small files go through the journal, hundreds in one transaction. Of larger ones the library writes
+chunks into a partial file; every FLUSH_S or FLUSH_BYTES it makes them durable, and only then the
+bitmap in the database says that they are there, so after a crash nothing is believed that isn't
+so. The last flush comes before Finish, which brings the file to its place.
+
+A disk that refuses keeps what it refused waiting here: it is tried again every RETRY_S, and as
+what waits counts as unwritten, nobody is read any further meanwhile.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from meshpeer.core.file_writes import PutBlob, PutChunks, PutFile
+from meshpeer.core.files.fetch import Fetch
+from meshpeer.core.files.requests import CopyChunk, Finish, Flush, Request, WriteChunk
+from meshpeer.core.journal import Action, Journal
+from meshpeer.errors import StoreError, StoreFullError
+
+if TYPE_CHECKING:
+    from meshpeer.core.files.shelf import Shelf
+
+SMALL: Final = 65_536
+"""Bytes of a file that is kept in the database."""
+UNWRITTEN_LIMIT: Final = 16 << 20
+"""Bytes that may wait for the disk."""
+WRITES_LIMIT: Final = 20_000
+"""Rows of the journal that may wait."""
+FLUSH_S: Final = 2.0
+FLUSH_BYTES: Final = 64 << 20
+RETRY_S: Final = 5.0
+COPIES: Final = 8
+"""Chunks being copied from other files at a time."""
+LOOK_UPS: Final = 256
+"""Chunks looked for in other files at a time."""
+
+
+@dataclass(slots=True)
+class State:
+    """What the disk has still to do for one fetch."""
+
+    unflushed: int = 0
+    flush_at: float | None = None
+    flushing: int | None = None
+    """The chunks that will be durable when the flush under way is done."""
+    finishing: bool = False
+    parked: list[Request] = field(default_factory=list)
+    """What the disk refused."""
+    looked: int = 0
+    """Chunks that were looked for in other files."""
+    copying: int = 0
+    to_copy: deque[tuple[int, bytes, int]] = field(default_factory=deque)
+    durable: int = 0
+    waiting: list[tuple[int, Action]] = field(default_factory=list)
+    """What is to be done when these chunks are durable."""
+
+
+class Landing:
+    """Brings chunks to the disk."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        shelf: "Shelf",
+        came: Callable[[Fetch, int, float], None],
+        complete: Callable[[Fetch, float], None],
+    ) -> None:
+        self.requests: list[Request] = []
+        self.unwritten = 0
+        self._journal = journal
+        self._shelf = shelf
+        self._came = came
+        """Told when chunks lie in the partial file."""
+        self._complete = complete
+        """Told when a file is here, durable and at its place."""
+        self._states: dict[Fetch, State] = {}
+
+    @property
+    def open(self) -> bool:
+        """The disk keeps up."""
+        return (
+            self.unwritten < UNWRITTEN_LIMIT
+            and not self._journal.blocked
+            and len(self._journal) < WRITES_LIMIT
+        )
+
+    # -- what comes
+
+    def begin(self, fetch: Fetch, now: float) -> None:
+        """The manifest is known: see what is here already, if anything has to come at all."""
+        manifest = fetch.manifest
+        assert manifest is not None
+        state = self._states[fetch] = State(durable=fetch.here)
+        if manifest.size > SMALL:
+            if not fetch.here:
+                self._journal.add(fetch.row_with(0))
+            self.look(fetch)
+            self._go_on(fetch, state, now)
+        elif not manifest.count:
+            self._take_small(fetch, b"", None)
+
+    def take(
+        self, fetch: Fetch, chunk: int, data: bytes, now: float, durable: Action | None
+    ) -> None:
+        """A chunk that was checked."""
+        manifest = fetch.manifest
+        assert manifest is not None
+        if manifest.size <= SMALL:
+            fetch.arriving |= 1 << chunk
+            self._take_small(fetch, data, durable)
+            return
+        state = self._states[fetch]
+        chunks = [twin for twin in fetch.twins(chunk) if fetch.lacking >> twin & 1]
+        if durable:
+            state.waiting.append((sum(1 << twin for twin in chunks), durable))
+        for twin in chunks:
+            fetch.arriving |= 1 << twin
+            self.unwritten += len(data)
+            self.requests.append(
+                WriteChunk(fetch.file, twin, twin * manifest.chunk_size, data)
+            )
+
+    def _take_small(self, fetch: Fetch, data: bytes, durable: Action | None) -> None:
+        manifest = fetch.manifest
+        assert manifest is not None
+        fetch.landing = True
+        self.unwritten += len(data)
+        row = PutFile(fetch.file, fetch.tag, manifest.size, manifest.to_bytes(), None)
+        self._journal.add(row, PutBlob(fetch.file, data), fetch.done_row())
+
+        def landed(now: float) -> None:
+            self.unwritten -= len(data)
+            self._finished(fetch, now)
+            if durable:
+                durable(now)
+
+        self._journal.then(landed)
+
+    # -- chunks that are here already
+
+    def look(self, fetch: Fetch) -> None:
+        """Look for some chunks in files that are held whole."""
+        state, manifest = self._states.get(fetch), fetch.manifest
+        if state is None or manifest is None:
+            return
+        last = min(state.looked + LOOK_UPS, manifest.count)
+        for chunk in range(state.looked, last):
+            if not fetch.lacking >> chunk & 1:
+                continue
+            found = self._shelf.chunk_elsewhere(manifest.hash_of(chunk))
+            if found and found[0] != fetch.file:
+                fetch.arriving |= 1 << chunk
+                state.to_copy.append((chunk, *found))
+        state.looked = last
+        self._copy(fetch, state)
+
+    def looking(self, fetch: Fetch) -> bool:
+        """Not all chunks were looked for yet."""
+        state = self._states.get(fetch)
+        if state is None or fetch.manifest is None or fetch.landing:
+            return False
+        return fetch.manifest.size > SMALL and state.looked < fetch.manifest.count
+
+    def _copy(self, fetch: Fetch, state: State) -> None:
+        manifest = fetch.manifest
+        assert manifest is not None
+        while state.to_copy and state.copying < COPIES:
+            chunk, source, index = state.to_copy.popleft()
+            state.copying += 1
+            self.requests.append(
+                CopyChunk(
+                    fetch.file,
+                    chunk,
+                    chunk * manifest.chunk_size,
+                    manifest.chunk_length(chunk),
+                    manifest.hash_of(chunk),
+                    source,
+                    index,
+                )
+            )
+
+    # -- what the disk says
+
+    def done(
+        self, fetch: Fetch | None, request: Request, error: StoreError | None, now: float
+    ) -> None:
+        """A request was done, or refused; the fetch is None if it is over."""
+        state = self._states.get(fetch) if fetch else None
+        if fetch is None or state is None:
+            if isinstance(request, WriteChunk):
+                self.unwritten -= len(request.data)
+            return
+        if isinstance(request, CopyChunk):
+            self._copied(fetch, state, request, error, now)
+        elif error is not None:
+            self._refused(fetch, state, request, error, now)
+        elif isinstance(request, WriteChunk):
+            self.unwritten -= len(request.data)
+            self._written(fetch, state, request.index, len(request.data), now)
+        elif isinstance(request, Flush):
+            self._flushed(fetch, state)
+        elif isinstance(request, Finish):
+            self._finish(fetch)
+        if error is None and fetch.why:
+            self._resume(fetch, state)
+        self._go_on(fetch, state, now)
+
+    def _written(
+        self, fetch: Fetch, state: State, chunk: int, size: int, now: float
+    ) -> None:
+        fetch.arriving &= ~(1 << chunk)
+        fetch.here |= 1 << chunk
+        state.unflushed += size
+        if state.flush_at is None:
+            state.flush_at = now + FLUSH_S
+        self._came(fetch, chunk, now)
+
+    def _copied(
+        self,
+        fetch: Fetch,
+        state: State,
+        request: CopyChunk,
+        error: StoreError | None,
+        now: float,
+    ) -> None:
+        state.copying -= 1
+        if error is None:
+            self._written(fetch, state, request.index, request.size, now)
+        elif isinstance(error, StoreFullError):
+            again = request.index, request.source, request.source_index
+            state.to_copy.appendleft(again)
+            self._stall(fetch, error, now)
+            return
+        else:
+            fetch.arriving &= ~(1 << request.index)
+            self._came(fetch, -1, now)
+        self._copy(fetch, state)
+
+    def _refused(
+        self, fetch: Fetch, state: State, request: Request, error: StoreError, now: float
+    ) -> None:
+        if isinstance(request, Flush):
+            state.flushing = None
+            state.flush_at = now + RETRY_S
+        elif isinstance(request, Finish):
+            state.finishing = False
+        else:
+            state.parked.append(request)
+        self._stall(fetch, error, now)
+
+    def _stall(self, fetch: Fetch, error: StoreError, now: float) -> None:
+        fetch.why = str(error)
+        fetch.stalled_until = now + RETRY_S
+
+    def _resume(self, fetch: Fetch, state: State) -> None:
+        fetch.why = ""
+        self.requests += state.parked
+        state.parked.clear()
+
+    # -- flush and finish
+
+    def wake(self, fetch: Fetch, now: float) -> None:
+        """Do what is due for this fetch."""
+        state = self._states.get(fetch)
+        if state is None:
+            return
+        if fetch.why and now >= fetch.stalled_until:
+            fetch.stalled_until = now + RETRY_S
+            if state.parked:
+                self.requests.append(state.parked.pop(0))
+            elif state.to_copy:
+                self._copy(fetch, state)
+            else:
+                fetch.why = ""
+        self._go_on(fetch, state, now)
+
+    def next_wakeup(self, fetch: Fetch) -> float | None:
+        """When something is due for it."""
+        state = self._states.get(fetch)
+        if state is None:
+            return None
+        if fetch.why:
+            return fetch.stalled_until
+        return state.flush_at if state.flushing is None else None
+
+    def _go_on(self, fetch: Fetch, state: State, now: float) -> None:
+        """Ask for a flush, or for the end, if it is time."""
+        if state.flushing is not None or state.finishing or fetch.why:
+            return
+        due = state.flush_at is not None and now >= state.flush_at
+        if fetch.whole and fetch.here & ~state.durable == 0 and not state.unflushed:
+            fetch.landing = state.finishing = True
+            self.requests.append(Finish(fetch.file))
+        elif state.unflushed and (
+            due or fetch.whole or state.waiting or state.unflushed >= FLUSH_BYTES
+        ):
+            state.flushing, state.unflushed, state.flush_at = fetch.here, 0, None
+            self.requests.append(Flush(fetch.file))
+
+    def _flushed(self, fetch: Fetch, state: State) -> None:
+        assert state.flushing is not None
+        state.durable, state.flushing = state.flushing, None
+        self._journal.add(fetch.row_with(state.durable))
+        ripe = [action for chunks, action in state.waiting if not chunks & ~state.durable]
+        state.waiting = [row for row in state.waiting if row[0] & ~state.durable]
+        for action in ripe:
+            self._journal.then(action)
+
+    def _finish(self, fetch: Fetch) -> None:
+        manifest = fetch.manifest
+        assert manifest is not None
+        row = PutFile(fetch.file, fetch.tag, manifest.size, manifest.to_bytes(), None)
+        self._journal.add(row, PutChunks(fetch.file, manifest.hashes), fetch.done_row())
+        self._journal.then(lambda now: self._finished(fetch, now))
+
+    def _finished(self, fetch: Fetch, now: float) -> None:
+        if self._states.pop(fetch, None) is not None:
+            self._complete(fetch, now)
+
+    # -- the end
+
+    def drop(self, fetch: Fetch) -> None:
+        """Nobody asks for the file any more."""
+        state = self._states.pop(fetch, None)
+        if state:
+            for request in state.parked:
+                if isinstance(request, WriteChunk):
+                    self.unwritten -= len(request.data)
+
+    def lost(self, fetch: Fetch, chunk: int) -> None:
+        """What was thought to lie in the partial file doesn't."""
+        fetch.here &= ~(1 << chunk)
+        if state := self._states.get(fetch):
+            state.durable &= ~(1 << chunk)
