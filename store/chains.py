@@ -74,7 +74,8 @@ PLAN: Final[Plan] = {
         ),
         Statement(
             """INSERT INTO block(id, log, sequence, received, received_wall, header, body)
-               VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO NOTHING""",
+               VALUES (?, ?, ?, ?, ?, ?, ?)
+               ON CONFLICT(id) DO UPDATE SET body = excluded.body WHERE body IS NULL""",
             lambda write, names: (
                 write.id,
                 names.log(write.device, write.log),

@@ -261,9 +261,9 @@ class FileReads(Reader):
         return self._places("WHERE file.id = ? ORDER BY place.n", file)
 
     def place(self, path: str) -> PutPlace | None:
-        """Give what is known of an ordinary file, as it is and not as it may be sealed."""
-        where = "WHERE path = ? AND key IS NULL"
-        return next(iter(self._places(where, os.fsencode(path))), None)
+        """Give which file an ordinary file is as it lies there, not sealed."""
+        found = self._places("WHERE path = ? AND key IS NULL", os.fsencode(path))
+        return next(iter(found), None)
 
     def places_in(self, directory: str) -> list[PutPlace]:
         """Give what is known of the ordinary files below a folder, by path."""

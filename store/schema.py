@@ -17,6 +17,8 @@ Choices, for a Raspberry Pi with an SD card and 100,000 bundles:
 - A timeline walks `item_person` (or, of all, `item_kind`) from the highest lamport number down.
 - An item's tags are one text, each on a line of its own.
 - Paths of ordinary files are blobs: the names that a disk gives need not be text.
+- An ordinary file is the place of one file as it lies there, and of one more for each key with
+  which it was sealed.
 - Chunks are found by 8 bytes of their hash, in a row of some 20 bytes; who reads one checks it.
 
 A released migration is never changed; a change is a new function below the last.
@@ -258,9 +260,9 @@ CHAINS_AND_FILES: Final = (
         mtime_ns INTEGER NOT NULL,
         size INTEGER NOT NULL,
         key BLOB,
-        inode INTEGER NOT NULL,
-        UNIQUE (path, file)
+        inode INTEGER NOT NULL
     ) STRICT""",
+    "CREATE UNIQUE INDEX place_once ON place(path, coalesce(key, x''))",
     "CREATE INDEX place_file ON place(file)",
     """CREATE TABLE blob (
         file INTEGER PRIMARY KEY REFERENCES file(n) ON DELETE CASCADE,
