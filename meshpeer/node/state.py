@@ -145,7 +145,7 @@ class State:
             from secrets import token_urlsafe
 
             write_file(self.token, token_urlsafe(32).encode() + b"\n", 0o600)
-        _check_private(self.token)
+        check_private(self.token)
         return self.token.read_text().strip()
 
     @contextmanager
@@ -235,7 +235,7 @@ def _read_keys(path: Path, names: tuple[str, ...]) -> dict[str, bytes | None]:
     import json
 
     try:
-        _check_private(path)
+        check_private(path)
         content = json.loads(path.read_text())
         if content["version"] != 1:
             raise ConfigError(
@@ -272,7 +272,8 @@ def _check_ours(folder: Path) -> None:
         )
 
 
-def _check_private(path: Path) -> None:
+def check_private(path: Path) -> None:
+    """Raise ConfigError for a secret that others on this machine may read."""
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         raise ConfigError(
