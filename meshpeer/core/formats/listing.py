@@ -104,13 +104,13 @@ class Listing(NamedTuple):
         tree, last = _Tree(), ""
         for entry in self.entries:
             if not 0 <= entry.size <= MAX_FILE or len(entry.file) != HASH_SIZE:
-                raise RemoteProtocolError("size", f"of {entry.path!r}: {entry.size}")
+                raise RemoteProtocolError("size", f"of {entry.path!r:.200}: {entry.size}")
             if entry.path <= last:
-                raise RemoteProtocolError("path", f"{entry.path!r} is not in order")
+                raise RemoteProtocolError("path", f"{entry.path!r:.200} is not in order")
             last = entry.path
             fault = path_fault(last) or tree.add(last)
             if fault:
-                raise RemoteProtocolError("path", f"{last!r} {fault}")
+                raise RemoteProtocolError("path", f"{last!r:.200} {fault}")
 
 
 def path_fault(path: str) -> str:
