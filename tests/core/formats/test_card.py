@@ -4,12 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshpeer.core.formats.block import MAX_SEQUENCE
 from meshpeer.core.formats.card import (
     MAX_CARD,
     MAX_DEVICES,
     MAX_HINTS,
+    MAX_LOGS,
     MAX_NUMBER,
+    MAX_REVOKED,
     Card,
+    Cut,
+    Revocation,
     nickname_fault,
 )
 from meshpeer.core.formats.cbor import decode, encode
@@ -257,3 +262,118 @@ def test_our_own_mistakes():
         Card.sign(PERSON, number=1, nickname="Ada", devices=[])
     with pytest.raises(LocalProtocolError):
         CARD.with_hints(["nonsense"])
+
+
+def cut(number, sequence=9):
+    return Cut(bytes([number]) * 16, sequence, b"b" * 31 + bytes([number]))
+
+
+def revoking(*revoked, devices=(0,)):
+    """A card that its person signed; what is revoked is given as its bytes."""
+    packed = [one.pack() if isinstance(one, Revocation) else one for one in revoked]
+    signed = [2, PERSON.public, 4, "Ada", [certificate(n).pack() for n in devices], packed]
+    signature = PERSON.sign(b"meshpeer/device-list/1", encode(signed))
+    return encode([*signed, signature, []])
+
+
+LOST, STOLEN = (certificate(n).device for n in (7, 8))
+
+
+def test_a_device_is_revoked_and_its_logs_end_where_the_person_says():
+    revoked = [Revocation(STOLEN, (cut(2), cut(1, MAX_SEQUENCE))), Revocation(LOST)]
+    card = Card.sign(
+        PERSON,
+        number=4,
+        nickname="Ada",
+        devices=[certificate(0)],
+        hints=["memory:a"],
+        revoked=revoked,
+    )
+    assert Card.parse(card.to_bytes()) == Card.read(card.to_uri()) == card
+    assert dict(card.revoked) == {STOLEN: (cut(1, MAX_SEQUENCE), cut(2)), LOST: ()}
+    assert Card.parse(card.with_hints([]).to_bytes()).revoked == card.revoked
+
+
+def test_a_card_that_revokes_nothing_has_the_bytes_that_older_peers_read():
+    assert decode(CARD.to_bytes())[0] == 1
+    assert decode(revoking(Revocation(LOST)))[0] == 2
+
+
+def test_revoking_by_hand_is_right_apart_from_the_broken_rule():
+    assert Card.parse(revoking(Revocation(LOST, (cut(1),)))).revoked[0].logs == (cut(1),)
+
+
+@pytest.mark.parametrize(
+    "revoked",
+    [
+        [],
+        [Revocation(certificate(0).device)],
+        [Revocation(certificate(0).device, (cut(1),))],
+        [Revocation(LOST), Revocation(LOST)],
+        [Revocation(max(LOST, STOLEN)), Revocation(min(LOST, STOLEN))],
+        [Revocation(LOST, (cut(2), cut(1)))],
+        [Revocation(LOST, (cut(1), cut(1)))],
+        [Revocation(LOST, (cut(1, 1), cut(1, 2)))],
+        [Revocation(LOST, (cut(1, 0),))],
+        [Revocation(LOST, (cut(1, MAX_SEQUENCE + 1),))],
+        [Revocation(LOST, (cut(1, 2**64 - 1),))],
+        [Revocation(LOST, tuple(cut(n) for n in range(MAX_LOGS + 1)))],
+        [Revocation(bytes([n]) * 32) for n in range(MAX_REVOKED + 1)],
+        [LOST[1:]],
+        [LOST + b"x"],
+        [b""],
+        ["text"],
+        [[LOST]],
+        [None],
+    ],
+    ids=lambda revoked: str(revoked)[:40],
+)
+def test_a_revocation_that_breaks_a_rule_is_refused_though_it_is_signed(revoked):
+    with pytest.raises(RemoteProtocolError, match="revocation"):
+        Card.parse(revoking(*revoked))
+
+
+def test_the_most_logs_of_a_device_and_the_most_devices():
+    logs = tuple(cut(n) for n in range(MAX_LOGS))
+    devices = [Revocation(bytes([n]) * 32) for n in range(MAX_REVOKED)]
+    for revoked in ([Revocation(LOST, logs)], devices):
+        assert Card.parse(revoking(*revoked)).revoked == tuple(revoked)
+
+
+def test_what_is_revoked_can_be_neither_taken_away_nor_changed():
+    good = revoking(Revocation(LOST, (cut(1),)))
+    assert Card.parse(good)
+    parts = decode(good)
+    for revoked in ([], [LOST], [Revocation(LOST, (cut(1, 10),)).pack()], [STOLEN]):
+        with pytest.raises(RemoteProtocolError):
+            Card.parse(encode([*parts[:5], revoked, *parts[6:]]))
+    with pytest.raises(RemoteProtocolError):
+        Card.parse(encode([1, *parts[1:5], *parts[6:]]))
+
+
+@given(st.integers(0, 400), st.integers(1, 255))
+def test_every_changed_byte_of_a_revoking_card_is_noticed(at, change):
+    data = bytearray(revoking(Revocation(LOST, (cut(1),))))
+    data[at % (len(data) - 1)] ^= change
+    with pytest.raises(RemoteProtocolError):
+        Card.parse(bytes(data))
+
+
+def test_more_revocations_than_a_card_holds_are_a_persons_mistake():
+    logs = tuple(cut(n) for n in range(MAX_LOGS))
+    with pytest.raises(UsageError, match="name fewer logs"):
+        Card.sign(
+            PERSON,
+            number=1,
+            nickname="Ada",
+            devices=[certificate(0)],
+            revoked=[Revocation(bytes([n]) * 32, logs) for n in range(3)],
+        )
+    with pytest.raises(LocalProtocolError, match="still has"):
+        Card.sign(
+            PERSON,
+            number=1,
+            nickname="Ada",
+            devices=[certificate(0)],
+            revoked=[Revocation(certificate(0).device)],
+        )
