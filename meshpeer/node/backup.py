@@ -63,7 +63,7 @@ def make_backup(
     _remove(copy)
     try:
         copy_database(state.database, copy, lambda done, total: progress(done // 2, total))
-        with _written_whole(path) as file:
+        with written_whole(path) as file:
             _seal(state, copy, file, passphrase, nickname, progress)
         return path.stat().st_size
     finally:
@@ -88,7 +88,7 @@ def _is_backup(path: Path) -> bool:
 
 
 @contextmanager
-def _written_whole(path: Path) -> Iterator[BinaryIO]:
+def written_whole(path: Path) -> Iterator[BinaryIO]:
     """Give a file that takes the place of `path` if all goes well, durably."""
     beside = path.with_name(f".{path.name}.unfinished")
     beside.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.mail.people import Own, is_newer
-from meshpeer.errors import ConfigError, RemoteProtocolError, UsageError
+from meshpeer.errors import ConfigError, NotFoundError, RemoteProtocolError, UsageError
 from meshpeer.node.state import KeptCard, PersonSecrets, State
 
 log = logging.getLogger("meshpeer.node")
@@ -99,7 +99,7 @@ def place_of(state: State, person: bytes) -> int:
             return index
         if not kept and secrets.person and PersonKey(secrets.person).public == person:
             return index
-    raise ConfigError("the keys of this person are gone from the folder `keys`")
+    raise NotFoundError("the keys of this person are not in the folder `keys`")
 
 
 def person_key(secrets: PersonSecrets, person: bytes) -> PersonKey | None:

@@ -137,6 +137,13 @@ class People:
         persons = (self._contacts[person] for person in self._by_peer.get(peer, ()))
         return [contact for contact in persons if contact.status is Status.CONTACT]
 
+    def own_at(self, peer: bytes) -> Own | None:
+        """Give the person here who has another device on this peer, if there is one."""
+        for own in self.own.values():
+            if any(device.peer == peer for device in own.card.devices):
+                return own
+        return None
+
     def accept(self, card: Card, petname: str | None, *, wall: int) -> PutContact:
         """Make the card's person a contact; UsageError for our own or an outdated card."""
         if card.person in self.own:

@@ -104,6 +104,8 @@ def test_another_device_of_mine_signed_a_newer_list(ann, people):
     own = people.own_by_tag(destination_tag(ann.sealing.public))
     assert own.card == card
     assert own.listed
+    assert people.own_at(certificate(1).peer) is own
+    assert people.own_at(certificate(2).peer) is None
     assert people.renew_own(later(ann, 1)) == []
 
 

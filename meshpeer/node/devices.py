@@ -1,0 +1,224 @@
+"""The devices of the people here: listed, added, joined, revoked.
+
+Three steps make a device a person's. It shows its keys (a request); the device that has the
+person's key signs the next list with it and shows the card; the new one takes the card and is that
+person's from then on. Neither trusts the way between them: the request is compared by its id
+text, and the card must name exactly the keys that lie here.
+
+Whoever joins leaves the person behind that was made with its state folder. That one must not have
+written or published anything: what is signed in one name can't become another's.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from meshpeer.core.chains.log import Log
+from meshpeer.core.formats import record
+from meshpeer.core.formats.card import MAX_DEVICES, Card, Cut, Revocation
+from meshpeer.core.formats.device_request import DeviceRequest
+from meshpeer.core.identity import idtext
+from meshpeer.core.identity.certificate import Certificate, check_distinct
+from meshpeer.core.mail.people import Own, is_newer
+from meshpeer.core.writes import Box
+from meshpeer.errors import NotFoundError, RemoteProtocolError, UsageError
+from meshpeer.node import device_facade, own_cards
+from meshpeer.node.desk import Desk
+
+ASK: Final = (
+    "run `meshpeer device request` here, give what it prints to `meshpeer device add` on the "
+    "device that has the key, and bring back the card that it prints"
+)
+
+
+class DeviceService(Desk):
+    """Who writes in whose name, and from where."""
+
+    async def devices(self, person: str | None = None) -> device_facade.Devices:
+        """List the devices of one of our persons."""
+        return self._view(self.find_own(person))
+
+    async def device_request(
+        self, person: str | None = None
+    ) -> device_facade.DeviceRequest:
+        """Give what this device shows to be listed by another."""
+        own = self.find_own(person)
+        request = DeviceRequest.sign(own.device, self._certificate(own))
+        return device_facade.DeviceRequest(
+            idtext.encode(own.device.public), request.to_uri()
+        )
+
+    async def add_device(self, new: device_facade.NewDevice) -> device_facade.Devices:
+        """Sign and publish a list with one more device; needs the person's key."""
+        own = self.find_own(new.person)
+        asked = DeviceRequest.read(new.request).certificate
+        if asked not in own.card.devices:
+            _check_addition(own.card, asked)
+            await self._sign(own, devices=[*own.card.devices, asked])
+        return self._view(self._people.own[own.person])
+
+    async def join_person(self, joining: device_facade.Joining) -> device_facade.Devices:
+        """Become a device of the person whose card lists this one; contacts stay."""
+        own = self.find_own(joining.person)
+        card = Card.read(joining.card)
+        if self._certificate(own) not in card.devices:
+            raise UsageError(f"that card does not list this device: {ASK}")
+        if card.person != own.person:
+            await self._become(own, card)
+        elif is_newer(card, own.card):
+            own_cards.keep(self._node.state, card)
+            self._peer.journal.add(*self._people.renew_own(card))
+        await self._node.durable()
+        self._node.learn_hints(card)
+        return self._view(self._people.own[card.person])
+
+    async def revoke_device(
+        self, which: device_facade.WhichDevice
+    ) -> device_facade.Devices:
+        """Sign and publish a list without a device; its blocks up to now still count."""
+        own = self.find_own(which.person)
+        gone = _named(own.card, which.device)
+        if gone.device == own.device.public:
+            raise UsageError(
+                "that is this device: revoke it from another one that has the person's key"
+            )
+        await self._node.durable()
+        cuts = [
+            Cut(log.id, log.height, log.head)
+            for log in self._logs(own.person)
+            if log.device == gone.device and log.height
+        ]
+        await self._sign(
+            own,
+            devices=[device for device in own.card.devices if device != gone],
+            revoked=[*own.card.revoked, Revocation(gone.device, tuple(cuts))],
+        )
+        return self._view(self._people.own[own.person])
+
+    # ---- inside
+
+    async def _sign(
+        self,
+        own: Own,
+        *,
+        devices: Iterable[Certificate],
+        revoked: Iterable[Revocation] | None = None,
+    ) -> None:
+        """Keep the next list, then let everybody hear of it."""
+        if any(one.device == own.device.public for one in own.card.revoked):
+            raise UsageError("this device was revoked: use another of this person's")
+        self._node.check_disk()
+        card = own_cards.sign_next(
+            self._node.state, own.card, devices=devices, revoked=revoked
+        )
+        self._peer.journal.add(*self._people.renew_own(card))
+        renewed = self._people.own[own.person]
+        if renewed.listed:
+            said = record.Devices(card.to_bytes(), written=self._node.wall())
+            self._peer.publish(renewed, said, self._node.now())
+        await self._node.durable()
+
+    async def _become(self, own: Own, card: Card) -> None:
+        await self._node.durable()
+        if card.person in self._people.own:
+            raise UsageError("that person lives on this peer already")
+        if self._logs(own.person) or any(
+            row.person == own.person
+            for box in Box
+            for row in self._store.messages(box, limit=1)
+        ):
+            raise UsageError(
+                f"{own.card.nickname} has written or published something from this device, "
+                "and that can't become another's. Make a peer of its own for the person you "
+                "join: `meshpeer init --state FOLDER`, run it, and request it there"
+            )
+        state = self._node.state
+        place = own_cards.place_of(state, own.person)
+        own_cards.keep_at(state, place, card, self._node.config.nickname)
+        state.keep_person(place, state.persons()[place]._replace(person=None))
+        self._peer.journal.add(*self._people.join(own.person, card))
+
+    def _view(self, own: Own) -> device_facade.Devices:
+        state, card = self._node.state, own.card
+        secrets = state.persons()[own_cards.place_of(state, own.person)]
+        logs = self._logs(own.person)
+        newest = max(logs, key=lambda log: log.lamport, default=None)
+        peers = {device.device: device.peer for device in card.devices}
+        revoked = [one.device for one in card.revoked]
+        items = [
+            self._device(number, key, peers.get(key), own, logs, newest)
+            for number, key in enumerate([*peers, *revoked], 1)
+        ]
+        return device_facade.Devices(
+            person=idtext.encode(own.person),
+            nickname=card.nickname,
+            number=card.number,
+            listed=own.listed,
+            key_here=own_cards.person_key(secrets, own.person) is not None,
+            card=card.with_hints(self._node.hints()).to_uri(),
+            items=items,
+        )
+
+    def _device(
+        self,
+        number: int,
+        key: bytes,
+        peer: bytes | None,
+        own: Own,
+        logs: list[Log],
+        newest: Log | None,
+    ) -> device_facade.Device:
+        mine = [log for log in logs if log.device == key]
+        heads = (self._store.record_of(log.head) for log in mine)
+        received = [row.received_wall for row in heads if row]
+        return device_facade.Device(
+            number=number,
+            id=idtext.encode(key),
+            peer=idtext.encode(peer) if peer else "",
+            here=key == own.device.public,
+            revoked=peer is None,
+            blocks=sum(log.height for log in mine),
+            newest=newest is not None and newest.device == key,
+            received=max(received, default=None),
+        )
+
+    def _logs(self, person: bytes) -> list[Log]:
+        return self._peer.chains.logs_of(person)
+
+    def _certificate(self, own: Own) -> Certificate:
+        return Certificate(own.device.public, own.sealing.public, self._peer.id)
+
+
+def _check_addition(card: Card, asked: Certificate) -> None:
+    """Raise UsageError where this device can't be put on the list."""
+    if any(one.device == asked.device for one in card.revoked):
+        raise UsageError(
+            "that device was revoked, and its keys with it: make new ones there with "
+            "`meshpeer init --state FOLDER`, in a new folder"
+        )
+    if len(card.devices) >= MAX_DEVICES:
+        raise UsageError(f"a person has at most {MAX_DEVICES} devices: revoke one first")
+    try:
+        check_distinct(card.person, [*card.devices, asked])
+    except RemoteProtocolError as error:
+        raise UsageError(
+            "a key of that device is another device's already: it seems to be a copy of "
+            "one. Make new keys there with `meshpeer init --state FOLDER`"
+        ) from error
+
+
+def _named(card: Card, which: str) -> Certificate:
+    """Give the listed device of this number or id text."""
+    which = which.strip()
+    if which.isdecimal() and len(which) < 3:
+        if 1 <= int(which) <= len(card.devices):
+            return card.devices[int(which) - 1]
+        raise NotFoundError(f"there is no device {which}; `meshpeer device` lists them")
+    key = idtext.decode(which)
+    for device in card.devices:
+        if device.device == key:
+            return device
+    if any(one.device == key for one in card.revoked):
+        raise UsageError("that device is revoked already")
+    raise NotFoundError(
+        "no device of this person has that id; `meshpeer device` lists them"
+    )
