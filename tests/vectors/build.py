@@ -10,7 +10,7 @@ from pathlib import Path
 
 from meshpeer.core.formats.attachment import Attachment
 from meshpeer.core.formats.bundle import Bundle, Header, Priority
-from meshpeer.core.formats.card import Card
+from meshpeer.core.formats.card import Card, Cut, Revocation
 from meshpeer.core.formats.cbor import decode, encode
 from meshpeer.core.formats.message import Message
 from meshpeer.core.formats.receipt import ValueEntry, pack_entries, value_hashes
@@ -19,6 +19,7 @@ from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.seal import Seal, destination_tag, pad, padded_size
+from tests.vectors import chain
 from tests.vectors.link import conversation
 
 FOLDER = Path(__file__).parent
@@ -89,7 +90,20 @@ def cards():
         devices=[certificate("bob"), certificate("bob's other")],
         hints=["udp:[2001:db8::7]:4711", "udp:node.example.org:4711", "memory:b"],
     )
-    parts = decode(one.to_bytes())
+    lost = certificate("bob's lost").device
+    revoking = Card.sign(
+        BOB,
+        number=301,
+        nickname="Bob \u00df",
+        devices=[certificate("bob")],
+        revoked=[
+            Revocation(
+                lost, (Cut(bytes(16), 7, bytes(range(32))), Cut(b"\xff" * 16, 1, lost))
+            ),
+            Revocation(certificate("bob's other").device),
+        ],
+    )
+    parts, revoked = decode(one.to_bytes()), decode(revoking.to_bytes())
     renamed = [*parts[:3], "Eve", *parts[4:]]
     spelled = [*parts[:6], ["udp:203.0.113.7:4711"]]
     return {
@@ -100,17 +114,27 @@ def cards():
                 "number": card.number,
                 "nickname": card.nickname,
                 "devices": [device._asdict() for device in card.devices],
+                "revoked": [
+                    {"device": device, "logs": [log._asdict() for log in logs]}
+                    for device, logs in card.revoked
+                ],
                 "hints": list(card.hints),
                 "signature": card.signature,
                 "bytes": card.to_bytes(),
                 "uri": card.to_uri(),
             }
-            for card in (one, two)
+            for card in (one, two, revoking)
         ],
         "refused": [
             {"field": "signature", "bytes": encode(renamed)},
             {"field": "hint", "bytes": encode(spelled)},
             {"field": "card", "bytes": one.to_bytes() + b"\0"},
+            {
+                "field": "signature",
+                "bytes": encode([*revoked[:5], revoked[5][:1], *revoked[6:]]),
+            },
+            {"field": "revocation", "bytes": encode([*revoked[:5], [], *revoked[6:]])},
+            {"field": "card", "bytes": encode([2, *parts[1:5], *parts[6:]])},
         ],
     }
 
@@ -280,6 +304,12 @@ FILES = {
     "bundle.json": bundles,
     "receipt.json": receipts,
     "link.json": conversation,
+    "block.json": chain.blocks,
+    "record.json": chain.records,
+    "manifest.json": chain.manifests,
+    "listing.json": chain.listings,
+    "want.json": chain.wants,
+    "sealed_file.json": chain.sealed_files,
 }
 
 

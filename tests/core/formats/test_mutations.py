@@ -6,13 +6,19 @@ from random import Random
 
 import pytest
 
+from meshpeer.core.formats.block import Header
 from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.formats.card import Card
 from meshpeer.core.formats.cbor import decode, encode
+from meshpeer.core.formats.listing import Listing
+from meshpeer.core.formats.manifest import Manifest, chunk_hash
 from meshpeer.core.formats.message import Message
 from meshpeer.core.formats.receipt import pack_entries, parse_entries
+from meshpeer.core.formats.record import parse_record
+from meshpeer.core.formats.want import Part, Want
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.errors import RemoteProtocolError
+from tests.vectors import chain
 from tests.vectors.build import (
     ADA,
     BOB,
@@ -47,7 +53,51 @@ def open_again(wire):
     return bundle.wire
 
 
+def verified_again(data):
+    header = Header.parse(data)
+    header.verify()
+    return header.to_bytes()
+
+
+def manifest_again(data):
+    """As somebody would send it who names the file by whatever its root is."""
+    for end in (len(data), 11 + 2 * 32):
+        try:
+            return Manifest.from_bytes(chunk_hash(data[:end]), data).to_bytes()
+        except RemoteProtocolError:
+            continue
+    raise RemoteProtocolError("manifest", "of no file")
+
+
 KINDS = {
+    "header": (
+        chain.blocks()["blocks"][3]["header"],
+        lambda data: Header.parse(data).to_bytes(),
+    ),
+    "signed header": (chain.blocks()["blocks"][3]["header"], verified_again),
+    "post": (
+        chain.records()["records"][2]["body"],
+        lambda data: parse_record(data).to_bytes(),
+    ),
+    "label": (
+        chain.records()["records"][7]["body"],
+        lambda data: parse_record(data).to_bytes(),
+    ),
+    "manifest": (chain.manifest_of(5_000_000).to_bytes(), manifest_again),
+    "long manifest": (chain.manifest_of(2**28 + 1).to_bytes(), manifest_again),
+    "listing": (
+        chain.listings()["listings"][1]["bytes"],
+        lambda data: Listing.parse(data).to_bytes(),
+    ),
+    "want": (
+        chain.wants()["wants"][1]["payload"],
+        lambda data: Want.parse(data).to_bytes(),
+    ),
+    "part": (chain.wants()["parts"][0]["body"], lambda data: Part.parse(data).to_bytes()),
+    "revoking card": (
+        cards()["cards"][2]["bytes"],
+        lambda data: Card.parse(data).to_bytes(),
+    ),
     "bundle": (bundles()["bundles"][2]["wire"], lambda data: Bundle.parse(data).wire),
     "sealed": (whole_bundle(), open_again),
     "card": (cards()["cards"][1]["bytes"], lambda data: Card.parse(data).to_bytes()),

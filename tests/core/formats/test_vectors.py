@@ -4,10 +4,16 @@ import json
 
 import pytest
 
+from meshpeer.core.formats.block import Block, Header, path, skip_of
 from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.formats.card import Card
+from meshpeer.core.formats.listing import Listing
+from meshpeer.core.formats.manifest import Root, want_tag
 from meshpeer.core.formats.message import Message
 from meshpeer.core.formats.receipt import Meaning, meaning, parse_entries
+from meshpeer.core.formats.record import parse_record
+from meshpeer.core.formats.sealed_file import open_chunk, plain_size
+from meshpeer.core.formats.want import Part, Want
 from meshpeer.core.identity import idtext
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.seal import open_seal
@@ -54,6 +60,13 @@ def test_cards():
             device["peer"] for device in case["devices"]
         ]
         assert (card.nickname, list(card.hints)) == (case["nickname"], case["hints"])
+        assert [
+            [device.hex(), [log.block.hex() for log in logs]]
+            for device, logs in card.revoked
+        ] == [
+            [revoked["device"], [log["block"] for log in revoked["logs"]]]
+            for revoked in case["revoked"]
+        ]
     check_refused(cases["refused"], "bytes", Card.parse)
 
 
@@ -104,3 +117,88 @@ def test_receipts():
     for entries in cases["refused"]:
         with pytest.raises(RemoteProtocolError):
             parse_entries(raw(entries))
+
+
+def header_verified(data):
+    Header.parse(data).verify()
+
+
+def test_blocks():
+    cases = vectors("block.json")
+    for case in cases["blocks"]:
+        block = Block(Header.parse(raw(case["header"])), raw(case["body"]))
+        block.check()
+        assert block.id.hex() == case["id"]
+        assert block.header.skip.hex() == case["skip"]
+        assert (block.header.sequence, block.header.lamport) == (
+            case["sequence"],
+            case["lamport"],
+        )
+        parse_record(raw(case["body"]))
+    for sequence, skipped in cases["skips"]:
+        assert skip_of(sequence) == skipped
+    for case in cases["paths"]:
+        assert path(case["newer"], case["older"]) == case["path"]
+    check_refused(cases["refused"], "header", header_verified)
+
+
+def test_records():
+    cases = vectors("record.json")
+    for case in cases["records"]:
+        record = parse_record(raw(case["body"]))
+        assert type(record).__name__ == case["type"]
+        assert record.to_bytes().hex() == case["body"]
+    check_refused(cases["refused"], "body", parse_record)
+
+
+def test_manifests():
+    cases = vectors("manifest.json")
+    for case in cases["of_content"]:
+        manifest = Root.parse(raw(case["file"]), raw(case["root"])).manifest()
+        assert manifest.size == case["size"]
+    for case in cases["of_hashes"]:
+        root = Root.parse(raw(case["file"]), raw(case["root"]))
+        assert (root.size, root.chunk_size) == (case["size"], case["chunk_size"])
+        assert (root.count, root.page_count) == (case["chunks"], case["pages"])
+    for case in cases["want_tags"]:
+        assert want_tag(raw(case["file"])).hex() == case["tag"]
+    for case in cases["refused"]:
+        with pytest.raises(RemoteProtocolError) as refusal:
+            Root.parse(raw(case["file"]), raw(case["root"]))
+        assert refusal.value.field == case["field"]
+
+
+def test_listings():
+    cases = vectors("listing.json")
+    for case in cases["listings"]:
+        listing = Listing.parse(raw(case["bytes"]))
+        assert [[entry.path, entry.size] for entry in listing.entries] == [
+            entry[:2] for entry in case["entries"]
+        ]
+    check_refused(cases["refused"], "bytes", Listing.parse)
+
+
+def test_wants():
+    cases = vectors("want.json")
+    for case in cases["wants"]:
+        want = Want.parse(raw(case["payload"]))
+        assert (want.sealing.hex(), want.budget) == (case["sealing"], case["budget"])
+        assert (want.runs and [list(run) for run in want.runs]) == case["runs"]
+    for case in cases["parts"]:
+        part = Part.parse(raw(case["body"]))
+        assert (int(part.kind), part.part, part.data.hex()) == (
+            case["kind"],
+            case["part"],
+            case["data"],
+        )
+    check_refused(cases["refused_wants"], "payload", Want.parse)
+    check_refused(cases["refused_parts"], "body", Part.parse)
+
+
+def test_sealed_files():
+    cases = vectors("sealed_file.json")
+    key, small = raw(cases["key"]), cases["small"]
+    assert open_chunk(key, 0, True, raw(small["sealed"])).hex() == small["plain"]
+    assert open_chunk(key, 0, True, raw(cases["empty"])) == b""
+    for plain, sealed in cases["sizes"]:
+        assert plain_size(sealed) == plain
