@@ -1,0 +1,294 @@
+"""Which blocks are asked of which neighbour, and in what order.
+
+First the newest 64 of every log, so that screens fill; then what lacks, from the top down in
+longer runs, since a block that comes after the one that links to it is checked by that link and
+needs no look-up. What one neighbour was asked for is asked of no other, until it has it not,
+takes too long, or goes.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from meshpeer.core.chains.authors import Authors
+from meshpeer.core.chains.book import Book
+from meshpeer.core.chains.log import Log, LogKey
+from meshpeer.core.chains.messages import Blocks, Get, Head
+from meshpeer.core.chains.spans import MAX_SPANS, Spans, top_gap
+
+SCREEN: Final = 64
+"""Blocks asked for first."""
+RUN: Final = 512
+"""Blocks asked for at once after that."""
+ASKS: Final = 32
+"""GETs that one neighbour has to answer at a time."""
+UNDERWAY: Final = 2_048
+"""Blocks that one neighbour is asked for at a time."""
+OFFERS: Final = 4_096
+"""Logs of a neighbour of which something lacks here; what is above is asked for later."""
+PATIENCE_S: Final = 20.0
+"""A neighbour from which nothing comes for so long is not waited for."""
+LONGEST_S: Final = 120.0
+"""Whatever takes longer is asked of others too."""
+
+
+@dataclass(slots=True)
+class Offer:
+    """What a neighbour said that it holds of a log."""
+
+    person: bytes
+    first: int
+    height: int
+    lacks: Spans = field(default_factory=Spans)
+    """What it was asked for in vain."""
+
+
+@dataclass(slots=True, eq=False)
+class Ask:
+    """A GET under way."""
+
+    key: LogKey
+    first: int
+    last: int
+    since: float
+
+
+class Plan:
+    """What all neighbours together are asked for."""
+
+    def __init__(self, book: Book, authors: Authors) -> None:
+        self.book, self.authors = book, authors
+        self.open = True
+        """The disk keeps up, so more may be asked for."""
+        self._asks: dict[LogKey, list[Ask]] = {}
+
+    def asked(self, key: LogKey, now: float) -> Spans:
+        """What of a log is under way."""
+        spans = Spans()
+        for ask in self._asks.get(key, ()):
+            if now - ask.since < LONGEST_S:
+                spans.add(ask.first, ask.last)
+        return spans
+
+    def ask(self, ask: Ask) -> None:
+        """A GET was sent."""
+        self._asks.setdefault(ask.key, []).append(ask)
+
+    def release(self, ask: Ask) -> None:
+        """It was answered, or is not waited for any more."""
+        asks = self._asks[ask.key]
+        asks.remove(ask)
+        if not asks:
+            del self._asks[ask.key]
+
+
+class Asking:
+    """What one neighbour offers and is asked for."""
+
+    def __init__(self, plan: Plan, say: Callable[[Get], None], now: float) -> None:
+        self._plan, self._say = plan, say
+        self._offers: dict[LogKey, Offer] = {}
+        self._screens: deque[LogKey] = deque()
+        self._history: deque[LogKey] = deque()
+        self._waiting: set[LogKey] = set()
+        self._probes: deque[Get] = deque(maxlen=SCREEN)
+        self._asks: list[Ask] = []
+        self._heard = now
+        self.overflow = False
+        """Offers were left out for want of room."""
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is asked for, and nothing left to ask."""
+        return not (self._asks or self._offers or self._probes)
+
+    def offer(self, person: bytes, head: Head, now: float) -> None:
+        """The neighbour says what it holds of a log."""
+        key = head.device, head.log
+        log = self._plan.book.logs.get(key)
+        height = self._height(person, head, log)
+        if log is not None and (log.person != person or height < log.floor):
+            return
+        if log is not None and head.height in log.held:
+            known = self._plan.book.id_of(log, head.height)
+            if known not in (None, head.head) and head.height <= log.ceiling:
+                self._probes.append(Get(*key, head.height, head.height))
+        offer = Offer(person, head.first, height)
+        if height < head.first or not self._lacks(log, offer):
+            self._forget(key)
+            return
+        if key not in self._offers and len(self._offers) >= OFFERS:
+            self.overflow = True
+            return
+        self._offers[key] = offer
+        self._waiting.discard(key)
+        if height > (log.height if log else 0):
+            self._screens.append(key)
+        else:
+            self._history.append(key)
+
+    def _height(self, person: bytes, head: Head, log: Log | None) -> int:
+        """Up to where the neighbour's blocks would be taken."""
+        standing = self._plan.authors.standing(person)
+        cut = standing.cut(head.device, head.log) if standing else None
+        if cut is None:
+            return 0
+        return min(head.height, cut.sequence, log.ceiling if log else head.height)
+
+    def _lacks(self, log: Log | None, offer: Offer) -> bool:
+        """Whether something that the neighbour may have is not held here."""
+        if log is None:
+            return True
+        low = max(offer.first, log.floor)
+        if top_gap(low, offer.height, 1, (log.held, offer.lacks)):
+            return True
+        return any(self._bare(log, offer, ()))
+
+    def _bare(
+        self, log: Log, offer: Offer, asked: Iterable[Spans]
+    ) -> list[tuple[int, int]]:
+        """Blocks held without a body that the neighbour may have whole, the newest first."""
+        found = (
+            top_gap(
+                max(first, offer.first),
+                min(last, offer.height),
+                RUN,
+                (offer.lacks, *asked),
+            )
+            for first, last in reversed(list(log.bare))
+        )
+        return [gap for gap in found if gap]
+
+    def _forget(self, key: LogKey) -> None:
+        self._offers.pop(key, None)
+        self._waiting.discard(key)
+
+    # -- asking
+
+    def again(self) -> None:
+        """What others were to bring may be asked for here."""
+        self._history += self._waiting
+        self._waiting.clear()
+
+    def pump(self, now: float) -> None:
+        """Ask for as much as may be under way."""
+        while self._plan.open and self._room:
+            get = self._next(now)
+            if get is None:
+                return
+            if not self._asks:
+                self._heard = now
+            ask = Ask((get.device, get.log), get.first, get.last, now)
+            self._asks.append(ask)
+            self._plan.ask(ask)
+            self._say(get)
+
+    @property
+    def _room(self) -> bool:
+        underway = sum(ask.last - ask.first + 1 for ask in self._asks)
+        return len(self._asks) < ASKS and underway < UNDERWAY
+
+    def _next(self, now: float) -> Get | None:
+        if self._probes:
+            return self._probes.popleft()
+        while self._screens:
+            key = self._screens.popleft()
+            self._history.append(key)
+            gap = self._gap(key, now, screen=True)
+            if gap:
+                return Get(*key, *gap)
+        for _ in range(len(self._history)):
+            key = self._history.popleft()
+            gap = self._gap(key, now)
+            if gap:
+                self._history.append(key)
+                return Get(*key, *gap)
+            offer = self._offers.get(key)
+            if offer and self._lacks(self._plan.book.logs.get(key), offer):
+                self._waiting.add(key)
+            else:
+                self._forget(key)
+        return None
+
+    def _gap(
+        self, key: LogKey, now: float, *, screen: bool = False
+    ) -> tuple[int, int] | None:
+        """The newest blocks that lack, are not asked for, and that this neighbour may have."""
+        offer = self._offers.get(key)
+        if offer is None:
+            return None
+        log, asked = self._plan.book.logs.get(key), self._plan.asked(key, now)
+        if log is None:
+            return top_gap(
+                max(offer.first, offer.height - SCREEN + 1 if screen else 1),
+                offer.height,
+                RUN,
+                (asked, offer.lacks),
+            )
+        low = max(offer.first, log.floor)
+        height = min(offer.height, log.ceiling)
+        if screen:
+            low = max(low, log.height + 1, height - SCREEN + 1)
+        gap = top_gap(low, height, RUN, (log.held, asked, offer.lacks))
+        if gap or screen:
+            return gap
+        bare = self._bare(log, offer, (asked,))
+        return bare[0] if bare else None
+
+    # -- what comes of it
+
+    def heard(self, now: float) -> None:
+        """Something came from the neighbour, or it was not its fault that nothing did."""
+        self._heard = now
+
+    def answered(self, blocks: Blocks) -> None:
+        """A part of an answer came, and was taken as far as it could be."""
+        key = blocks.device, blocks.log
+        offer, log = self._offers.get(key), self._plan.book.logs.get(key)
+        if offer is not None:
+            self._note_lacks(offer, log, blocks.first, blocks.last)
+        for ask in self._asks:
+            if ask.key == key and ask.first <= blocks.last <= ask.last:
+                ask.last = blocks.first - 1
+                if ask.last < ask.first:
+                    self._release(ask)
+                break
+
+    def _release(self, ask: Ask) -> None:
+        self._asks.remove(ask)
+        self._plan.release(ask)
+
+    def _note_lacks(self, offer: Offer, log: Log | None, first: int, last: int) -> None:
+        """Of what the neighbour answered, this is not held now, or has no body."""
+        if log is None:
+            offer.lacks.add(first, last)
+        else:
+            while gap := top_gap(first, last, RUN, (log.held, offer.lacks)):
+                offer.lacks.add(*gap)
+                last = gap[0] - 1
+            for low, high in log.bare:
+                if low <= last and high >= first:
+                    offer.lacks.add(max(low, first), min(high, last))
+        if len(offer.lacks) > MAX_SPANS:
+            offer.lacks = Spans([(offer.lacks.bottom, offer.lacks.top)])
+
+    def check(self, now: float) -> bool:
+        """Give up on a neighbour that brings nothing; True if others may be asked now."""
+        if not self._asks or now < self._heard + PATIENCE_S:
+            return False
+        for ask in list(self._asks):
+            offer = self._offers.get(ask.key)
+            if offer:
+                offer.lacks.add(ask.first, ask.last)
+            self._release(ask)
+        return True
+
+    def next_check(self) -> float | None:
+        """When `check` has something to do."""
+        return self._heard + PATIENCE_S if self._asks else None
+
+    def close(self) -> None:
+        """The link is down."""
+        for ask in list(self._asks):
+            self._release(ask)

@@ -1,0 +1,141 @@
+"""All logs known here, and how the blocks of a log are found: in memory while young, else on disk."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from meshpeer.core.chain_writes import PutFork
+from meshpeer.core.chains.archive import ChainArchive, RestoredChains
+from meshpeer.core.chains.log import BLOCK_COST, Log, LogKey
+from meshpeer.core.formats.block import HEADER_SIZE, MAX_LAMPORT, Header
+
+ACTIVE: Final = 64
+"""Logs whose last ids stay in memory."""
+SIZES_AT_ONCE: Final = 1_024
+
+
+class Book:
+    """The logs by key and by person, with the proofs that froze some."""
+
+    def __init__(self, archive: ChainArchive, restored: RestoredChains) -> None:
+        self.archive = archive
+        self.logs: dict[LogKey, Log] = {}
+        self.proofs: dict[LogKey, tuple[bytes, bytes]] = {}
+        self.unsaved: dict[bytes, Header] = {}
+        """Blocks that are journalled, by id."""
+        self.lamport = 0
+        self._by_person: dict[bytes, dict[LogKey, Log]] = {}
+        self._active: dict[LogKey, Log] = {}
+        for row in restored.logs:
+            self.put(Log.restore(row))
+        for fork in restored.forks:
+            self.proofs[fork.device, fork.log] = fork.one, fork.other
+
+    def put(self, log: Log) -> None:
+        """Know a log from now on."""
+        self.logs[log.log_key] = log
+        self._by_person.setdefault(log.person, {})[log.log_key] = log
+        self.saw(log.lamport)
+
+    def drop(self, log: Log) -> None:
+        """Forget a log."""
+        self.logs.pop(log.log_key, None)
+        self.proofs.pop(log.log_key, None)
+        self._active.pop(log.log_key, None)
+        for header in log.unsaved.values():
+            self.unsaved.pop(header.id, None)
+        logs = self._by_person.get(log.person, {})
+        logs.pop(log.log_key, None)
+        if not logs:
+            self._by_person.pop(log.person, None)
+
+    @property
+    def persons(self) -> dict[bytes, dict[LogKey, Log]]:
+        """The logs of each person of whom there is one."""
+        return self._by_person
+
+    def logs_of(self, person: bytes) -> list[Log]:
+        """The logs of a person."""
+        return list(self._by_person.get(person, {}).values())
+
+    def logs_of_device(self, person: bytes, device: bytes) -> list[Log]:
+        """The logs of one device."""
+        return [log for log in self.logs_of(person) if log.device == device]
+
+    def weight(self, person: bytes) -> int:
+        """The bytes that count for a person."""
+        return sum(log.weight for log in self._by_person.get(person, {}).values())
+
+    # -- blocks
+
+    def id_of(self, log: Log, sequence: int) -> bytes | None:
+        """The id of a block held."""
+        header = log.unsaved.get(sequence)
+        if header:
+            return header.id
+        return log.recent.get(sequence) or self.archive.block_id(
+            log.device, log.id, sequence
+        )
+
+    def header_of(self, log: Log, sequence: int) -> Header | None:
+        """The header of a block held."""
+        known = log.unsaved.get(sequence)
+        id = None if known else self.archive.block_id(log.device, log.id, sequence)
+        return known or (self._stored(id) if id else None)
+
+    def find(self, id: bytes) -> Header | None:
+        """The header of the block of this id, if it is held."""
+        return self.unsaved.get(id) or self._stored(id)
+
+    def _stored(self, id: bytes) -> Header | None:
+        data = self.archive.header(id)
+        return Header.parse(data) if data else None
+
+    def sizes(self, log: Log, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Sequence and cost of the blocks held of first..last, ascending."""
+        young = {n: h for n, h in log.unsaved.items() if first <= n <= last}
+        for low, high in log.held:
+            at = max(low, first)
+            while at <= min(high, last):
+                end = min(at + SIZES_AT_ONCE - 1, high, last)
+                stored = dict(self.archive.log_sizes(log.device, log.id, at, end))
+                for n in range(at, end + 1):
+                    if n in stored:
+                        yield n, max(BLOCK_COST, stored[n])
+                    elif n in young:
+                        yield n, cost(young[n], n not in log.bare)
+                at = end + 1
+
+    def saved(self, log: Log, headers: list[Header]) -> None:
+        """These blocks of a log are durable."""
+        for header in headers:
+            self.unsaved.pop(header.id, None)
+        if self.logs.get(log.log_key) is not log:
+            return
+        log.saved(headers)
+        self._active.pop(log.log_key, None)
+        self._active[log.log_key] = log
+        if len(self._active) > ACTIVE:
+            idle = self._active.pop(next(iter(self._active)))
+            idle.recent.clear()
+
+    # -- the Lamport counter
+
+    def saw(self, lamport: int) -> None:
+        """A block with this number is held."""
+        self.lamport = max(self.lamport, lamport)
+
+    def tick(self) -> int:
+        """The number of a block that is written now; stays at the end of numbers, if there."""
+        self.lamport = min(self.lamport + 1, MAX_LAMPORT)
+        return self.lamport
+
+    def fork(self, log: Log, one: Header, other: Header) -> PutFork:
+        """Keep the proof that froze a log."""
+        proof = one.to_bytes(), other.to_bytes()
+        self.proofs[log.log_key] = proof
+        return PutFork(log.person, log.device, log.id, *proof)
+
+
+def cost(header: Header, body: bool) -> int:
+    """What a block counts for."""
+    return max(BLOCK_COST, HEADER_SIZE + body * header.body_size)

@@ -1,0 +1,124 @@
+"""Whose chains are held here.
+
+    own persons                         always
+    followed, here or by another
+    device of an own person             always
+    contacts                            always, unless muted
+    whom contacts follow                some, each within a small allowance
+    strangers, blocked persons          not at all
+
+Of those whom contacts follow, the persons with most followers among the contacts are chosen; who
+is held already stays before another with as many, or logs would come and go.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Set
+from enum import IntEnum
+from typing import Final
+
+from meshpeer.core.chain_writes import DropFollow, PutFollow
+from meshpeer.core.chains.archive import PeopleLike
+from meshpeer.core.chains.log import Log
+
+FOLLOWED: Final = "follow"
+MUTED: Final = "muted"
+
+
+class Level(IntEnum):
+    """How much of a person is wanted."""
+
+    NONE = 0
+    SOME = 1
+    ALWAYS = 2
+
+
+class Interest:
+    """Who is wanted; looks again when people, follows or records change."""
+
+    def __init__(
+        self,
+        people: PeopleLike,
+        rows: Iterable[PutFollow],
+        logs: Callable[[], Iterable[Log]],
+        most: int,
+    ) -> None:
+        self._people = people
+        self._rows = {row.person: row.how for row in rows}
+        self._logs = logs
+        self._most = most
+        self._levels: dict[bytes, Level] = {}
+        self._seen = -1
+        self.stale = True
+        """A Follow record came: `refresh` has something to do."""
+
+    def level(self, person: bytes) -> Level:
+        """How much is wanted of a person, as of the last `refresh`."""
+        return self._levels.get(person, Level.NONE)
+
+    def how(self, person: bytes) -> str:
+        """'follow', 'muted', or empty: what was said here of a person."""
+        return self._rows.get(person, "")
+
+    @property
+    def wanted(self) -> Set[bytes]:
+        """All persons of whom anything is wanted."""
+        return self._levels.keys()
+
+    @property
+    def due(self) -> bool:
+        """Something changed since the last `refresh`."""
+        return self.stale or self._seen != self._people.changes
+
+    def say(self, person: bytes, how: str, wall: int) -> PutFollow:
+        """Follow or mute a person."""
+        self._rows[person] = how
+        self.stale = True
+        return PutFollow(person, how, wall)
+
+    def unsay(self, person: bytes) -> DropFollow | None:
+        """Neither follow nor mute; None if that is so already."""
+        if self._rows.pop(person, None) is None:
+            return None
+        self.stale = True
+        return DropFollow(person)
+
+    def refresh(self, held: Set[bytes]) -> tuple[set[bytes], set[bytes]]:
+        """Look again who is wanted, given whose logs are held: who is new, and who was dropped."""
+        before = self._levels
+        self.stale, self._seen = False, self._people.changes
+        always, unwanted = self._decided()
+        levels = dict.fromkeys(always, Level.ALWAYS)
+        levels.update(dict.fromkeys(self._nearby(always, unwanted, held), Level.SOME))
+        self._levels = levels
+        return levels.keys() - before.keys(), (before.keys() | held) - levels.keys()
+
+    def _decided(self) -> tuple[set[bytes], set[bytes]]:
+        """Who is wanted always, and who never."""
+        own = set(self._people.own)
+        blocked = {one.person for one in self._people if one.status == "blocked"}
+        followed = {person for person, how in self._rows.items() if how == FOLLOWED}
+        muted = {person for person, how in self._rows.items() if how == MUTED}
+        unwanted = (muted | blocked) - own
+        always = own | self._contacts() | followed | set(self._followed_by(own))
+        return always - unwanted, unwanted
+
+    def _contacts(self) -> set[bytes]:
+        return {one.person for one in self._people if one.status == "contact"}
+
+    def _followed_by(self, persons: Set[bytes]) -> Counter[bytes]:
+        """Whom these persons follow, by their newest records, and how many of them do."""
+        newest: dict[tuple[bytes, bytes], tuple[int, bool]] = {}
+        for log in self._logs():
+            if log.follows and log.person in persons:
+                for person, said in log.follows.items():
+                    key = log.person, person
+                    newest[key] = max(newest.get(key, said), said)
+        return Counter(person for (_, person), (_, follows) in newest.items() if follows)
+
+    def _nearby(
+        self, always: set[bytes], unwanted: set[bytes], held: Set[bytes]
+    ) -> list[bytes]:
+        followers = self._followed_by(self._contacts() & always)
+        others = followers.keys() - always - unwanted
+        ranked = sorted(others, key=lambda one: (-followers[one], one not in held, one))
+        return ranked[: self._most]

@@ -1,0 +1,288 @@
+"""The shape of one log: what is held, and what held blocks say of blocks that are not.
+
+Blocks come newest first, with holes, from several neighbours; still every link is checked,
+whichever of its two ends comes first. A link to a block not held is a claim: this sequence has
+that id. The block that comes must fit it. Skip links nest, so a span held has O(log n) links that
+lead out of it, and that is all there is to remember, whatever the number of blocks.
+
+Two signed headers that say different ids of one sequence are a fork. The log then takes nothing
+from that sequence on; what is below may still be filled in, since both branches have it.
+"""
+
+from collections.abc import Iterator
+from struct import Struct
+from typing import Any, Final, NamedTuple
+
+from meshpeer.core.chain_writes import PutLog
+from meshpeer.core.chains.spans import Spans
+from meshpeer.core.formats.block import MAX_SEQUENCE, Header, skip_of
+from meshpeer.core.formats.cbor import decode, encode
+from meshpeer.errors import LocalProtocolError
+
+STATE_VERSION: Final = 1
+MAX_FOLLOWS: Final = 256
+"""Persons followed that are remembered of one log: the newest."""
+RECENT: Final = 512
+"""Ids that an active log keeps in memory."""
+BLOCK_COST: Final = 512
+"""Bytes that a block counts for at least: rows and indexes."""
+
+_CLAIM: Final = Struct(">QQ32s")
+_FOLLOW: Final = Struct(">32sQ?")
+
+LogKey = tuple[bytes, bytes]
+
+
+class Claim(NamedTuple):
+    """A block not held must have this id, says the held block `by` (0: the person's card)."""
+
+    id: bytes
+    by: int
+
+
+class Key(NamedTuple):
+    """The newest sealing key that a log tells."""
+
+    number: int
+    lamport: int
+    sealing: bytes
+
+
+class Told(NamedTuple):
+    """What neighbours are told of a log: durable blocks first..height, and the id of the last."""
+
+    first: int
+    height: int
+    head: bytes
+
+
+NOTHING_TOLD: Final = Told(1, 0, bytes(32))
+
+
+class Log:
+    """What is known of one log; its blocks lie in the store."""
+
+    __slots__ = (
+        "bare",
+        "claims",
+        "device",
+        "floor",
+        "follows",
+        "fork_at",
+        "head",
+        "held",
+        "id",
+        "key",
+        "lamport",
+        "person",
+        "recent",
+        "settled",
+        "started",
+        "told",
+        "unsaved",
+        "weight",
+        "withdraws",
+    )
+
+    def __init__(self, person: bytes, device: bytes, id: bytes) -> None:
+        self.person, self.device, self.id = person, device, id
+        self.held = Spans()
+        self.bare = Spans()
+        """Held without a body, though nobody withdrew it: somebody else may have it."""
+        self.claims: dict[int, Claim] = {}
+        self.head = bytes(32)
+        """The id of the highest block held."""
+        self.lamport = 0
+        self.weight = 0
+        self.floor = 1
+        """Nothing below is wanted any more: the allowance is full."""
+        self.fork_at: int | None = None
+        self.follows: dict[bytes, tuple[int, bool]] = {}
+        self.key: Key | None = None
+        self.withdraws = False
+        """It holds a withdrawal, so incoming blocks of the person have to be compared."""
+        self.started = 0
+        """Counts the logs that this very peer began; 0 for all others."""
+        self.settled = 0
+        """The height when nothing was lacking below: what is above is news."""
+        self.told = NOTHING_TOLD
+        self.recent: dict[int, bytes] = {}
+        self.unsaved: dict[int, Header] = {}
+
+    @property
+    def log_key(self) -> LogKey:
+        """By which it is found."""
+        return self.device, self.id
+
+    @property
+    def height(self) -> int:
+        """The highest sequence held, 0 for none."""
+        return self.held.top
+
+    @property
+    def ceiling(self) -> int:
+        """The highest sequence that may still come."""
+        return MAX_SEQUENCE if self.fork_at is None else self.fork_at - 1
+
+    def links(self, header: Header) -> Iterator[tuple[int, bytes]]:
+        """What a header says of older blocks that matter here: sequence and id."""
+        sequence = header.sequence
+        if sequence - 1 >= self.floor:
+            yield sequence - 1, header.previous
+            if header.skip != header.previous:
+                yield skip_of(sequence), header.skip
+
+    def claim(self, sequence: int, id: bytes, by: int) -> None:
+        """Remember what a held block says of one that isn't; of several sayers the lowest one,
+        for a cut drops blocks from the top."""
+        known = self.claims.get(sequence)
+        if known is None or 0 < by < known.by:
+            self.claims[sequence] = Claim(id, by)
+
+    def hold(self, header: Header, *, bare: bool, size: int) -> None:
+        """A block whose links were checked is held."""
+        sequence = header.sequence
+        self.claims.pop(sequence, None)
+        self.held.add(sequence)
+        if bare:
+            self.bare.add(sequence)
+        if sequence == self.held.top:
+            self.head = header.id
+        self.lamport = max(self.lamport, header.lamport)
+        self.weight += size
+        self.unsaved[sequence] = header
+
+    def filled(self, sequence: int, size: int) -> None:
+        """The body of a block held without one came."""
+        self.bare.remove(sequence, sequence)
+        self.weight += size
+
+    def keep(self, first: int, last: int, head: bytes, freed: int) -> None:
+        """Forget the blocks outside first..last, of which the highest left has the id `head`."""
+        self.held.keep(first, last)
+        self.bare.keep(first, last)
+        self.weight = max(0, self.weight - freed)
+        self.claims = {
+            sequence: claim
+            for sequence, claim in self.claims.items()
+            if first <= sequence <= last and claim.by <= last
+        }
+        for ids in (self.recent, self.unsaved):
+            for sequence in [n for n in ids if not first <= n <= last]:
+                del ids[sequence]
+        self.head = head
+        self.told = Told(max(self.told.first, first), min(self.told.height, last), head)
+
+    def remember_follow(self, person: bytes, lamport: int, following: bool) -> bool:
+        """Note a Follow record; True if it changes whom the log follows."""
+        known = self.follows.get(person)
+        if known and known[0] >= lamport:
+            return False
+        self.follows[person] = lamport, following
+        if len(self.follows) > MAX_FOLLOWS:
+            oldest = min(self.follows, key=lambda one: self.follows[one][0])
+            del self.follows[oldest]
+            return oldest != person
+        return known is None or known[1] != following
+
+    def saved(self, headers: list[Header]) -> None:
+        """These blocks are durable."""
+        for header in headers:
+            if self.unsaved.get(header.sequence) is header:
+                del self.unsaved[header.sequence]
+                self.recent[header.sequence] = header.id
+        while len(self.recent) > RECENT:
+            del self.recent[next(iter(self.recent))]
+
+    def to_tell(self) -> Told:
+        """What is to be told once all that is held is durable."""
+        return Told(self.held.top_first, self.held.top, self.head)
+
+    # -- the disk
+
+    def row(self) -> PutLog:
+        """The row that keeps it."""
+        state: list[object] = [
+            STATE_VERSION,
+            [number for span in self.held for number in span],
+            [number for span in self.bare for number in span],
+            b"".join(
+                _CLAIM.pack(sequence, claim.by, claim.id)
+                for sequence, claim in self.claims.items()
+            ),
+            self.head,
+            self.lamport,
+            self.weight,
+            self.floor,
+            self.fork_at,
+            b"".join(
+                _FOLLOW.pack(person, *known) for person, known in self.follows.items()
+            ),
+            list(self.key or ()),
+            self.withdraws,
+            self.started,
+        ]
+        return PutLog(self.device, self.id, self.person, self.height, encode(state))
+
+    @classmethod
+    def restore(cls, row: PutLog) -> "Log":
+        """What `row` gave; LocalProtocolError if it is of a version not known."""
+        log = cls(row.person, row.device, row.log)
+        match decode(row.state, "log"):
+            case [
+                1,
+                [*held],
+                [*bare],
+                bytes(claims),
+                bytes(head),
+                int(lamport),
+                int(weight),
+                int(floor),
+                fork_at,
+                bytes(follows),
+                [*key],
+                bool(withdraws),
+                int(started),
+            ] if fork_at is None or isinstance(fork_at, int):
+                pass
+            case _:
+                raise LocalProtocolError("the state of a log is not as we write it")
+        log.head, log.lamport, log.weight = head, lamport, weight
+        log.floor, log.fork_at = floor, fork_at
+        log.withdraws, log.started = withdraws, started
+        log.held, log.bare = _spans(held), _spans(bare)
+        log.claims = {
+            sequence: Claim(id, by) for sequence, by, id in _CLAIM.iter_unpack(claims)
+        }
+        log.follows = {
+            person: (lamport, following)
+            for person, lamport, following in _FOLLOW.iter_unpack(follows)
+        }
+        log.key = Key._make(key) if key else None
+        log.told = log.to_tell()
+        log.settled = log.held.below(log.held.top_first) or log.held.top
+        return log
+
+
+def _spans(numbers: list[Any]) -> Spans:
+    return Spans(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def conflict(one: Header, other: Header) -> int | None:
+    """The lowest sequence of which two headers of one log say different ids: a fork's proof."""
+    if one[:3] != other[:3]:
+        return None
+    said = _says(one)
+    different = [
+        sequence for sequence, id in _says(other).items() if said.get(sequence, id) != id
+    ]
+    return min(different, default=None)
+
+
+def _says(header: Header) -> dict[int, bytes]:
+    sequence = header.sequence
+    return {
+        skip_of(sequence): header.skip,
+        sequence - 1: header.previous,
+        sequence: header.id,
+    }

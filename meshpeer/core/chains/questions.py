@@ -1,0 +1,202 @@
+"""Questions to the neighbours, and one hop on where they allow it.
+
+What a question says is the search's affair. An answer is blocks with their authors' cards, so
+nobody can answer in another's name: each is verified here before it is told or passed on. Who
+asked goes no further: a question that is passed on gets a new id and looks like our own.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from meshpeer.core.bucket import Bucket
+from meshpeer.core.chains.archive import ChainArchive, PeopleLike
+from meshpeer.core.chains.authors import Authors, Standing, standing_of
+from meshpeer.core.chains.events import AnswerCame, Question
+from meshpeer.core.chains.limits import ChainLimits
+from meshpeer.core.chains.messages import (
+    MAX_QUERY,
+    QUERY_ID_SIZE,
+    Answer,
+    Query,
+    split_answer,
+)
+from meshpeer.core.formats.block import Block
+from meshpeer.core.formats.card import Card
+from meshpeer.core.formats.record import parse_record
+from meshpeer.errors import LocalProtocolError, RemoteProtocolError
+
+QUERIES_BURST: Final = 10
+QUERIES_PER_S: Final = 0.5
+"""Questions taken from a neighbour."""
+ANSWERS: Final = 8
+"""Messages of answers that one neighbour may send for a question."""
+TIMEOUT_S: Final = 60.0
+"""Answers that come later are not taken."""
+ASKED: Final = 256
+"""Questions that wait for answers, our own and those passed on."""
+
+
+class Asker(Protocol):
+    """A session, as questions see it."""
+
+    @property
+    def peer(self) -> bytes: ...
+    def say(self, message: Query | Answer) -> None: ...
+    def flush(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Asked:
+    """A question that went out."""
+
+    until: float
+    heard: dict[bytes, int]
+    """How many messages each neighbour that was asked may still answer."""
+    relay: tuple[bytes, bytes] | None = None
+    """The neighbour that asked, and its id for the question."""
+
+
+class Questions:
+    """All questions under way."""
+
+    def __init__(
+        self,
+        *,
+        sessions: Mapping[bytes, Asker],
+        authors: Authors,
+        people: PeopleLike,
+        archive: ChainArchive,
+        limits: ChainLimits,
+        rng: Callable[[int], bytes],
+        tell: Callable[[Question | AnswerCame], None],
+    ) -> None:
+        self._sessions, self._authors, self._people = sessions, authors, people
+        self._archive, self._limits, self._rng, self._tell = archive, limits, rng, tell
+        self._asked: dict[bytes, Asked] = {}
+
+    def ask(self, query: bytes, now: float) -> bytes:
+        """Ask all neighbours; give the id under which answers are told."""
+        if not 1 <= len(query) <= MAX_QUERY:
+            raise LocalProtocolError(f"a question of {len(query)} bytes, limit {MAX_QUERY}")
+        return self._send(query, 1, self._sessions, None, now)
+
+    def _send(
+        self,
+        query: bytes,
+        hops: int,
+        to: Iterable[bytes],
+        relay: tuple[bytes, bytes] | None,
+        now: float,
+    ) -> bytes:
+        id, peers = self._rng(QUERY_ID_SIZE), list(to)
+        self.expire(now)
+        if len(self._asked) >= ASKED:
+            del self._asked[next(iter(self._asked))]
+        self._asked[id] = Asked(now + TIMEOUT_S, dict.fromkeys(peers, ANSWERS), relay)
+        for peer in peers:
+            self._sessions[peer].say(Query(id, hops, query))
+            self._sessions[peer].flush()
+        return id
+
+    def expire(self, now: float) -> None:
+        """Forget questions whose time is up."""
+        for id in [id for id, asked in self._asked.items() if now >= asked.until]:
+            del self._asked[id]
+
+    # -- asked by a neighbour
+
+    def hear(self, session: Asker, query: Query, bucket: Bucket, now: float) -> None:
+        """A neighbour asks."""
+        if not bucket.take(now):
+            raise RemoteProtocolError("query", f"more than {QUERIES_BURST} at once")
+        self._tell(Question(session.peer, query.id, query.query))
+        if query.hops and self._limits.pass_on:
+            others = [peer for peer in self._sessions if peer != session.peer]
+            if others:
+                self._send(query.query, 0, others, (session.peer, query.id), now)
+
+    def answer(self, neighbour: bytes, query_id: bytes, blocks: Iterable[Block]) -> None:
+        """Send what was found here, if the neighbour is still there."""
+        session = self._sessions.get(neighbour)
+        if session is None:
+            return
+        for count, answer in enumerate(split_answer(query_id, blocks, self._card)):
+            if count < ANSWERS:
+                session.say(answer)
+        session.flush()
+
+    def _card(self, person: bytes) -> bytes | None:
+        card = self._authors.card_of(person)
+        return card.to_bytes() if card else None
+
+    # -- answered by a neighbour
+
+    def hear_answer(self, session: Asker, answer: Answer, now: float) -> None:
+        """A neighbour answers; RemoteProtocolError if what it says is not true."""
+        asked = self._asked.get(answer.id)
+        left = asked.heard.get(session.peer, 0) if asked else 0
+        if asked is None or now >= asked.until or left <= 0:
+            return
+        asked.heard[session.peer] = left - 1
+        cards = self._cards(answer)
+        blocks = [block for block in answer.blocks if self._true(block, cards)]
+        if not blocks:
+            return
+        authors = {block.header.person for block in blocks}
+        if asked.relay is None:
+            told = tuple(card for card in cards.values() if card.person in authors)
+            self._tell(AnswerCame(answer.id, session.peer, tuple(blocks), told))
+            return
+        neighbour, id = asked.relay
+        asker = self._sessions.get(neighbour)
+        if asker:
+            known = {person: card.to_bytes() for person, card in cards.items()}
+            for part in split_answer(id, blocks, known.get):
+                asker.say(part)
+            asker.flush()
+
+    def _cards(self, answer: Answer) -> dict[bytes, Card]:
+        """The newest card of each author: the one that came, or ours."""
+        authors = {block.header.person for block in answer.blocks}
+        cards: dict[bytes, Card] = {}
+        for data in answer.cards:
+            offered = Card.load(data)
+            if offered.person not in authors or offered.person in cards:
+                raise RemoteProtocolError("answer", "a card that is no author's")
+            known = self._authors.card_of(offered.person)
+            if known is not None and known.number >= offered.number:
+                cards[offered.person] = known
+            else:
+                cards[offered.person] = Card.parse(data)
+        return cards
+
+    def _true(self, block: Block, cards: Mapping[bytes, Card]) -> bool:
+        """Whether a block counts; RemoteProtocolError if its form or signature is wrong."""
+        header = block.header
+        card = cards.get(header.person)
+        if card is None:
+            raise RemoteProtocolError("answer", "a block without its author's card")
+        block.check()
+        if not _counts(block, standing_of(card)) or self._unwelcome(block):
+            return False
+        try:
+            parse_record(block.body or b"")
+        except RemoteProtocolError:
+            return False
+        return True
+
+    def _unwelcome(self, block: Block) -> bool:
+        person = block.header.person
+        known = self._people.get(person)
+        if known is not None and known.status == "blocked":
+            return True
+        return person in self._archive.withdrawn(block.id)
+
+
+def _counts(block: Block, standing: Standing) -> bool:
+    header = block.header
+    cut = standing.cut(header.device, header.log)
+    if cut is None or header.sequence > cut.sequence:
+        return False
+    return header.sequence < cut.sequence or cut.id in (None, header.id)

@@ -1,0 +1,84 @@
+"""Answers to a neighbour's GETs: read from the disk piece by piece, as fast as it takes them.
+
+One read of at most READ blocks is under way for each neighbour, and none while much waits to be
+sent, so who asks for all and reads nothing costs a quarter of a megabyte.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from meshpeer.core.chains.book import Book
+from meshpeer.core.chains.messages import Blocks, Get, pack, pack_blocks
+from meshpeer.core.link.streams import LOW_WATER
+from meshpeer.errors import RemoteProtocolError
+
+READ: Final = 128
+"""Blocks read at once."""
+GETS: Final = 256
+"""GETs that may wait for their answers."""
+
+
+class ReadBlocks(NamedTuple):
+    """Have these blocks read; answered by `Chains.blocks_read` with what
+    `ChainArchive.log_blocks(device, log, first, last, limit)` gives."""
+
+    number: int
+    device: bytes
+    log: bytes
+    first: int
+    last: int
+    limit: int
+
+
+class Serving:
+    """What one neighbour asked for and didn't get yet."""
+
+    def __init__(
+        self,
+        book: Book,
+        write: Callable[[bytes], None],
+        unread: Callable[[], int],
+        read: Callable[[Get], None],
+    ) -> None:
+        self._book, self._write, self._unread, self._read = book, write, unread, read
+        self._gets: deque[Get] = deque()
+        self._reading: Get | None = None
+
+    def get(self, get: Get) -> None:
+        """The neighbour asks; RemoteProtocolError if it does so too often."""
+        if len(self._gets) >= GETS:
+            raise RemoteProtocolError("get", f"more than {GETS} wait for answers")
+        self._gets.append(get)
+
+    @property
+    def held_up(self) -> bool:
+        """Something is left to answer, and nothing under way that would go on with it."""
+        return bool(self._gets) and self._reading is None
+
+    def pump(self) -> None:
+        """Read for the next answer, if the neighbour takes what was sent."""
+        while self._gets and self._reading is None and self._unread() <= LOW_WATER:
+            get = self._gets[0]
+            log = self._book.logs.get((get.device, get.log))
+            top = log.held.below(get.last + 1) if log else 0
+            span = log.held.over(top) if log and top else None
+            if span is None or top < get.first:
+                self._gets.popleft()
+                self._write(pack(Blocks(*get, ())))
+            else:
+                first = max(get.first, span[0], top - READ + 1)
+                self._reading = get
+                self._read(get._replace(first=first, last=top))
+
+    def read(self, part: Get, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """The disk gave the blocks part.first..part.last, as far as it has them."""
+        get, self._reading = self._reading, None
+        if get is None or not self._gets:
+            return
+        self._gets.popleft()
+        if part.first > get.first:
+            self._gets.appendleft(get._replace(last=part.first - 1))
+        for frame in pack_blocks(get, rows, part.first):
+            self._write(frame)
+        self.pump()
