@@ -253,9 +253,7 @@ class ChainReads(Reader):
             """SELECT name.id, person.id, height, state FROM log
                JOIN key AS name ON name.n = log JOIN key AS person ON person.n = log.person"""
         )
-        return [
-            PutLog(name[:DEVICE_SIZE], name[DEVICE_SIZE:], *rest) for name, *rest in rows
-        ]
+        return [log_row(*row) for row in rows]
 
     def forks(self) -> list[PutFork]:
         """Give the proof of every fork known."""
@@ -357,6 +355,11 @@ class ChainReads(Reader):
     def _bytes(self, sql: str, *values: object) -> bytes | None:
         row: tuple[bytes | None] | None = self._one(sql, *values)
         return None if row is None else row[0]
+
+
+def log_row(name: bytes, person: bytes, height: int, state: bytes) -> PutLog:
+    """Give the write that keeps a log, whose name is that of its device and its own."""
+    return PutLog(name[:DEVICE_SIZE], name[DEVICE_SIZE:], person, height, state)
 
 
 def _record(row: Sequence[Any]) -> RecordRow:

@@ -15,12 +15,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from math import isfinite
 from pathlib import Path
-from struct import error as StructError
 from typing import Final, NamedTuple
 
 from sqlite_utils import Database
 
-from meshpeer.core.chain_writes import PutLog
 from meshpeer.core.chains.log import Log
 from meshpeer.core.formats.block import Block, Header
 from meshpeer.core.formats.bundle import ID_SIZE, Bundle
@@ -30,14 +28,10 @@ from meshpeer.core.identity.preimage import VALUE_SIZE
 from meshpeer.core.mail.people import Status
 from meshpeer.core.sync.account import Account
 from meshpeer.core.writes import Box, DeliveryState
-from meshpeer.errors import (
-    LocalProtocolError,
-    RemoteProtocolError,
-    StoreError,
-    StoreFullError,
-)
-from store.chains import DEVICE_SIZE
+from meshpeer.errors import RemoteProtocolError, StoreError, StoreFullError
+from store.chains import log_row
 from store.database import create_private, refuse_strangers, reporting
+from store.relog import UNREADABLE, relog, untrue_logs
 from store.salvage import salvage
 
 SHOWN: Final = 20
@@ -63,13 +57,6 @@ def _is_block(id: bytes, sequence: int, header: bytes, body: bytes | None) -> bo
     return (block.id, block.header.sequence) == (id, sequence)
 
 
-def _log(name: bytes, person: bytes, height: int, state: bytes) -> Log:
-    """Read a log as a start does."""
-    return Log.restore(
-        PutLog(name[:DEVICE_SIZE], name[DEVICE_SIZE:], person, height, state)
-    )
-
-
 READABLE: Final = (
     Readable("account", "n", "name", Account.parse),
     Readable("bundle", "n", "first_seen + received", isfinite),
@@ -92,7 +79,10 @@ READABLE: Final = (
     ),
     Readable("block", "n", "id, sequence, header, body", _is_block),
     Readable(
-        "log", "log", f"{KEY.format('log')}, {KEY.format('person')}, height, state", _log
+        "log",
+        "log",
+        f"{KEY.format('log')}, {KEY.format('person')}, height, state",
+        lambda *row: Log.restore(log_row(*row)),
     ),
     Readable("author", "person", "card", Card.load),
     Readable("fetch", "n", "state", FETCH_STATES.__contains__),
@@ -133,9 +123,13 @@ def check(path: str | os.PathLike[str], *, repair: bool = False) -> Report:
         report = _salvage(file, report)
     with reporting("check"), _opened(file) as connection:
         refuse_strangers(Database(connection, execute_plugins=False))
+        tables = _tables(connection)
         for readable in READABLE:
-            _check_rows(connection, report, readable, repair=repair)
+            if readable.table in tables:
+                _check_rows(connection, report, readable, repair=repair)
         _check_references(connection, report, repair=repair)
+        if "log" in tables:
+            _check_logs(connection, report, repair=repair)
         _check_bundles(connection, report, repair=repair)
         if report.repairs:
             connection.execute("DROP TABLE IF EXISTS search_state")
@@ -147,6 +141,11 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection]:
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
         yield connection
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    """What there is: an older release made fewer."""
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
 
 
 def _malformed(file: Path) -> list[str]:
@@ -216,7 +215,7 @@ def _check_rows(
 def _can_be_read(read: Callable[..., object], parts: list[object]) -> bool:
     try:
         return bool(read(*parts))
-    except (ValueError, StructError, RemoteProtocolError, LocalProtocolError):
+    except UNREADABLE:
         return False
 
 
@@ -244,6 +243,18 @@ def _drop_orphans(connection: sqlite3.Connection, table: str, number: int) -> No
     connection.execute(
         f'DELETE FROM "{table}" WHERE "{column}" NOT IN (SELECT "{target}" FROM "{parent}")'  # noqa: S608 - names are the schema's
     )
+
+
+def _check_logs(connection: sqlite3.Connection, report: Report, *, repair: bool) -> None:
+    """Logs that are not what their blocks say."""
+    untrue = untrue_logs(connection)
+    if not untrue:
+        return
+    report.problems.append(f"{len(untrue)} logs are not what their blocks say")
+    if repair:
+        for number in untrue:
+            relog(connection, number)
+        report.repairs.append(f"{len(untrue)} logs written anew from their blocks")
 
 
 def _check_bundles(connection: sqlite3.Connection, report: Report, *, repair: bool) -> None:

@@ -6,8 +6,15 @@ import sqlite3
 from random import Random
 
 import pytest
+from sqlite_utils import Database
 
-from meshpeer.core.formats.bundle import Bundle, Header, Priority
+from meshpeer.core.chain_writes import DropBody, PutFork, PutWithdrawn
+from meshpeer.core.chains.log import Log
+from meshpeer.core.file_writes import PutBlob, PutFile
+from meshpeer.core.formats.block import Header
+from meshpeer.core.formats.bundle import Bundle, Priority
+from meshpeer.core.formats.bundle import Header as BundleHeader
+from meshpeer.core.formats.manifest import Manifest, want_tag
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.sync.shares import Limits
 from meshpeer.core.writes import (
@@ -23,15 +30,17 @@ from meshpeer.core.writes import (
 from meshpeer.errors import StoreError
 from store.check import check
 from store.restore import restore_peer
+from store.schema import APPLICATION_ID, MIGRATIONS
 from store.store import Store
 from tests.core.mail.post import Person
+from tests.store.author import Author
 
 ANNA, BOB = b"a" * 32, b"b" * 32
 PAGE = 4_096
 
 
 def bundle(number: int) -> PutBundle:
-    header = Header(Priority.NORMAL, 6, bytes(16), bytes(16), 3_600, number)
+    header = BundleHeader(Priority.NORMAL, 6, bytes(16), bytes(16), 3_600, number)
     made = Bundle.make(header, os.urandom(1_000))
     return PutBundle(made.id, made.wire, "contact:x", 1.0, 1.0, False)
 
@@ -193,6 +202,10 @@ HOSTILE = {
     "message": "UPDATE message SET box = 9",
     "delivery": "UPDATE delivery SET state = -1",
     "contact": "UPDATE contact SET status = 'friend'",
+    "log": "INSERT INTO log VALUES (1, 1, 9, x'00')",
+    "author": "INSERT INTO author VALUES (1, x'00')",
+    "fetch": "INSERT INTO fetch VALUES (1, x'00', '', x'', 0, 'lost', '', 0, 0, 0, NULL)",
+    "file": "INSERT INTO file VALUES (1, x'00', x'00', 0, NULL)",
     "contact's card": "UPDATE contact SET card = x'00'",
 }
 
@@ -232,3 +245,92 @@ def test_a_file_whose_rows_cannot_be_dropped_is_given_up(database):
     )
     with pytest.raises(StoreError, match="can't be dropped"):
         check(database, repair=True)
+
+
+def publish(database, count):
+    """Write a log of so many posts with its row as the core would."""
+    author = Author(1)
+    log = Log(author.person, author.device, author.log)
+    log.started = 1
+    blocks = [author.posts(f"post {n} " * 20) for n in range(1, count + 1)]
+    for block in blocks:
+        log.hold(Header.parse(block.header), bare=False, size=512)
+    write(database, *blocks, log.row())
+    return author, blocks, log
+
+
+def restored_log(database):
+    with contextlib.closing(Store(database)) as store:
+        (row,) = store.logs()
+        return Log.restore(row), len(store.timeline(limit=1_000))
+
+
+def test_a_block_with_a_flipped_bit_is_dropped_and_asked_for_again(database):
+    _, blocks, _ = publish(database, 9)
+    tamper(
+        database,
+        "UPDATE block SET header = zeroblob(262) WHERE sequence = 3",
+        "UPDATE block SET body = x'a0' WHERE sequence = 6",
+    )
+    assert check(database).problems[0] == "2 rows of block can't be understood"
+    assert check(database, repair=True).repairs
+    assert check(database).whole
+    log, shown = restored_log(database)
+    assert list(log.held) == [(1, 2), (4, 5), (7, 9)]
+    assert log.claims[6].id == blocks[5].id, "it must be the same block that comes"
+    assert log.started == 0, "whoever lost blocks goes on in a new log"
+    assert shown == 7
+
+
+def test_a_log_is_written_anew_from_its_blocks(database):
+    author, blocks, log = publish(database, 30)
+    head, before = log.head, list(log.held)
+    fork = Author(1)
+    other = [fork.posts(f"another {n}") for n in range(3)][2]
+    write(
+        database,
+        PutFork(author.person, author.device, author.log, blocks[2].header, other.header),
+        DropBody(blocks[4].id),
+        PutWithdrawn(blocks[4].id, author.person),
+        DropBody(blocks[5].id),
+    )
+    tamper(database, "UPDATE log SET state = x'00'")
+    assert check(database).problems == ["1 rows of log can't be understood"]
+    assert "1 logs written anew from their blocks" in check(database, repair=True).repairs
+    assert check(database).whole
+    again, shown = restored_log(database)
+    assert (list(again.held), again.head, again.height) == (before, head, 30)
+    assert list(again.bare) == [(6, 6)]
+    assert again.withdraws
+    assert again.fork_at == 2
+    assert shown == 28
+
+
+def test_blocks_and_files_around_broken_pages_are_salvaged_and_found_again(database):
+    publish(database, 400)
+    made = [Manifest(1, bytes([n, m]) * 16) for n in range(4) for m in range(250)]
+    files = [PutFile(one.id, want_tag(one.id), 1, one.to_bytes(), None) for one in made]
+    write(database, *files, *(PutBlob(file.id, b"x") for file in files))
+    blocks, held = pages(database, "block"), pages(database, "file")
+    for page in (blocks[len(blocks) // 2], held[len(held) // 2]):
+        damage(database, page)
+    assert check(database, repair=True).broken
+    assert check(database).whole
+    log, shown = restored_log(database)
+    lost = 400 - log.held.count
+    assert 0 < lost <= 30
+    assert shown == log.held.count
+    with contextlib.closing(Store(database)) as store:
+        kept = [row for row in store.files(limit=1_000) if store.blob(row.id) == b"x"]
+    assert 900 < len(kept) < 1_000
+
+
+def test_a_database_of_the_first_release_is_checked_as_it_stands(database):
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        db = Database(connection)
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        MIGRATIONS.apply(db, stop_before="0002_chains_and_files")
+        connection.commit()
+    assert check(database).whole
+    Store(database).close()
+    assert check(database).whole
