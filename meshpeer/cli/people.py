@@ -38,11 +38,12 @@ def card(session: Session, qr: bool, path: Path | None, person: str | None) -> N
         path.write_bytes(base64.b64decode(given["file"]))
         session.say(f"card of {show.safe(given['nickname'])} written to {path}")
     session.give(
-        given, lambda given: [] if path and not qr else _card_lines(given["uri"], qr)
+        given, lambda given: [] if path and not qr else uri_lines(given["uri"], qr)
     )
 
 
-def _card_lines(uri: str, qr: bool) -> list[str]:
+def uri_lines(uri: str, qr: bool) -> list[str]:
+    """Give a URI as a line, or drawn as a QR code."""
     if not qr:
         return [uri]
     from io import StringIO
@@ -51,7 +52,9 @@ def _card_lines(uri: str, qr: bool) -> list[str]:
 
     code = segno.make(uri, error="l", micro=False, boost_error=False)
     if code.symbol_size(border=2)[0] > QR_COLUMNS:
-        raise UsageError("this card is too long for a QR code in a terminal; use --file")
+        raise UsageError(
+            "this is too long for a QR code in a terminal; use the text instead"
+        )
     drawn = StringIO()
     code.terminal(drawn, border=2, compact=True)
     return drawn.getvalue().rstrip("\n").split("\n")
