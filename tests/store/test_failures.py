@@ -13,11 +13,14 @@ from random import Random
 import pytest
 from sqlite_utils import Database
 
+from meshpeer.core.chain_writes import DropLog, PutLog
+from meshpeer.core.file_writes import DropFile, PutBlob, PutFile
 from meshpeer.core.formats.bundle import HEADER_SIZE
 from meshpeer.core.writes import DropBundle, PutBundle, PutOver, PutSetting
 from meshpeer.errors import StoreError, StoreFullError, StoreTooNewError
 from store import reserve, schema
 from store.store import Store
+from tests.store.author import Author
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -106,6 +109,22 @@ def test_the_last_room_of_a_disk_is_kept_for_forgetting(small_disk):
     for number in range(4, count + 4):
         store.commit([DropBundle(bundle(number).id)])
     assert fill(store) > 0.8 * count, "what was dropped made room"
+    store.close()
+
+
+def test_blocks_and_small_files_leave_the_last_room_of_a_disk_too(small_disk):
+    store, author = Store(small_disk / "meshpeer.db"), Author(1)
+    small = PutFile(b"f" * 32, b"t" * 16, 30_000, b"m", None)
+    store.commit([author.posts("first"), small, PutBlob(small.id, bytes(30_000))])
+    fill(store)
+    with pytest.raises(StoreFullError):
+        store.commit([author.posts("x" * 16_000), author.posts("y" * 16_000)])
+    with pytest.raises(StoreFullError):
+        store.commit([PutBlob(small.id, bytes(30_000))])
+    forgotten = [DropFile(small.id), DropLog(author.device, author.log)]
+    store.commit([PutLog(author.device, author.log, author.person, 1, b""), *forgotten])
+    assert (store.files(), store.timeline()) == ([], [])
+    store.commit([author.posts("z" * 8_000)])
     store.close()
 
 
