@@ -10,10 +10,11 @@ written or published anything: what is signed in one name can't become another's
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
-from meshpeer.core.chains.log import Log
+from meshpeer.core.chains.messages import Head
 from meshpeer.core.formats import record
+from meshpeer.core.formats.block import Header
 from meshpeer.core.formats.card import MAX_DEVICES, Card, Cut, Revocation
 from meshpeer.core.formats.device_request import DeviceRequest
 from meshpeer.core.identity import idtext
@@ -28,6 +29,16 @@ ASK: Final = (
     "run `meshpeer device request` here, give what it prints to `meshpeer device add` on the "
     "device that has the key, and bring back the card that it prints"
 )
+
+
+class Last(NamedTuple):
+    """The last block of a log."""
+
+    device: bytes
+    height: int
+    lamport: int
+    received: int
+    """Wall seconds here."""
 
 
 class DeviceService(Desk):
@@ -81,11 +92,10 @@ class DeviceService(Desk):
             raise UsageError(
                 "that is this device: revoke it from another one that has the person's key"
             )
-        await self._node.durable()
         cuts = [
-            Cut(log.id, log.height, log.head)
-            for log in self._logs(own.person)
-            if log.device == gone.device and log.height
+            Cut(head.log, head.height, head.head)
+            for head in self._heads(own.person)
+            if head.device == gone.device
         ]
         await self._sign(
             own,
@@ -121,7 +131,7 @@ class DeviceService(Desk):
         await self._node.durable()
         if card.person in self._people.own:
             raise UsageError("that person lives on this peer already")
-        if self._logs(own.person) or any(
+        if self._heads(own.person) or any(
             row.person == own.person
             for box in Box
             for row in self._store.messages(box, limit=1)
@@ -140,12 +150,23 @@ class DeviceService(Desk):
     def _view(self, own: Own) -> device_facade.Devices:
         state, card = self._node.state, own.card
         secrets = state.persons()[own_cards.place_of(state, own.person)]
-        logs = self._logs(own.person)
-        newest = max(logs, key=lambda log: log.lamport, default=None)
+        written = self._written(own.person)
+        newest = max(written, key=lambda block: block.lamport, default=None)
         peers = {device.device: device.peer for device in card.devices}
         revoked = [one.device for one in card.revoked]
         items = [
-            self._device(number, key, peers.get(key), own, logs, newest)
+            device_facade.Device(
+                number=number,
+                id=idtext.encode(key),
+                peer=idtext.encode(peers[key]) if key in peers else "",
+                here=key == own.device.public,
+                revoked=key not in peers,
+                blocks=sum(last.height for last in written if last.device == key),
+                newest=newest is not None and newest.device == key,
+                received=max(
+                    (last.received for last in written if last.device == key), default=None
+                ),
+            )
             for number, key in enumerate([*peers, *revoked], 1)
         ]
         return device_facade.Devices(
@@ -158,31 +179,22 @@ class DeviceService(Desk):
             items=items,
         )
 
-    def _device(
-        self,
-        number: int,
-        key: bytes,
-        peer: bytes | None,
-        own: Own,
-        logs: list[Log],
-        newest: Log | None,
-    ) -> device_facade.Device:
-        mine = [log for log in logs if log.device == key]
-        heads = (self._store.record_of(log.head) for log in mine)
-        received = [row.received_wall for row in heads if row]
-        return device_facade.Device(
-            number=number,
-            id=idtext.encode(key),
-            peer=idtext.encode(peer) if peer else "",
-            here=key == own.device.public,
-            revoked=peer is None,
-            blocks=sum(log.height for log in mine),
-            newest=newest is not None and newest.device == key,
-            received=max(received, default=None),
-        )
+    def _heads(self, person: bytes) -> list[Head]:
+        """What is durable of a person's logs, but for those in which nothing is."""
+        return [head for head in self._peer.chains.heads(person) if head.height]
 
-    def _logs(self, person: bytes) -> list[Log]:
-        return self._peer.chains.logs_of(person)
+    def _written(self, person: bytes) -> list[Last]:
+        rows = [(head, self._store.record_of(head.head)) for head in self._heads(person)]
+        return [
+            Last(
+                head.device,
+                head.height,
+                Header.parse(row.header).lamport,
+                row.received_wall,
+            )
+            for head, row in rows
+            if row is not None
+        ]
 
     def _certificate(self, own: Own) -> Certificate:
         return Certificate(own.device.public, own.sealing.public, self._peer.id)
