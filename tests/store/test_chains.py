@@ -19,7 +19,7 @@ from meshpeer.core.chain_writes import (
     PutWithdrawn,
 )
 from meshpeer.core.formats.record import Follow, Label, Post, Profile
-from store import names
+from store import chains, names
 from store.restore import restore_chains
 from store.store import Store
 from tests.store.author import Author
@@ -139,8 +139,10 @@ posts = st.lists(
 
 
 @settings(max_examples=40, deadline=None)
-@given(posts, st.sets(st.integers(0, 2)) | st.none(), st.integers(1, 4))
-def test_the_pages_of_a_timeline_are_the_sorted_list_cut_in_pieces(posts, who, limit):
+@given(posts, st.sets(st.integers(0, 2)) | st.none(), st.integers(1, 4), st.integers(1, 9))
+def test_the_pages_of_a_timeline_are_the_sorted_list_cut_in_pieces(
+    posts, who, limit, walked
+):
     authors = [Author(1), Author(2), Author(3)]
     records = {"post": Post("hello"), "profile": Profile("anna")}
     store = Store(":memory:")
@@ -156,10 +158,12 @@ def test_the_pages_of_a_timeline_are_the_sorted_list_cut_in_pieces(posts, who, l
     lamports = {number: at for number, (_, at, _) in enumerate(posts, 1)}
     persons = None if who is None else [authors[by].person for by in who]
     found, after = [], None
-    while page := store.timeline(persons, kinds=["post"], after=after, limit=limit):
-        assert len(page) <= limit
-        found += [(lamports[row.number], row.number) for row in page]
-        after = found[-1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chains, "WALKED", walked)
+        while page := store.timeline(persons, kinds=["post"], after=after, limit=limit):
+            assert len(page) <= limit
+            found += [(lamports[row.number], row.number) for row in page]
+            after = found[-1]
     assert found == wanted
     store.close()
 
