@@ -14,14 +14,13 @@ from typing import Final
 from meshpeer.core.file_writes import DropFetch, DropFile, PutFetch
 from meshpeer.core.files.events import Event, FetchProgress, FileComplete, Progress
 from meshpeer.core.files.fetch import Fetch, Probe
-from meshpeer.core.files.giving import AHEAD_IN_ALL
 from meshpeer.core.files.limits import Limits, Pace
 from meshpeer.core.files.link_like import LinkLike
 from meshpeer.core.files.requests import ReadPart, Request
 from meshpeer.core.files.runs import to_runs
 from meshpeer.core.files.session import Session
 from meshpeer.core.files.shelf import RestoredFiles, Shelf
-from meshpeer.core.files.swarm import ANNOUNCE_S, Swarm
+from meshpeer.core.files.swarm import ANNOUNCE_S, Here, Swarm
 from meshpeer.core.formats.manifest import Manifest, want_tag
 from meshpeer.core.journal import Action, Journal
 from meshpeer.errors import NotFoundError, RemoteProtocolError, StoreError
@@ -255,6 +254,15 @@ class Files:
         finally:
             self._settle(now)
 
+    def is_durable(self, file: bytes, chunk: int) -> bool:
+        """Whether a chunk of a fetched file will outlive a crash once the journal is written."""
+        fetch = self._swarm.fetch(file)
+        return fetch is not None and self._landing.is_durable(fetch, chunk)
+
+    def here(self, tag: bytes) -> Here | None:
+        """What can be given of the file that goes by this want tag."""
+        return self._swarm.here(tag)
+
     # -- what is held here
 
     def known(self, manifest: Manifest, now: float) -> None:
@@ -282,7 +290,7 @@ class Files:
     @limits.setter
     def limits(self, limits: Limits) -> None:
         if limits.rate != self._swarm.pace.rate:
-            self._swarm.pace = Pace(limits.rate, self._tick_at - TICK_S)
+            self._swarm.pace = Pace(limits.rate, self._hours_at - HOURS_S)
         self._swarm.limits = limits
         self._hours_at = 0.0
 
@@ -392,7 +400,7 @@ class Files:
 
     def next_wakeup(self) -> float | None:
         """When `wake` has something to do."""
-        times: list[float | None] = [self._swarm.announce_at]
+        times: list[float | None] = [self._swarm.announce_at, self._swarm.give_at]
         if any(session.behind for session in self._sessions.values()) and self._swarm.open:
             times.append(0.0)
         fetching = self._fetching()
@@ -406,8 +414,6 @@ class Files:
             times.append(self._landing.next_wakeup(fetch))
             if self._landing.looking(fetch):
                 times.append(0.0)
-        if self._swarm.turns and not self._swarm.pace.open(self._tick_at):
-            times.append(self._swarm.pace.due)
         if self._sessions and self._swarm.limits.hours:
             times.append(self._hours_at)
         times += [probe.until for probe in self._probes()]
@@ -472,8 +478,7 @@ class Files:
     def _settle(self, now: float) -> None:
         """Let each neighbour that something changed for go on, until nothing changes."""
         swarm = self._swarm
-        if swarm.turns:
-            swarm.give(AHEAD_IN_ALL // len(swarm.turns), now)
+        swarm.give(now)
         while swarm.touched:
             touched, swarm.touched = swarm.touched, {}
             for peer in touched:

@@ -331,6 +331,11 @@ class Landing:
                 if isinstance(request, WriteChunk):
                     self.unwritten -= len(request.data)
 
+    def is_durable(self, fetch: Fetch, chunk: int) -> bool:
+        """Whether the row that says that this chunk is here is durable, or in the journal."""
+        state = self._states.get(fetch)
+        return state is not None and bool(state.durable >> chunk & 1)
+
     def lost(self, fetch: Fetch, chunk: int) -> None:
         """What was thought to lie in the partial file doesn't."""
         fetch.here &= ~(1 << chunk)

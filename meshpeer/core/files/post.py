@@ -1,11 +1,32 @@
 """What files need of the queue: bundles and values to send, and word of what was written."""
 
 from collections.abc import Callable
-from typing import Protocol
+from enum import Enum
+from typing import NamedTuple, Protocol
 
 from meshpeer.core.formats.bundle import Bundle
+from meshpeer.core.formats.want import Run
 from meshpeer.core.sync.account import OWN, Account
 from meshpeer.core.sync.queue import Refusal
+
+
+class Taken(Enum):
+    """What became of a part that came as a bundle."""
+
+    WRITING = "it is on its way to the disk"
+    HERE = "it is durable here already"
+    NOT_NOW = "it can't be taken now, or nobody here fetches that file"
+
+
+class Lacking(NamedTuple):
+    """How a fetch stands."""
+
+    holders: int
+    """Neighbours that hold something of it now."""
+    runs: tuple[Run, ...] | None
+    """The chunks that lack; None while the manifest isn't whole."""
+    size: int
+    """Bytes that lack, 0 while nobody knows."""
 
 
 class Post(Protocol):

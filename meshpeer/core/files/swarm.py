@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 ANNOUNCE_S: Final = 0.05
 """Chunks that come within so long are announced together."""
+AHEAD_IN_ALL: Final = 32 << 20
+"""Bytes read ahead that all neighbours that wait for parts share, though each has its next one."""
 MANIFESTS_BYTES: Final = 4 << 20
 """Of manifests kept in memory because neighbours ask for parts of these files."""
 MISSING_LIMIT: Final = 4_096
@@ -89,6 +91,8 @@ class Swarm:
         self.landing = Landing(
             journal=journal, shelf=shelf, came=self._came, complete=self._complete
         )
+        self.give_at: float | None = None
+        """When the pace lets more be given, if that is what neighbours wait for."""
         self.announce_at: float | None = None
         self._news: dict[Fetch, int] = {}
         self._coming: dict[Fetch, int] = {}
@@ -160,8 +164,7 @@ class Swarm:
         """Take a part of a file, or raise RemoteProtocolError if it isn't that; whether it is
         news. `durable` runs, if it is, when the part is on the disk."""
         if fetch.manifest is None and part >= PAGE0:
-            self._take_of_manifest(fetch, part, data, now)
-            return True
+            return self._take_of_manifest(fetch, part, data, now)
         manifest = fetch.manifest
         if manifest is None or part >= manifest.count or not fetch.lacking >> part & 1:
             return False
@@ -172,13 +175,13 @@ class Swarm:
         self.landing.take(fetch, part, data, now, durable)
         return True
 
-    def _take_of_manifest(self, fetch: Fetch, part: int, data: bytes, now: float) -> None:
+    def _take_of_manifest(self, fetch: Fetch, part: int, data: bytes, now: float) -> bool:
         if part == ROOT:
             if fetch.root is not None:
-                return
+                return False
             fetch.know_root(data)
         elif fetch.root is None:
-            return
+            return False
         else:
             fetch.know_page(part - PAGE0, data)
         for holding in fetch.settled(part):
@@ -190,6 +193,7 @@ class Swarm:
             self.landing.begin(fetch, now)
             self.tell_tag(fetch.tag)
         self.wake_fetch(fetch)
+        return True
 
     def _came(self, fetch: Fetch, chunk: int, now: float) -> None:
         """A chunk lies in the partial file; -1: one has to be asked for after all."""
@@ -323,13 +327,16 @@ class Swarm:
                 self.landing.lost(fetch, request.part)
                 self.wake_fetch(fetch)
 
-    def give(self, room: int, now: float) -> None:
+    def give(self, now: float) -> None:
         """Give the neighbours in turn what they wait for, as far as links and limits allow."""
+        room = AHEAD_IN_ALL // max(len(self.turns), 1)
         moved = True
+        self.give_at = None
         while moved and self.turns:
             moved = False
             for giving in list(self.turns):
                 if not self.pace.open(now):
+                    self.give_at = self.pace.due
                     return
                 if giving.give(room, now):
                     moved = True

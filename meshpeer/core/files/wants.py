@@ -19,11 +19,11 @@ the neighbour that brings it something of its rate, and each want takes only so 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from meshpeer.core.allowance import Allowance
 from meshpeer.core.file_writes import DropWant, PutWant
-from meshpeer.core.files.post import Post
+from meshpeer.core.files.post import Lacking, Post, Taken
 from meshpeer.core.formats.bundle import Bundle, Priority
 from meshpeer.core.formats.manifest import CHUNK, want_tag
 from meshpeer.core.formats.want import MAX_RUNS, SUITE_WANT, Kind, Part, Run, Want
@@ -60,19 +60,8 @@ NETWORK_BURST: Final = 1_500
 RECEIPT_HOURS: Final = LIFETIME // 3_600 + 48
 
 
-class Lacking(NamedTuple):
-    """How a fetch stands."""
-
-    holders: int
-    """Neighbours that hold something of it now."""
-    runs: tuple[Run, ...] | None
-    """The parts that lack; None while the manifest isn't whole."""
-    size: int
-    """Bytes that lack, 0 while nobody knows."""
-
-
 class Fetching(Protocol):
-    """What wants need of `Files`."""
+    """What wants need of `Parts`."""
 
     def lacking(self, file: bytes) -> Lacking | None:
         """How the fetch of this file stands; None if it isn't being fetched."""
@@ -85,10 +74,10 @@ class Fetching(Protocol):
         data: bytes,
         stored: Callable[[bool, float], None],
         now: float,
-    ) -> bool:
+    ) -> Taken:
         """Take a part that came without a link; RemoteProtocolError if it is another's.
 
-        True: `stored` will say whether it is durable. False: it is not wanted (any more)."""
+        Of a WRITING one `stored` says later whether it is durable."""
         ...
 
 
@@ -197,7 +186,9 @@ class Wants:
         except RemoteProtocolError as error:
             return Rejected(str(error))
         sent.answered = True
-        if not taken:
+        if taken is Taken.NOT_NOW and self._files.lacking(sent.file) is not None:
+            return Deferred("what it belongs to has not come yet")
+        if taken is not Taken.WRITING:
             return Opened(opened.receipt)
         self._due[sent.file] = max(
             now + QUIET_S, self._sent_at.get(sent.file, now - AGAIN_S) + AGAIN_S
@@ -248,7 +239,7 @@ class Wants:
         stands = self._files.lacking(file)
         if stands is None:
             return self.finished(file, now)
-        if stands.holders:
+        if stands.holders or stands.runs == ():
             self._due[file] = now + AGAIN_S
             return None
         current = self._current.get(file)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from meshpeer.core.formats.bundle import Bundle
+from meshpeer.core.formats.receipt import Meaning
 from meshpeer.core.journal import Journal
 from meshpeer.core.sync.account import OWN, Account
 from meshpeer.core.sync.depot import PATIENCE_S, Batch, Deliver, Depot
@@ -137,6 +138,10 @@ class Sync:
     def unwatch(self, receipt_hash: bytes) -> None:
         """That delivery is given up: nothing of it needs to be told any more."""
         self._depot.watched.pop(receipt_hash, None)
+
+    def fate(self, receipt_hash: bytes) -> bytes | Meaning | None:
+        """What is known of a bundle with this hash: its id if it is held, or what a value says."""
+        return self.queue.fate(receipt_hash)
 
     def loads(self) -> list[bytes]:
         """Ids whose wires are to be read from the disk, each told once."""
