@@ -38,8 +38,6 @@ MAX_ASKS: Final = 2_048
 """Parts that one neighbour may wait for."""
 AHEAD: Final = 4 << 20
 """Bytes read, or being read, that wait for one neighbour's link."""
-AHEAD_IN_ALL: Final = 32 << 20
-"""What all neighbours that wait for parts share of that, though each has its next chunk."""
 
 
 class Giving:
