@@ -437,7 +437,9 @@ def _readable(parts: dict[int, Value]) -> bytes:
 
 
 def item_of(record: Record) -> Item | None:
-    """Give what of a record is searched for and shown in lists; None if nothing is."""
+    """Give what of a record is searched for and shown in lists; None if nothing is.
+
+    A label's size is its rating, 0 where it has none: so results can be summed up by it."""
     match record:
         case Profile():
             return Item("profile", record.nickname, record.about, written=record.written)
@@ -471,6 +473,7 @@ def item_of(record: Record) -> Item | None:
                 "label",
                 record.warning,
                 record.text,
+                size=record.rating or 0,
                 target=record.target,
                 written=record.written,
             )

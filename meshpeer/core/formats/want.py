@@ -43,7 +43,7 @@ PAGE0: Final = 2**31
 MAX_RUNS: Final = 1_024
 MAX_BUDGET: Final = 2**40
 MAX_WANT: Final = 16 * 1024
-"""Bytes; the largest that these limits allow has 10,298."""
+"""Bytes; the largest that these limits allow has 10,288."""
 
 Run: TypeAlias = tuple[int, int]
 """The first part, and how many."""

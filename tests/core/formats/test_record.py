@@ -355,7 +355,10 @@ def test_what_is_searched_for():
     assert item_of(FULL[3]) == Item(
         "collection", "photos", "words", ("x",), "en", "", 2**40, ID, None, 1
     )
-    assert item_of(FULL[6]) == Item("label", "loud", "He shouts.", target=ID, written=1)
+    assert item_of(FULL[6]) == Item(
+        "label", "loud", "He shouts.", size=-2, target=ID, written=1
+    )
+    assert item_of(Label(ID, "file", text="x")).size == 0
     assert item_of(SPARE[1]) == Item("post", "", "hello")
 
 
