@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Final
 
 from meshpeer.core.chains.archive import RestoredChains
+from meshpeer.core.chains.limits import ChainLimits
 from meshpeer.core.files.shelf import RestoredFiles
 from meshpeer.core.formats.bundle import MAX_LIFETIME
 from meshpeer.core.identity.noise import KeyPair
@@ -17,7 +18,7 @@ from meshpeer.core.mail import lamport
 from meshpeer.core.mail.mail import Restored
 from meshpeer.core.mail.outbox import Pending
 from meshpeer.core.mail.people import Own, People
-from meshpeer.core.peer import Peer
+from meshpeer.core.peer import Peer, Remembered
 from meshpeer.core.sync.policy import Policy, SimplePolicy
 from meshpeer.core.sync.queue import Queue
 from meshpeer.core.sync.shares import Limits
@@ -38,20 +39,30 @@ def restore_peer(
     now: float,
     prefix: Callable[[Path], str],
     policy: Policy | None = None,
+    chain_limits: ChainLimits | None = None,
+    new_log: bool = False,
 ) -> Peer:
-    """Give the peer with these keys and persons, and all that the database holds for it."""
+    """Give the peer with these keys and persons, and all that the database holds for it.
+
+    `new_log` where the database is a copy: who lives here goes on in logs of their own.
+    """
     journal = Journal()
     return Peer(
         static=static,
         people=People(own, store.contacts()),
         queue=_restore_queue(store, journal, limits, policy or SimplePolicy()),
         journal=journal,
-        archive=store,
-        restored=restore_mail(store, now),
+        disk=store,
+        remembered=Remembered(
+            restore_mail(store, now),
+            restore_chains(store, new_log=new_log),
+            restore_files(store),
+        ),
         rng=rng,
         wall=wall,
         now=now,
         prefix=prefix,
+        chain_limits=chain_limits,
     )
 
 

@@ -1,4 +1,4 @@
-"""One peer, sans-IO: links, sync and mail wired together.
+"""One peer, sans-IO: links, sync, chains, files and mail wired together.
 
 The shell gives datagrams, times and what the disk says; it takes datagrams, batches of writes
 and wake-up times. It calls, after anything it gave:
@@ -6,15 +6,34 @@ and wake-up times. It calls, after anything it gave:
     outgoing(now)        datagrams to send
     journal.take()       a batch to commit, answered by committed(now) or failed(now)
     loads()              ids of bundles whose bytes are wanted, answered by loaded(...)
+    chains.reads()       blocks that are wanted, answered by blocks_read(...)
+    files.requests()     what the library is to do, answered by file_done(...)
     next_wakeup()        when to call wake(now), at the latest
-    events()             links that came up or went down
+    events()             links that came up or went down, and what chains and files tell
 
 Nothing here raises because of what another peer sent.
+
+Streams of a link: 0 to 3 are sync's, 4 the chains', 5 and 6 the files'. What a lower one has to
+say goes first.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
+from meshpeer.core.chains.archive import ChainArchive, RestoredChains
+from meshpeer.core.chains.chains import STREAM as CHAINS
+from meshpeer.core.chains.chains import Chains
+from meshpeer.core.chains.events import CardHeard, Held
+from meshpeer.core.chains.events import Event as ChainEvent
+from meshpeer.core.chains.limits import ChainLimits
+from meshpeer.core.chains.serving import ReadBlocks
+from meshpeer.core.files.events import Event as FileEvent
+from meshpeer.core.files.files import Files
+from meshpeer.core.files.messages import CONTROL, PARTS
+from meshpeer.core.files.requests import Request
+from meshpeer.core.files.shelf import RestoredFiles, Shelf
+from meshpeer.core.formats.block import Block
+from meshpeer.core.formats.record import Collection, File, Record, Withdraw, parse_record
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.journal import Journal
 from meshpeer.core.link.endpoint import Endpoint
@@ -39,14 +58,37 @@ from meshpeer.core.sync.events import (
 from meshpeer.core.sync.events import Event as SyncEvent
 from meshpeer.core.sync.queue import Queue
 from meshpeer.core.sync.sync import Sync
-from meshpeer.core.writes import PutContactTime, Write
+from meshpeer.core.writes import PutContactTime, PutEvent, Write
+from meshpeer.errors import RemoteProtocolError, StoreError
 
 __all__ = ["LinkDown", "LinkUp", "Peer"]
 
 Happened = TypeVar("Happened")
 
-STREAMS: Final = range(4)
-"""Those that sync reads."""
+SYNC: Final = range(4)
+FILES: Final = (CONTROL, PARTS)
+
+
+class FileWithdrawn(NamedTuple):
+    """Its author took back a record that published this file or, of a collection, its listing."""
+
+    file: bytes
+    collection: bool
+
+
+PeerEvent: TypeAlias = LinkUp | LinkDown | FileWithdrawn | ChainEvent | FileEvent
+
+
+class Disk(Archive, ChainArchive, Shelf, Protocol):
+    """All that the core looks up; the store is one."""
+
+
+class Remembered(NamedTuple):
+    """What the disk held when the peer started, besides the queue and the people."""
+
+    mail: Restored = Restored()
+    chains: RestoredChains = RestoredChains()
+    files: RestoredFiles = RestoredFiles()
 
 
 class Neighbour(NamedTuple):
@@ -67,14 +109,16 @@ class Peer:
         people: People,
         queue: Queue,
         journal: Journal,
-        archive: Archive,
-        restored: Restored,
+        disk: Disk,
+        remembered: Remembered,
         rng: Callable[[int], bytes],
         wall: Callable[[], float],
         now: float,
         prefix: Callable[[Path], str],
+        chain_limits: ChainLimits | None = None,
     ) -> None:
         self.journal = journal
+        self._disk = disk
         self.endpoint = Endpoint(static=static, now=now, rng=rng)
         self.endpoint.group = lambda peer, path: "/".join(
             self.account_of(peer, path).nest[:2]
@@ -84,8 +128,8 @@ class Peer:
             journal=journal,
             rng=rng,
             wall=wall,
-            archive=archive,
-            restored=restored,
+            archive=disk,
+            restored=remembered.mail,
         )
         self.sync = Sync(
             queue=queue,
@@ -97,9 +141,28 @@ class Peer:
         self.sync.tags = people.tags
         for receipt_hash, bundle in self.mail.outbox.watched():
             self.sync.watch(receipt_hash, bundle, now)
+        self.chains = Chains(
+            people=people,
+            journal=journal,
+            rng=rng,
+            wall=wall,
+            archive=disk,
+            restored=remembered.chains,
+            limits=chain_limits,
+            also=self._beside_block,
+            now=now,
+        )
+        self.files = Files(
+            journal=journal,
+            rng=rng,
+            wall=wall,
+            shelf=disk,
+            restored=remembered.files,
+            now=now,
+        )
         self.neighbours: dict[bytes, Neighbour] = {}
         self._prefix = prefix
-        self._events: list[LinkUp | LinkDown] = []
+        self._events: list[PeerEvent] = []
         self._people_seen = people.changes
 
     @property
@@ -143,6 +206,8 @@ class Peer:
             self.sync.unwatch(receipt_hash)
         if self.mail.inbox.wake(now):
             self.sync.ask_again(now)
+        self.chains.wake(now)
+        self.files.wake(now)
         self._turn(now)
 
     def next_wakeup(self) -> float | None:
@@ -152,11 +217,13 @@ class Peer:
             self.sync.next_wakeup(),
             self.mail.outbox.next_wakeup(),
             self.mail.inbox.next_wakeup(),
+            self.chains.next_wakeup(),
+            self.files.next_wakeup(),
         )
         return min((time for time in times if time is not None), default=None)
 
-    def events(self) -> list[LinkUp | LinkDown]:
-        """Give the links that came up or went down since the last call."""
+    def events(self) -> list[PeerEvent]:
+        """Give what happened since the last call."""
         events, self._events = self._events, []
         return events
 
@@ -187,7 +254,27 @@ class Peer:
         self.sync.loaded(wires, now)
         self._turn(now)
 
+    def blocks_read(
+        self, request: ReadBlocks, rows: Sequence[tuple[bytes, bytes | None]], now: float
+    ) -> None:
+        """Here are the blocks that chains asked for."""
+        self.chains.blocks_read(request, rows, now)
+        self._turn(now)
+
+    def file_done(
+        self, request: Request, result: bytes | StoreError | None, now: float
+    ) -> None:
+        """The library did this, or says why it can't."""
+        self.files.done(request, result, now)
+        self._turn(now)
+
     # ---- the people
+
+    def publish(self, own: Own, record: Record, now: float) -> Block:
+        """Append a record to this person's chain; neighbours hear of it once it is durable."""
+        block = self.chains.publish(own, record, now)
+        self._turn(now)
+        return block
 
     def send(self, own: Own, contact: Contact, draft: Draft, now: float) -> bytes:
         """Write a message; give its id. It goes out once it is durable."""
@@ -231,6 +318,8 @@ class Peer:
         while events := self.endpoint.events():
             faults += _faults(self._link_event, events, now)
         faults += _faults(self._sync_event, self.sync.events(), now)
+        faults += _faults(self._chain_event, self.chains.events(), now)
+        self._events += self.files.events()
         if self._people_seen != self.mail.people.changes:
             self._people_seen = self.mail.people.changes
             self._charge_anew()
@@ -260,22 +349,57 @@ class Peer:
             case WantCame() | WantGone():
                 pass
 
+    def _chain_event(self, event: ChainEvent, now: float) -> None:
+        if isinstance(event, CardHeard):
+            self.journal.add(*self.mail.people.take(event.card))
+        self._events.append(event)
+
+    def _beside_block(self, held: Held) -> list[Write]:
+        """What goes into the commit of a block: a step of the history, if it is news.
+
+        A withdrawal takes the body of what it withdraws; this is the last moment to look at it.
+        """
+        record = held.record
+        if record is None or not held.fresh:
+            return []
+        if isinstance(record, Withdraw) and (body := self._disk.body(record.target)):
+            self._note_withdrawn(body)
+        kind, author = type(record).__name__.lower(), held.person.hex()
+        return [
+            PutEvent.of("record", id=held.id.hex(), kind=kind, author=author, own=held.here)
+        ]
+
+    def _note_withdrawn(self, body: bytes) -> None:
+        try:
+            record = parse_record(body)
+        except RemoteProtocolError:
+            return
+        match record:
+            case File(file=file):
+                event = FileWithdrawn(file, collection=False)
+            case Collection(listing=listing):
+                event = FileWithdrawn(listing, collection=True)
+            case _:
+                return
+        self.journal.then(lambda _: self._events.append(event))
+
     def _link_event(self, event: Event, now: float) -> None:
         match event:
-            case Readable(link=link, stream=stream) if stream not in STREAMS:
-                # a newer peer's, or a hostile one's: nobody else reads it
-                link.read(stream)
-            case Readable(link=link):
-                self.sync.readable(link, now)
-            case Writable(link=link):
-                self.sync.writable(link, now)
+            case Readable(link=link, stream=stream):
+                self._readable(link, stream, now)
+            case Writable(link=link, stream=stream):
+                self._writable(link, stream, now)
             case LinkUp(link=link):
                 account = self.account_of(link.peer_id, link.path)
                 self.neighbours[link.peer_id] = Neighbour(link, now, account)
                 self.sync.link_up(link, account, now)
+                self.chains.link_up(link, account, now)
+                self.files.link_up(link, now)
                 self._events.append(event)
             case LinkDown(link=link):
                 self.sync.link_down(link, now)
+                self.chains.link_down(link, now)
+                self.files.link_down(link, now)
                 if neighbour := self.neighbours.pop(link.peer_id, None):
                     self.note(
                         PutContactTime(
@@ -283,6 +407,24 @@ class Peer:
                         )
                     )
                 self._events.append(event)
+
+    def _readable(self, link: Link, stream: int, now: float) -> None:
+        if stream in SYNC:
+            self.sync.readable(link, now)
+        elif stream == CHAINS:
+            self.chains.readable(link, now)
+        elif stream in FILES:
+            self.files.readable(link, now)
+        else:  # a newer peer's, or a hostile one's: nobody else reads it
+            link.read(stream)
+
+    def _writable(self, link: Link, stream: int, now: float) -> None:
+        if stream in SYNC:
+            self.sync.writable(link, now)
+        elif stream == CHAINS:
+            self.chains.writable(link, now)
+        elif stream in FILES:
+            self.files.writable(link, now)
 
 
 def _faults(

@@ -238,7 +238,7 @@ class PutEvent(NamedTuple):
     """JSON."""
 
     @classmethod
-    def of(cls, kind: str, **body: object) -> "PutEvent":
+    def of(cls, kind: str, /, **body: object) -> "PutEvent":
         """Make the event of this kind with these fields, which are ready for JSON."""
         return cls(kind, json.dumps(body))
 

@@ -11,8 +11,11 @@ from functools import partial
 from random import Random
 from typing import NamedTuple
 
+from meshpeer.core.chains.serving import ReadBlocks
 from meshpeer.core.dialer import Dialer
+from meshpeer.core.formats.block import Block
 from meshpeer.core.formats.card import Card
+from meshpeer.core.formats.record import Record
 from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
@@ -147,6 +150,17 @@ class Machine:
         self._settle()
         return message_id
 
+    def follow(self, card: Card) -> None:
+        """The person here follows another."""
+        self.peer.chains.follow(card.person, self.now, card)
+        self._settle()
+
+    def publish(self, record: Record) -> Block:
+        """The person here publishes."""
+        block = self.peer.publish(self.keys.own, record, self.now)
+        self._settle()
+        return block
+
     def crash(self, *, reboot: bool = False) -> None:
         """Lose all but the disk, and start again at once."""
         if reboot:
@@ -198,11 +212,15 @@ class Machine:
                     self._dialer.came_up(link.peer_id)
                 case LinkDown(link=link):
                     self._dialer.went_down(link.peer_id, now)
+                case _:
+                    pass
         self._around.medium.send(self.number, peer.outgoing(now))
         if (batch := peer.journal.take()) is not None:
             self._after_disk(partial(self._commit, batch))
         if ids := peer.loads():
             self._after_disk(partial(self._load, ids))
+        for request in peer.chains.reads():
+            self._after_disk(partial(self._read_blocks, request))
         if not self._heard:  # else it settles again in a moment
             self._set_alarm()
 
@@ -232,3 +250,7 @@ class Machine:
     def _load(self, ids: list[bytes]) -> None:
         wires = self.store.wires(ids)
         self.peer.loaded({id: wires.get(id) for id in ids}, self.now)
+
+    def _read_blocks(self, request: ReadBlocks) -> None:
+        rows = self.store.log_blocks(*request[1:])
+        self.peer.blocks_read(request, rows, self.now)

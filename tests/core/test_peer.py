@@ -12,9 +12,8 @@ from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.journal import Journal
 from meshpeer.core.link.config import LinkConfig
 from meshpeer.core.link.path import Datagram, Path, Traits
-from meshpeer.core.mail.mail import Restored
 from meshpeer.core.mail.people import People
-from meshpeer.core.peer import Peer
+from meshpeer.core.peer import Peer, Remembered
 from meshpeer.core.sync.account import Kind
 from meshpeer.core.sync.policy import SimplePolicy
 from meshpeer.core.sync.queue import Queue
@@ -28,8 +27,8 @@ def make_peer(name):
         people=People([]),
         queue=Queue(journal=journal, policy=SimplePolicy()),
         journal=journal,
-        archive=Store(":memory:"),
-        restored=Restored(),
+        disk=Store(":memory:"),
+        remembered=Remembered(),
         rng=rng,
         wall=lambda: 0.0,
         now=0.0,
