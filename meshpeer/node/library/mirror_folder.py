@@ -1,0 +1,472 @@
+"""A folder made equal to a listing, without ever losing what its owner wrote into it.
+
+    compare   what lies where by its row's size and time; where that says nothing, by content
+    stage     the bytes into `.meshpeer/incoming`, from a blob, from an equal file, or fetched
+    (sync)    one call makes all staged bytes durable
+    put       each staged file swapped with what has its name, in one step
+    (sync)    the names
+    (rows)    what lies where: PutMirrored and a place, from which others are served too
+    remove    what the author deleted goes to `.meshpeer/removed/<date>`, erased after its grace
+
+A crash leaves the old or the new file under each name, whole; one that is new and has no row yet
+is known by its content. The swap hands out what had the name: only if that is what we once put
+there is it thrown away, else it is the owner's and stays beside as `name.mine-1`. So also a file
+that is saved between a look and the swap is kept.
+
+Everything goes through `Confined`: no link in the folder leads anywhere. And a folder that was
+mirrored before and lacks `.meshpeer` now is not filled anew, for most likely its disk isn't
+mounted.
+"""
+
+import os
+import shutil
+import stat
+import time
+from calendar import timegm
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from meshpeer.core.file_writes import (
+    DropBlob,
+    DropFetch,
+    DropMirrored,
+    DropPlace,
+    FileWrite,
+    PutFile,
+    PutMirrored,
+)
+from meshpeer.core.formats.listing import OWN_FOLDER, Entry, Listing
+from meshpeer.core.formats.manifest import Manifest, want_tag
+from meshpeer.errors import MeshpeerError, RemoteProtocolError, StoreError, UsageError
+from meshpeer.node.library.confined import FILE_FLAGS, Confined, open_ordinary
+from meshpeer.node.library.hashing import Hasher, Look
+from meshpeer.node.library.kernel import (
+    copy_range,
+    exchange,
+    give_name,
+    rename_new,
+    sync_file_system,
+)
+from meshpeer.node.library.naming import aside, candidates
+from meshpeer.node.library.partials import KEEP_FREE, check_room, refused
+from meshpeer.node.library.reading import is_same, place_of
+from store.files import FileReads
+
+INCOMING: Final = "incoming"
+REMOVED: Final = "removed"
+DAY: Final = 86_400
+GROUP: Final = 500
+"""Files that share a sync."""
+_STAGE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Differences(NamedTuple):
+    """What lacks in the folder, and what is there by chance or from before a crash."""
+
+    lacking: list[Entry]
+    adopted: list[FileWrite]
+    same: int
+
+
+class Staged(NamedTuple):
+    """Bytes that are ready under a name of ours, with the looks that they keep."""
+
+    entry: Entry
+    name: str
+    look: Look
+
+
+class MirrorFolder:
+    """One folder; for one thread. What it gives back is to be journalled."""
+
+    def __init__(
+        self,
+        store: FileReads,
+        directory: str,
+        *,
+        began: bool,
+        keep_free: int = KEEP_FREE,
+    ) -> None:
+        """`began`: whether the folder was equal to a listing before."""
+        self._store = store
+        self._hasher = Hasher()
+        self._keep_free = keep_free
+        self._number = 0
+        self._rows: dict[str, PutMirrored] = {}
+        self._held: list[Manifest] = []
+        self.known: list[Manifest] = []
+        """Of files that lay in the folder already."""
+        self._folder = Confined(directory, make=not began)
+        try:
+            self._incoming = self._own(INCOMING, make=not began)
+            self.directory = self._folder.path
+            self.sweep()
+        except BaseException:
+            self._folder.close()
+            raise
+
+    @property
+    def incoming(self) -> int:
+        """The open folder in which bytes wait for their place."""
+        return self._incoming
+
+    def target(self, file: bytes) -> str:
+        """Give the path where a fetched file is expected."""
+        return self._folder.full(f"{OWN_FOLDER}/{INCOMING}/{file.hex()}")
+
+    def close(self) -> None:
+        """Let every descriptor go."""
+        os.close(self._incoming)
+        self._folder.close()
+
+    def sweep(self) -> None:
+        """Put what a crash left among the incoming to the removed: it may be the owner's."""
+        for name in os.listdir(self._incoming):
+            if name.startswith("new-"):
+                self._put_away(name, self._incoming, name)
+
+    # ---- compare
+
+    def compare(self, listing: Listing) -> Differences:
+        """Look what of the listing is in the folder."""
+        self._folder.forget()
+        self._rows = {row.path: row for row in self._store.mirrored(self.directory)}
+        lacking: list[Entry] = []
+        adopted: list[FileWrite] = []
+        for entry in listing.entries:
+            found = self._folder.look(entry.path)
+            row = self._rows.get(entry.path)
+            if found is None or not stat.S_ISREG(found.st_mode):
+                lacking.append(entry)
+            elif row is not None and row.file == entry.file and _untouched(row, found):
+                self._set_mode(entry, found)
+            elif found.st_size == entry.size and (look := self._holds(entry)) is not None:
+                self._set_mode(entry, found)
+                adopted += self._file_row(entry)
+                adopted += self._row(entry, look)
+            else:
+                lacking.append(entry)
+        return Differences(lacking, adopted, len(listing.entries) - len(lacking))
+
+    def here(self, entry: Entry) -> bool:
+        """Whether the bytes of a file can be had on this disk."""
+        with suppress(OSError):
+            os.stat(entry.file.hex(), dir_fd=self._incoming, follow_symlinks=False)
+            return True
+        row = self._store.file(entry.file)
+        if row is None or row.have is not None:
+            return False
+        return (
+            bool(self._store.places(entry.file)) or self._store.blob(entry.file) is not None
+        )
+
+    # ---- stage and put
+
+    def put(self, entries: Sequence[Entry]) -> tuple[list[FileWrite], list[Entry]]:
+        """Put files whose bytes are on this disk into their places, durably.
+
+        Gives what to write, and the entries whose bytes were not what they should be.
+        """
+        writes: list[FileWrite] = []
+        failed: list[Entry] = []
+        uses = Counter(entry.file for entry in entries)
+        for start in range(0, len(entries), GROUP):
+            try:
+                done = [
+                    self._stage(entry, uses) for entry in entries[start : start + GROUP]
+                ]
+                staged = [each for each in done if each is not None]
+                sync_file_system(self._incoming)
+                for each in staged:
+                    self._swap_in(each)
+                sync_file_system(self._incoming)
+            except OSError as error:
+                raise refused(self.directory, error) from error
+            for each in staged:
+                writes += self._row(each.entry, each.look)
+            there = {each.entry.path for each in staged}
+            failed += (e for e in entries[start : start + GROUP] if e.path not in there)
+        for file in uses:
+            with suppress(OSError):
+                os.unlink(file.hex(), dir_fd=self._incoming)
+        writes += (DropPlace(self.target(file)) for file in uses)
+        return writes, failed
+
+    def _stage(self, entry: Entry, uses: Counter[bytes]) -> Staged | None:
+        """Make the bytes of an entry ready; None if they can't be had whole."""
+        uses[entry.file] -= 1
+        came = entry.file.hex()
+        if not uses[entry.file] and self._is_fetched(entry):
+            return self._dressed(
+                entry, came, os.open(came, FILE_FLAGS, dir_fd=self._incoming)
+            )
+        check_room(self.directory, entry.size, self._keep_free)
+        name = f"new-{self._number}"
+        self._number += 1
+        descriptor = os.open(name, _STAGE, 0o600, dir_fd=self._incoming)
+        try:
+            whole = self._fill(entry, descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if whole:
+            return self._dressed(entry, name, descriptor)
+        os.close(descriptor)
+        os.unlink(name, dir_fd=self._incoming)
+        return None
+
+    def _dressed(self, entry: Entry, name: str, descriptor: int) -> Staged:
+        try:
+            os.fchmod(descriptor, 0o755 if entry.executable else 0o644)
+            os.utime(descriptor, (entry.mtime, entry.mtime))
+            return Staged(entry, name, Look.of(os.fstat(descriptor)))
+        finally:
+            os.close(descriptor)
+
+    def _is_fetched(self, entry: Entry) -> bool:
+        """Whether the very file that the library brought here still is what it was."""
+        place = self._store.place(self.target(entry.file))
+        with suppress(OSError):
+            found = os.stat(entry.file.hex(), dir_fd=self._incoming, follow_symlinks=False)
+            return place is not None and place.file == entry.file and is_same(place, found)
+        return False
+
+    def _fill(self, entry: Entry, descriptor: int) -> bool:
+        blob = self._store.blob(entry.file)
+        if blob is not None:
+            return os.pwrite(descriptor, blob, 0) == entry.size
+        expected = self._manifest(entry)
+        for source in self._sources(entry):
+            try:
+                copied = copy_range(source, descriptor, entry.size)
+                os.ftruncate(descriptor, entry.size)
+            finally:
+                os.close(source)
+            if copied != entry.size:
+                continue
+            hashes = self._hasher.chunks(descriptor, entry.size)
+            if expected is not None and hashes == expected.hashes:
+                return True
+        return False
+
+    def _sources(self, entry: Entry) -> Iterable[int]:
+        with suppress(OSError):
+            yield open_ordinary(entry.file.hex(), self._incoming)
+        for place in self._store.places(entry.file):
+            if place.key is not None:
+                continue
+            with suppress(OSError):
+                source = open_ordinary(place.path)
+                if is_same(place, os.fstat(source)):
+                    yield source
+                else:
+                    os.close(source)
+
+    def _swap_in(self, staged: Staged) -> None:
+        folder, name = self._spot(staged.entry.path)
+        row = self._rows.get(staged.entry.path)
+        kept = self._keep_owners(row, folder, name)
+        while True:
+            with suppress(FileExistsError):
+                rename_new(staged.name, name, self._incoming, folder)
+                return None
+            with suppress(FileNotFoundError):  # it went away meanwhile
+                if exchange(staged.name, name, self._incoming, folder):
+                    return self._throw_out(staged.name, row, kept, folder, name)
+                old = f"{staged.name}-old"
+                os.rename(name, old, src_dir_fd=folder, dst_dir_fd=self._incoming)
+                self._throw_out(old, row, kept, folder, name)
+
+    def _keep_owners(self, row: PutMirrored | None, folder: int, name: str) -> int:
+        """Give what its owner made a second name before it loses the first; its inode, or 0."""
+        try:
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return 0
+        if stat.S_ISREG(found.st_mode):
+            if row is None or not _untouched(row, found):
+                self._keep_aside(name, folder, folder, name, link=True)
+                return found.st_ino
+        elif stat.S_ISDIR(found.st_mode):
+            with suppress(OSError):  # an empty one is nobody's work
+                os.rmdir(name, dir_fd=folder)
+                return 0
+            self._keep_aside(name, folder, folder, name)
+        else:
+            self._keep_aside(name, folder, folder, name)
+        return 0
+
+    def _throw_out(
+        self, old: str, row: PutMirrored | None, kept: int, folder: int, name: str
+    ) -> None:
+        """Drop what had the name, unless somebody wrote it since we looked."""
+        found = os.stat(old, dir_fd=self._incoming, follow_symlinks=False)
+        if stat.S_ISDIR(found.st_mode):
+            with suppress(OSError):  # an empty one is nobody's work
+                return os.rmdir(old, dir_fd=self._incoming)
+        elif found.st_ino == kept or (row is not None and _untouched(row, found)):
+            return os.unlink(old, dir_fd=self._incoming)
+        return self._keep_aside(old, self._incoming, folder, name)
+
+    def _keep_aside(
+        self, source: str, source_dir: int, folder: int, name: str, *, link: bool = False
+    ) -> None:
+        for candidate in aside(name):
+            with suppress(FileExistsError):
+                if link:
+                    give_name(source, candidate, source_dir, folder)
+                else:
+                    rename_new(source, candidate, source_dir, folder)
+                return
+        raise StoreError(f"{self.directory} has too many files kept as {name}.mine-N")
+
+    def _spot(self, path: str) -> tuple[int, str]:
+        """Open the folder of a path; what is in the way of a folder is the owner's, so aside."""
+        *parts, name = path.split("/")
+        for depth in range(1, len(parts) + 1):
+            way = "/".join(parts[:depth])
+            found = self._folder.look(way)
+            if found is not None and not stat.S_ISDIR(found.st_mode):
+                spot = self._folder.spot(way)
+                row = self._rows.get(way)
+                if (
+                    row is not None
+                    and stat.S_ISREG(found.st_mode)
+                    and _untouched(row, found)
+                ):
+                    os.unlink(spot.name, dir_fd=spot.folder)
+                else:
+                    self._keep_aside(spot.name, spot.folder, spot.folder, spot.name)
+                self._folder.forget()
+            elif found is None:
+                break
+        return self._folder.folder(parts, make=True), name
+
+    # ---- remove
+
+    def remove(self, listing: Listing, grace: int) -> list[FileWrite]:
+        """Take away what the author deleted, and erase what was taken away long ago."""
+        wanted = {entry.path for entry in listing.entries}
+        writes: list[FileWrite] = []
+        self._folder.forget()
+        gone = [row for path, row in self._rows.items() if path not in wanted]
+        try:
+            for row in gone:
+                self._remove(row, grace)
+                writes.append(DropMirrored(self.directory, row.path))
+                writes.append(DropPlace(self._folder.full(row.path)))
+            self._erase(grace)
+            if gone:
+                sync_file_system(self._incoming)
+        except OSError as error:
+            raise refused(self.directory, error) from error
+        return writes
+
+    def _remove(self, row: PutMirrored, grace: int) -> None:
+        found = self._folder.look(row.path)
+        if found is None or not stat.S_ISREG(found.st_mode) or not _untouched(row, found):
+            return  # what the owner made of it stays
+        spot = self._folder.spot(row.path)
+        if grace <= 0:
+            os.unlink(spot.name, dir_fd=spot.folder)
+        else:
+            self._put_away(row.path, spot.folder, spot.name)
+        above = row.path.split("/")[:-1]
+        self._folder.forget()
+        while above:
+            try:
+                os.rmdir(above[-1], dir_fd=self._folder.folder(above[:-1]))
+            except OSError:
+                return
+            finally:
+                self._folder.forget()
+            above.pop()
+
+    def _put_away(self, path: str, folder: int, name: str) -> None:
+        today = time.strftime("%Y-%m-%d", time.gmtime())
+        with Confined(self.directory) as other:
+            parts = [OWN_FOLDER, REMOVED, today, *path.split("/")[:-1]]
+            away = other.folder(parts, make=True)
+            for candidate in candidates(name):
+                with suppress(FileExistsError):
+                    rename_new(name, candidate, folder, away)
+                    return
+
+    def _erase(self, grace: int) -> None:
+        try:
+            removed = self._own(REMOVED, make=False)
+        except UsageError:
+            return
+        try:
+            for name in os.listdir(removed):
+                with suppress(ValueError):
+                    day = timegm(time.strptime(name, "%Y-%m-%d")) + DAY
+                    if day + grace < time.time():
+                        shutil.rmtree(name, ignore_errors=True, dir_fd=removed)
+        finally:
+            os.close(removed)
+
+    # ---- of ours
+
+    def _own(self, name: str, *, make: bool) -> int:
+        try:
+            return os.dup(self._folder.folder([OWN_FOLDER, name], make=make))
+        except FileNotFoundError as error:
+            raise UsageError(
+                f"{self._folder.path} has no {OWN_FOLDER} any more: mount its disk; if you "
+                "emptied it, end the mirror and begin it anew"
+            ) from error
+        except OSError as error:
+            raise UsageError(
+                f"{self._folder.path}/{OWN_FOLDER} can't be used ({error.strerror}): "
+                "it must be a folder of ours, move away what is there"
+            ) from error
+
+    def _row(self, entry: Entry, look: Look) -> list[FileWrite]:
+        full = self._folder.full(entry.path)
+        row = PutMirrored(self.directory, entry.path, entry.file, look.size, look.mtime_ns)
+        self._rows[entry.path] = row
+        place = place_of(full, entry.file, look)
+        return [row, DropPlace(full), place, DropBlob(entry.file), DropFetch(entry.file)]
+
+    def _holds(self, entry: Entry) -> Look | None:
+        """Look at a file by its content."""
+        with suppress(OSError, MeshpeerError):
+            descriptor = self._folder.open_file(entry.path)
+            try:
+                found = self._hasher.descriptor(descriptor, entry.path)
+            finally:
+                os.close(descriptor)
+            if found.manifest.id == entry.file:
+                self._held.append(found.manifest)
+                return found.look
+        return None
+
+    def _file_row(self, entry: Entry) -> list[FileWrite]:
+        """What was found by its content may be a file that was never fetched."""
+        manifest = self._held.pop()
+        self.known.append(manifest)
+        return [
+            PutFile(entry.file, want_tag(entry.file), entry.size, manifest.to_bytes(), None)
+        ]
+
+    def _set_mode(self, entry: Entry, found: os.stat_result) -> None:
+        if bool(found.st_mode & 0o100) == entry.executable:
+            return
+        with suppress(OSError):
+            descriptor = self._folder.open_file(entry.path)
+            mode = found.st_mode & 0o666
+            os.fchmod(descriptor, mode | (mode & 0o444) >> 2 if entry.executable else mode)
+            os.close(descriptor)
+
+    def _manifest(self, entry: Entry) -> Manifest | None:
+        data = self._store.manifest(entry.file)
+        with suppress(RemoteProtocolError):
+            return Manifest.from_bytes(entry.file, data) if data is not None else None
+        return None
+
+
+def _untouched(row: PutMirrored, found: os.stat_result) -> bool:
+    return (row.size, row.mtime_ns) == (found.st_size, found.st_mtime_ns)
