@@ -16,7 +16,6 @@ Marks are words that no text can hold, for they have an underscore: filters are 
 """
 
 import re
-from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 from unicodedata import category, normalize, unidata_version
@@ -88,8 +87,7 @@ def mark(what: str, value: object) -> str:
     return f"{what}_{'_'.join(fold(str(value)))}"
 
 
-@lru_cache(maxsize=512)
-def marks(what: str, value: str) -> str:
+def levels(what: str, value: str) -> str:
     """Give the marks of each level of a value such as 'image/png' or 'pt-BR', with spaces between."""
     first, *rest = re.split("[/-]", value, maxsplit=1)
     return f"{mark(what, first)} {mark(what, value)}" if rest else mark(what, value)
