@@ -115,6 +115,6 @@ def standing_of(card: Card) -> Standing:
             revocation.device: {
                 log: Cut(sequence, id) for log, sequence, id in revocation.logs
             }
-            for revocation in getattr(card, "revoked", ())
+            for revocation in card.revoked
         },
     )

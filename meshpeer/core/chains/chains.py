@@ -104,7 +104,9 @@ class Chains:
         self._reading: dict[int, tuple[Session, Get]] = {}
         self._number = 0
         self._waiting_bytes = 0
-        self._cards_seen = {own.person: own.card.number for own in people.own.values()}
+        self._cut_by: dict[bytes, int] = {}
+        """The number of the card by which a person's logs were cut."""
+        self._refresh(now)
         self._settle(None, now)
 
     # -- links
@@ -355,4 +357,10 @@ class Chains:
                 session.want(more, now)
 
     def _look_at_cards(self) -> None:
-        """The people may hold newer cards than those that cut the logs."""
+        """A card that came by another way may revoke what is held."""
+        for person in list(self.book.persons):
+            card = self.authors.card_of(person)
+            if card is not None and self._cut_by.get(person) != card.number:
+                before, self._cut_by[person] = self._cut_by.get(person), card.number
+                if before is not None or card.revoked:
+                    self.intake.recut(person)
