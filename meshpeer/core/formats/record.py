@@ -322,7 +322,9 @@ class Follow(Said):
 
 @dataclass(frozen=True, slots=True)
 class Label(Said):
-    """An opinion of something, which others may choose to heed; the newest of a target holds."""
+    """An opinion of something, which others may choose to heed; the newest of a target holds.
+
+    One that says nothing takes the opinion back."""
 
     KIND: ClassVar[int] = 7
     FIELDS: ClassVar[tuple[Field, ...]] = (
