@@ -43,6 +43,7 @@ class Holding:
         "_due",
         "_heard",
         "answered",
+        "asked",
         "chunks",
         "coming",
         "handle",
@@ -60,6 +61,8 @@ class Holding:
         """It has said that it holds something."""
         self.whole = False
         self.chunks = 0
+        self.asked: set[int] = set()
+        """Parts that it was asked for and has not brought yet."""
         self.coming = 0
         """On its way there, and so left alone."""
         self.ready = False
@@ -124,6 +127,8 @@ class Fetch(Wanted):
         self.why = ""
         """Why it waits, if it is because of the disk."""
         self.stalled_until = 0.0
+        self.held_back = False
+        """Something is left to neighbours to which it is on its way."""
         self.rate = 0.0
         self.taken = 0
         """Bytes that came since the rate was last looked at."""
@@ -239,6 +244,15 @@ class Fetch(Wanted):
 
     # -- who holds what
 
+    @property
+    def sources(self) -> int:
+        """Neighbours that hold something that lacks here."""
+        holders = [holding for holding in self.holdings.values() if holding.answered]
+        if self.manifest is None:
+            return len(holders)
+        lacking = self.lacking
+        return sum(bool(self.reach(holding) & lacking) for holding in holders)
+
     def reach(self, holding: Holding) -> int:
         """The chunks that this neighbour has."""
         return self._all if holding.whole else holding.chunks
@@ -279,11 +293,13 @@ class Fetch(Wanted):
     def ask(self, part: int, holding: Holding, now: float) -> None:
         """The neighbour is asked for this part."""
         self.asked.setdefault(part, {})[holding] = now
+        holding.asked.add(part)
         if part < PAGE0:
             self.asked_chunks |= 1 << part
 
     def release(self, part: int, holding: Holding) -> None:
         """It is asked no more."""
+        holding.asked.discard(part)
         asked = self.asked.get(part)
         if asked is not None and asked.pop(holding, None) is not None and not asked:
             self.settled(part)
@@ -310,9 +326,11 @@ class Fetch(Wanted):
             if urgent is not None or unasked:
                 return urgent if urgent is not None else first_from(unasked, self.cursor)
         elif unasked:
+            self.held_back = True
             for other in self.holdings.values():
                 unasked &= ~other.coming
             if unasked:
+                self.held_back = False
                 start = int.from_bytes(rng(4)) % self.manifest.count
                 return first_from(self.rarity.rarest(unasked), start)
         return self._again(holding, now, AGAIN_S)

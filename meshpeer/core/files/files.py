@@ -33,8 +33,10 @@ HOURS_S: Final = 60.0
 PROBE_S: Final = 60.0
 """How long neighbours are asked to tell who holds a file that nobody here fetches."""
 MAX_PROBES: Final = 256
-FORGETS: Final = 0.3
+FORGETS: Final = 0.4
 """How fast the shown rate follows what comes."""
+SLOWEST: Final = 1_000.0
+"""Bytes a second below which the rate of a fetch of which nothing came is 0."""
 
 
 class Files:
@@ -66,6 +68,7 @@ class Files:
         self._tick_at = now
         self._progress_at = now
         self._hours_at = now
+        self._probes: dict[bytes, Probe] = {}
         self._told: dict[bytes, tuple[int, str, str]] = {}
         restored = restored or RestoredFiles()
         for row in sorted(restored.fetches, key=lambda row: row.added):
@@ -102,7 +105,8 @@ class Files:
     ) -> None:
         """Have this file come, from whoever holds it; FileComplete tells when it is here.
 
-        A higher priority goes first. Asked again, it takes these settings and goes on.
+        A higher priority goes first. Asked again, it takes these settings and goes on. The
+        neighbours hear of it at the next wake, which is due at once: of many files together.
         """
         added = int(self._swarm.wall())
         row = PutFetch(
@@ -123,7 +127,6 @@ class Files:
                 self._journal.add(row)
                 self._drop_probe(file)
                 self._new_fetch(row)
-        self._settle(now)
 
     def _is_here(self, row: PutFetch, size: int) -> None:
         self._journal.add(row._replace(size=size, state="done"))
@@ -212,16 +215,16 @@ class Files:
             holding.source.renew(holding)
 
     def _progress(self, fetch: Fetch) -> Progress:
-        size, here = fetch.size, fetch.bytes_here
+        size, here, sources = fetch.size, fetch.bytes_here, fetch.sources
         state, why = fetch.row.state, fetch.row.why
         if fetch.why:
             state, why = "waiting", fetch.why
         elif self._journal.blocked:
             state, why = "waiting", "the disk takes nothing now; make room on it"
-        elif state == "fetching" and not fetch.holders and not fetch.landing:
+        elif state == "fetching" and not (sources or fetch.landing or fetch.arriving):
             state, why = "waiting", "no peer that can be reached now holds it"
         left = (size - here) / fetch.rate if fetch.rate >= 1 and size >= 0 else None
-        return Progress(here, size, fetch.rate, fetch.holders, left, state, why)
+        return Progress(here, size, fetch.rate, sources, left, state, why)
 
     # -- what comes otherwise than over a link
 
@@ -235,8 +238,8 @@ class Files:
     def unheld(self) -> list[PutFetch]:
         """Fetches of which no neighbour holds anything now."""
         wanted = self._swarm.wanted.values()
-        fetches = [fetch for fetch in wanted if isinstance(fetch, Fetch)]
-        return [fetch.row for fetch in fetches if fetch.open and not fetch.holders]
+        fetches = [fetch for fetch in wanted if isinstance(fetch, Fetch) and fetch.open]
+        return [fetch.row for fetch in fetches if not fetch.sources]
 
     def take(
         self, file: bytes, part: int, data: bytes, now: float, durable: Action | None = None
@@ -303,7 +306,7 @@ class Files:
             wanted = self._swarm.wanted.get(file)
             if wanted is None:
                 self._make_room_for_probe()
-                wanted = Probe(file, now + PROBE_S)
+                wanted = self._probes[file] = Probe(file, now + PROBE_S)
                 self._swarm.look_for(wanted)
             elif isinstance(wanted, Probe):
                 wanted.until = now + PROBE_S
@@ -311,17 +314,14 @@ class Files:
         self._settle(now)
         return found
 
-    def _probes(self) -> list[Probe]:
-        return [probe for probe in self._swarm.wanted.values() if isinstance(probe, Probe)]
-
     def _make_room_for_probe(self) -> None:
-        probes = self._probes()
-        if len(probes) >= MAX_PROBES:
-            self._swarm.stop_looking(min(probes, key=lambda probe: probe.until))
+        if len(self._probes) >= MAX_PROBES:
+            oldest = min(self._probes.values(), key=lambda probe: probe.until)
+            self._drop_probe(oldest.file)
 
     def _drop_probe(self, file: bytes) -> None:
-        probe = self._swarm.wanted.get(file)
-        if isinstance(probe, Probe):
+        probe = self._probes.pop(file, None)
+        if probe:
             self._swarm.stop_looking(probe)
 
     # -- links
@@ -381,47 +381,33 @@ class Files:
     def wake(self, now: float) -> None:
         """Do what is due; early or late does no harm."""
         self._check_hours(now)
-        for probe in self._probes():
+        for probe in list(self._probes.values()):
             if now >= probe.until:
-                self._swarm.stop_looking(probe)
+                self._drop_probe(probe.file)
         if now >= self._tick_at:
             self._tick_at = now + TICK_S
             for session in self._sessions.values():
                 session.source.tick(now)
-        for fetch in self._fetching():
-            if self._landing.looking(fetch):
-                self._landing.look(fetch)
-            due = self._landing.next_wakeup(fetch)
-            if due is not None and now >= due:
-                self._landing.wake(fetch, now)
+        self._landing.wake(now)
         self._report(now)
         self._read_on(now)
         self._settle(now)
 
     def next_wakeup(self) -> float | None:
         """When `wake` has something to do."""
-        times: list[float | None] = [self._swarm.announce_at, self._swarm.give_at]
-        if any(session.behind for session in self._sessions.values()) and self._swarm.open:
-            times.append(0.0)
-        fetching = self._fetching()
-        if fetching and self._sessions:
-            busy = any(
-                source.busy or source.seeks_more for source in self._swarm.sources.values()
-            )
-            if busy or any(fetch.holders and fetch.open for fetch in fetching):
-                times.append(self._tick_at)
-        for fetch in fetching:
-            times.append(self._landing.next_wakeup(fetch))
-            if self._landing.looking(fetch):
-                times.append(0.0)
-        if self._sessions and self._swarm.limits.hours:
+        swarm = self._swarm
+        behind = swarm.open and any(session.behind for session in self._sessions.values())
+        if behind or swarm.touched:
+            return 0.0
+        times = [swarm.announce_at, swarm.give_at, self._landing.next_wakeup()]
+        if any(source.busy for source in swarm.sources.values()):
+            times.append(self._tick_at)
+        if swarm.moved:
+            times.append(self._progress_at + PROGRESS_S)
+        if self._sessions and swarm.limits.hours:
             times.append(self._hours_at)
-        times += [probe.until for probe in self._probes()]
+        times += [probe.until for probe in self._probes.values()]
         return min((time for time in times if time is not None), default=None)
-
-    def _fetching(self) -> list[Fetch]:
-        wanted = self._swarm.wanted.values()
-        return [fetch for fetch in wanted if isinstance(fetch, Fetch)]
 
     def _check_hours(self, now: float) -> None:
         if now < self._hours_at:
@@ -437,17 +423,21 @@ class Files:
         if elapsed < PROGRESS_S:
             return
         self._progress_at = now
-        for fetch in self._fetching():
-            fetch.rate += (
-                FORGETS * (fetch.taken / elapsed - fetch.rate) if fetch.rate else 0
-            )
-            fetch.rate = fetch.rate or fetch.taken / elapsed
+        for fetch in list(self._swarm.moved):
+            rate = fetch.taken / elapsed
+            if not fetch.taken and fetch.rate < SLOWEST:
+                del self._swarm.moved[fetch]
+                rate = fetch.rate = 0.0
+            fetch.rate = fetch.rate + FORGETS * (rate - fetch.rate) if fetch.rate else rate
             fetch.taken = 0
-            progress = self._progress(fetch)
-            seen = progress.have, progress.state, progress.why
-            if seen != self._told.get(fetch.file):
-                self._told[fetch.file] = seen
-                self._swarm.events.append(FetchProgress(fetch.file, progress))
+            self._tell_progress(fetch)
+
+    def _tell_progress(self, fetch: Fetch) -> None:
+        progress = self._progress(fetch)
+        seen = progress.have, progress.state, progress.why
+        if seen != self._told.get(fetch.file):
+            self._told[fetch.file] = seen
+            self._swarm.events.append(FetchProgress(fetch.file, progress))
 
     # -- inside
 

@@ -115,8 +115,6 @@ class Giving:
         del seekers[self]
         if not seekers:
             del self._swarm.seekers[tag]
-        for key in [key for key in self._asks if key[0] == handle]:
-            del self._asks[key]
 
     # -- what it asks for
 
@@ -150,6 +148,8 @@ class Giving:
             return False
         handle, part = key = next(iter(self._asks))
         del self._asks[key]
+        if handle not in self._tags:
+            return True
         here = self._swarm.here(self._tags[handle])
         if here is None:
             self._saying.item(No, (handle, ROOT, Why.GONE))
@@ -212,3 +212,4 @@ class Giving:
         for handle in list(self._tags):
             self.forget(handle)
         self._reading.clear()
+        self._asks.clear()

@@ -66,7 +66,8 @@ class Landing:
         *,
         journal: Journal,
         shelf: "Shelf",
-        came: Callable[[Fetch, int, float], None],
+        came: Callable[[Fetch, int], None],
+        wake: Callable[[Fetch], None],
         complete: Callable[[Fetch, float], None],
     ) -> None:
         self.requests: list[Request] = []
@@ -74,7 +75,9 @@ class Landing:
         self._journal = journal
         self._shelf = shelf
         self._came = came
-        """Told when chunks lie in the partial file."""
+        """Told when a chunk lies in the partial file."""
+        self._wake = wake
+        """Told when something may be asked for that could not be before."""
         self._complete = complete
         """Told when a file is here, durable and at its place."""
         self._states: dict[Fetch, State] = {}
@@ -98,7 +101,7 @@ class Landing:
         if manifest.size > SMALL:
             if not fetch.here:
                 self._journal.add(fetch.row_with(0))
-            self.look(fetch)
+            self._look(fetch, state)
             self._go_on(fetch, state, now)
         elif not manifest.count:
             self._take_small(fetch, b"", None)
@@ -142,11 +145,10 @@ class Landing:
 
     # -- chunks that are here already
 
-    def look(self, fetch: Fetch) -> None:
+    def _look(self, fetch: Fetch, state: State) -> None:
         """Look for some chunks in files that are held whole."""
-        state, manifest = self._states.get(fetch), fetch.manifest
-        if state is None or manifest is None:
-            return
+        manifest = fetch.manifest
+        assert manifest is not None
         last = min(state.looked + LOOK_UPS, manifest.count)
         for chunk in range(state.looked, last):
             if not fetch.lacking >> chunk & 1:
@@ -158,12 +160,12 @@ class Landing:
         state.looked = last
         self._copy(fetch, state)
 
-    def looking(self, fetch: Fetch) -> bool:
+    def _looking(self, fetch: Fetch, state: State) -> bool:
         """Not all chunks were looked for yet."""
-        state = self._states.get(fetch)
-        if state is None or fetch.manifest is None or fetch.landing:
+        manifest = fetch.manifest
+        if manifest is None or fetch.landing or manifest.size <= SMALL:
             return False
-        return fetch.manifest.size > SMALL and state.looked < fetch.manifest.count
+        return state.looked < manifest.count
 
     def _copy(self, fetch: Fetch, state: State) -> None:
         manifest = fetch.manifest
@@ -217,7 +219,7 @@ class Landing:
         state.unflushed += size
         if state.flush_at is None:
             state.flush_at = now + FLUSH_S
-        self._came(fetch, chunk, now)
+        self._came(fetch, chunk)
 
     def _copied(
         self,
@@ -237,7 +239,7 @@ class Landing:
             return
         else:
             fetch.arriving &= ~(1 << request.index)
-            self._came(fetch, -1, now)
+            self._wake(fetch)
         self._copy(fetch, state)
 
     def _refused(
@@ -260,32 +262,42 @@ class Landing:
         fetch.why = ""
         self.requests += state.parked
         state.parked.clear()
+        self._wake(fetch)
 
     # -- flush and finish
 
-    def wake(self, fetch: Fetch, now: float) -> None:
-        """Do what is due for this fetch."""
-        state = self._states.get(fetch)
-        if state is None:
-            return
-        if fetch.why and now >= fetch.stalled_until:
-            fetch.stalled_until = now + RETRY_S
-            if state.parked:
-                self.requests.append(state.parked.pop(0))
-            elif state.to_copy:
-                self._copy(fetch, state)
-            else:
-                fetch.why = ""
-        self._go_on(fetch, state, now)
+    def wake(self, now: float) -> None:
+        """Do what is due."""
+        for fetch, state in list(self._states.items()):
+            if self._looking(fetch, state):
+                self._look(fetch, state)
+            if fetch.why and now >= fetch.stalled_until:
+                self._retry(fetch, state, now)
+            if state.flush_at is not None and now >= state.flush_at:
+                self._go_on(fetch, state, now)
 
-    def next_wakeup(self, fetch: Fetch) -> float | None:
-        """When something is due for it."""
-        state = self._states.get(fetch)
-        if state is None:
-            return None
-        if fetch.why:
-            return fetch.stalled_until
-        return state.flush_at if state.flushing is None else None
+    def _retry(self, fetch: Fetch, state: State, now: float) -> None:
+        """See whether the disk has room again: one request shows it."""
+        fetch.stalled_until = now + RETRY_S
+        if state.parked:
+            self.requests.append(state.parked.pop(0))
+        elif state.to_copy:
+            self._copy(fetch, state)
+        else:
+            self._resume(fetch, state)
+            self._go_on(fetch, state, now)
+
+    def next_wakeup(self) -> float | None:
+        """When something is due."""
+        times = []
+        for fetch, state in self._states.items():
+            if self._looking(fetch, state):
+                return 0.0
+            if fetch.why:
+                times.append(fetch.stalled_until)
+            elif state.flush_at is not None and state.flushing is None:
+                times.append(state.flush_at)
+        return min(times, default=None)
 
     def _go_on(self, fetch: Fetch, state: State, now: float) -> None:
         """Ask for a flush, or for the end, if it is time."""

@@ -6,7 +6,7 @@ for a while, and what it was asked for is asked elsewhere. One that brings what 
 doesn't name is banned for this file.
 """
 
-from collections import deque
+from collections import OrderedDict
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
@@ -54,7 +54,7 @@ class Source:
         self._saying = saying
         self._handles: dict[int, Holding] = {}
         self._next_handle = 0
-        self._to_seek: deque[Wanted] = deque()
+        self._to_seek: OrderedDict[Wanted, None] = OrderedDict()
         self._unheld: dict[int, None] = {}
         self._seek_at = 0.0
         self._asked: dict[tuple[int, int], tuple[Holding, int]] = {}
@@ -64,21 +64,21 @@ class Source:
         self._pipeline = Pipeline()
         self._heard_at = 0.0
         self._quiet_until = 0.0
+        self._held_back = False
 
     # -- looking for files
 
     def seek(self, wanted: Wanted) -> None:
         """Find out what the neighbour has of this file, now or when there is a free handle."""
         if not (isinstance(wanted, Fetch) and self.peer in wanted.banned):
-            self._to_seek.append(wanted)
+            self._to_seek[wanted] = None
             self._fill()
 
     def forget(self, wanted: Wanted) -> None:
         """Look for the file no more."""
         holding = wanted.holdings.pop(self.peer, None)
         if holding is None:
-            if wanted in self._to_seek:
-                self._to_seek.remove(wanted)
+            self._to_seek.pop(wanted, None)
             return
         self.stop_asking(holding)
         holding.ready = False
@@ -89,7 +89,7 @@ class Source:
 
     def _fill(self) -> None:
         while self._to_seek and len(self._handles) < MAX_SEEKS:
-            wanted = self._to_seek.popleft()
+            wanted, _ = self._to_seek.popitem(last=False)
             self._next_handle += 1
             holding = Holding(self, wanted, self._next_handle)
             self._handles[holding.handle] = wanted.holdings[self.peer] = holding
@@ -103,7 +103,7 @@ class Source:
         for handle in list(self._unheld)[: len(self._to_seek)]:
             wanted = self._handles[handle].wanted
             self.forget(wanted)
-            self._to_seek.append(wanted)
+            self._to_seek[wanted] = None
         self._fill()
 
     # -- what it says
@@ -124,7 +124,7 @@ class Source:
             holding.wanted.gain(holding, chunks, whole=whole)
             self.make_ready(holding)
         else:
-            holding.answered = True
+            holding.answered = whole or bool(chunks)
         self._swarm.holders_changed(holding.wanted)
 
     def coming(self, handle: int, runs: Runs, now: float) -> None:
@@ -153,7 +153,7 @@ class Source:
             if why is Why.LIMIT:
                 self._seek_at = now + SEEK_AGAIN_S
                 self.forget(wanted)
-                self._to_seek.append(wanted)
+                self._to_seek[wanted] = None
         self._swarm.holders_changed(wanted)
 
     # -- asking
@@ -196,6 +196,7 @@ class Source:
             if part is None:
                 heappop(ready)
                 holding.ready = False
+                self._held_back = self._held_back or wanted.held_back
             else:
                 self._ask(holding, wanted, part, now)
 
@@ -221,12 +222,12 @@ class Source:
 
     def stop_asking(self, holding: Holding, *, tell: bool = True) -> None:
         """Ask for nothing of this file any more."""
-        for handle, part in [key for key in self._asked if key[0] == holding.handle]:
+        for part in list(holding.asked):
             if tell:
                 self.cancel(holding, part)
             else:
                 self._drop(holding, part)
-                self._stray(handle, part)
+                self._stray(holding.handle, part)
 
     def _drop(self, holding: Holding, part: int) -> bool:
         """The part is expected no more; whether it was."""
@@ -304,17 +305,13 @@ class Source:
 
     @property
     def busy(self) -> bool:
-        """It was asked for something."""
-        return bool(self._asked)
-
-    @property
-    def seeks_more(self) -> bool:
-        """There are files for which there was no handle."""
-        return bool(self._to_seek)
+        """Something is under way or waits for time to pass, so ticks are needed."""
+        return bool(self._asked or self._to_seek or self._ready or self._held_back)
 
     def tick(self, now: float) -> None:
         """Look at what takes too long, and whether something may be asked for again."""
         self._rotate(now)
+        self._held_back = False
         if self._asked and now - self._heard_at > SILENT_S:
             self._quiet_until = now + QUIET_S
             for holding, part in [(held, key[1]) for key, (held, _) in self._asked.items()]:

@@ -84,12 +84,18 @@ class Swarm:
         """Bytes of chunks given to neighbours."""
         self.events: list[Event] = []
         self.counters: Counter[str] = Counter()
+        self.moved: dict[Fetch, None] = {}
+        """Fetches whose progress has to be looked at."""
         self.touched: dict[bytes, None] = {}
         """Peers to which something may have to be said in this turn."""
         self.turns: dict[Giving, None] = {}
         """Neighbours that wait for parts, in the order of their turns."""
         self.landing = Landing(
-            journal=journal, shelf=shelf, came=self._came, complete=self._complete
+            journal=journal,
+            shelf=shelf,
+            came=self._came,
+            wake=self.wake_fetch,
+            complete=self._complete,
         )
         self.give_at: float | None = None
         """When the pace lets more be given, if that is what neighbours wait for."""
@@ -129,6 +135,8 @@ class Swarm:
 
     def stop_looking(self, wanted: Wanted) -> None:
         """Ask nobody about it any more."""
+        if isinstance(wanted, Fetch):
+            self.moved.pop(wanted, None)
         self.wanted.pop(wanted.file, None)
         self.by_tag.pop(wanted.tag, None)
         for source in self.sources.values():
@@ -137,12 +145,16 @@ class Swarm:
 
     def holders_changed(self, wanted: Wanted) -> None:
         """Report how many hold it, where somebody wants to know."""
-        if isinstance(wanted, Probe) and wanted.told != wanted.holders:
+        if isinstance(wanted, Fetch):
+            self.moved[wanted] = None
+        elif isinstance(wanted, Probe) and wanted.told != wanted.holders:
             wanted.told = wanted.holders
             self.events.append(HoldersCounted(wanted.file, wanted.holders))
 
     def wake_fetch(self, wanted: Wanted) -> None:
         """Something of this file may have to be asked of others."""
+        if isinstance(wanted, Fetch):
+            self.moved[wanted] = None
         for holding in wanted.holdings.values():
             holding.source.make_ready(holding)
 
@@ -195,11 +207,9 @@ class Swarm:
         self.wake_fetch(fetch)
         return True
 
-    def _came(self, fetch: Fetch, chunk: int, now: float) -> None:
-        """A chunk lies in the partial file; -1: one has to be asked for after all."""
-        if chunk < 0:
-            self.wake_fetch(fetch)
-            return
+    def _came(self, fetch: Fetch, chunk: int) -> None:
+        """A chunk lies in the partial file."""
+        self.moved[fetch] = None
         self._news[fetch] = self._news.get(fetch, 0) | 1 << chunk
         if fetch.watched:
             self.events.append(ChunkCame(fetch.file, chunk))

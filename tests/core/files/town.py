@@ -152,9 +152,8 @@ class Host:
     def boot(self):
         self.life += 1
         disk = self.disk
-        for file, partial in disk.partial.items():
-            partial.update({"now": dict(partial["flushed"])})
-            assert file
+        for rows in disk.partial.values():
+            rows["now"] = dict(rows["flushed"])
         self.journal = Journal()
         self.random = Random(f"{self.town.seed} {self.name} {self.life}")
         self.alarm = Alarm(self.town.loop, self.wake)
