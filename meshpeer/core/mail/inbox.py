@@ -4,6 +4,7 @@ In this order: a seal that doesn't open is refused for good; a sender that is ne
 brought a card that names its sealing key is refused with a recall, as is one that is blocked; a
 message id seen before from this person gets its receipt and is not shown; a stranger's first
 message goes to the requests box. The sender is who the seal proves, never who the message says.
+A piece of a file goes to the message that names the file, which must have come (attachments.py).
 
 Everything goes through the journal, so that a receipt leaves only once its message is on the disk.
 """
@@ -13,14 +14,20 @@ from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from meshpeer.core.allowance import Allowance
+from meshpeer.core.file_writes import PutAttachment
 from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.formats.card import Card
 from meshpeer.core.formats.message import Message
+from meshpeer.core.formats.want import Kind as PartKind
+from meshpeer.core.formats.want import Part, is_part
 from meshpeer.core.identity.preimage import one_way
 from meshpeer.core.identity.seal import Opened as OpenedSeal
 from meshpeer.core.journal import Journal
+from meshpeer.core.mail.attachments import Attachments
 from meshpeer.core.mail.lamport import Lamport
+from meshpeer.core.mail.letters import UNDERWAY
 from meshpeer.core.mail.people import Contact, Own, People, Status
+from meshpeer.core.mail.sealing_keys import SealingKeys
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.verdict import Deferred, Opened, Rejected, Verdict
 from meshpeer.core.writes import MESSAGE_COST, Box, PutEvent, PutMessage, PutSeen
@@ -32,6 +39,10 @@ CONTACT_SHARE: Final = 64 << 20
 KNOWN_RATE: Final = 5_000
 STRANGER_RATE: Final = 100
 """Seals a second opened for a neighbour; 100 take a hundredth of a core, a tenth of a Pi's."""
+ATTACHMENT_COST: Final = 512
+"""Bytes that a file's name and key count for, with the row."""
+PIECES_AFTER: Final = 1.0
+"""Seconds after a message with files until neighbours are asked again for its pieces."""
 PUT_OFF: Final = 10.0
 """Seconds after which neighbours are asked again for what came too fast to be opened."""
 STRANGER_BURST: Final = 2_000
@@ -64,6 +75,7 @@ class Inbox:
         lamport: Lamport,
         wall: Callable[[], float],
         archive: Archive,
+        keys: SealingKeys,
         requests: Iterable[bytes] = (),
     ) -> None:
         self._people = people
@@ -71,6 +83,9 @@ class Inbox:
         self._lamport = lamport
         self._wall = wall
         self._archive = archive
+        self._keys = keys
+        self.attachments: Attachments | None = None
+        """Set as soon as there are files that they can be given to."""
         self._unsaved: set[tuple[bytes, bytes]] = set()
         self._requests = Counter(requests)
         self._kept: dict[bytes, int] = {}
@@ -81,19 +96,35 @@ class Inbox:
 
     def receive(self, bundle: Bundle, account: Account, now: float) -> Verdict:
         """Open a bundle whose tag is ours, and journal what it holds."""
-        own = self._people.own_by_tag(bundle.header.tag)
-        if own is None:
+        found = self._keys.own_by_tag(bundle.header.tag)
+        if found is None:
             return Rejected("no such person here")
+        own, key = found
         if not self._allows(account, now):
             if self._put_off_until is None:
                 self._put_off_until = now + PUT_OFF
             return Deferred("too many bundles for persons here at once")
         try:
-            seal = bundle.open(own.sealing)
+            seal = bundle.open(key)
+            if is_part(seal.body):
+                return self._take_piece(bundle.id, seal, now)
             message = Message.parse(seal.body)
             return self._take_in(own, seal, message, now)
         except RemoteProtocolError as error:
             return Rejected(str(error))
+
+    def _take_piece(self, bundle: bytes, seal: OpenedSeal, now: float) -> Verdict:
+        """A part of a file: of the message that it belongs to the receiver knows the sender."""
+        part = Part.parse(seal.body)
+        if part.kind is not PartKind.PIECE:
+            raise RemoteProtocolError("kind", "an answer, to nobody's want")
+        senders = self._people.by_sealing_key(seal.sender)
+        if senders and all(sender.status is Status.BLOCKED for sender in senders):
+            return Opened(one_way(seal.receipt))
+        contacts = [one for one in senders if one.status is Status.CONTACT]
+        if not contacts or self.attachments is None:
+            return Deferred("files of strangers wait until somebody accepts them")
+        return self.attachments.take(part, contacts, bundle, seal.receipt, now)
 
     def _allows(self, account: Account, now: float) -> bool:
         if account.kind is not Kind.STRANGER:
@@ -145,6 +176,26 @@ class Inbox:
             self._requests[contact.person] += 1
         self._keep(own, contact, seal, message, box, now)
         return Opened(seal.receipt)
+
+    def _keep_files(self, contact: Contact, message_id: bytes, message: Message) -> None:
+        """Note which files go with a message; they are fetched once this is durable."""
+        rows = [
+            PutAttachment(
+                message_id, contact.person, False, position, *attachment, UNDERWAY
+            )
+            for position, attachment in enumerate(message.attachments)
+        ]
+        self._journal.add(*rows)
+        if rows and self.attachments is not None:
+            expect = self.attachments.expect
+
+            def durable(now: float) -> None:
+                for row in rows:
+                    expect(row, now)
+                # pieces may have come before their message, and been put off
+                self._put_off_until = now + PIECES_AFTER
+
+            self._journal.then(durable)
 
     def erased(self, contact: bytes) -> None:
         """Messages of this person were erased: there is room again."""
@@ -223,6 +274,7 @@ class Inbox:
             ),
             self._lamport.write(),
         )
+        self._keep_files(contact, seal.message_id, message)
         if not contact.introduced and message.card is None:
             self._journal.add(self._people.introduce(contact.person))
         self._journal.add(
@@ -236,4 +288,5 @@ class Inbox:
 
 
 def _cost(message: Message) -> int:
-    return len(message.text.encode()) + MESSAGE_COST
+    files = ATTACHMENT_COST * len(message.attachments)
+    return len(message.text.encode()) + MESSAGE_COST + files
