@@ -3,18 +3,20 @@
 Used by the node at start and by the simulation after a simulated crash, so both restart alike.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Final
 
 from meshpeer.core.chains.archive import RestoredChains
 from meshpeer.core.chains.limits import ChainLimits
 from meshpeer.core.files.shelf import RestoredFiles
+from meshpeer.core.formats.attachment import Attachment
 from meshpeer.core.formats.bundle import MAX_LIFETIME
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.journal import Journal
 from meshpeer.core.link.path import Path
 from meshpeer.core.mail import lamport
+from meshpeer.core.mail.letters import ARRIVED, Letter
 from meshpeer.core.mail.mail import Restored
 from meshpeer.core.mail.outbox import Pending
 from meshpeer.core.mail.people import Own, People
@@ -22,7 +24,7 @@ from meshpeer.core.peer import Peer, Remembered
 from meshpeer.core.sync.policy import Policy, SimplePolicy
 from meshpeer.core.sync.queue import Queue
 from meshpeer.core.sync.shares import Limits
-from meshpeer.core.writes import Box, PutCarried, PutOver
+from meshpeer.core.writes import Box, DeliveryState, PutCarried, PutOver
 from store.store import Store
 
 REQUESTS_READ: Final = 1_000
@@ -82,7 +84,13 @@ def restore_mail(store: Store, now: float) -> Restored:
     """Give what `Mail` starts from; what expired long ago can't arrive any more."""
     pending = [
         Pending(
-            row.message_id, row.contact, row.bundle, row.receipt, row.expires, row.state
+            row.message_id,
+            row.contact,
+            row.bundle,
+            row.receipt,
+            row.expires,
+            row.state,
+            row.device,
         )
         for row in store.pending(now - MAX_LIFETIME)
     ]
@@ -91,7 +99,31 @@ def restore_mail(store: Store, now: float) -> Restored:
         lamport=store.settings().get(lamport.SETTING, b""),
         pending=pending,
         requests=[row.contact for row in requests],
+        letters=list(_letters(store, now)),
+        expected=[row for row in store.attachments_underway() if not row.sent],
     )
+
+
+def _letters(store: Store, now: float) -> Iterator[Letter]:
+    """Give the messages of ours of whose files not all arrived, but may."""
+    underway = {row.message_id for row in store.attachments_underway() if row.sent}
+    for message_id in underway:
+        for row in store.messages_by_id(message_id.hex()):
+            if row.box is not Box.OUTBOX or now > row.stored + row.lifetime + MAX_LIFETIME:
+                continue
+            files = store.attachments(message_id, row.contact, sent=True)
+            states = [one.state for one in store.deliveries([row.number])]
+            yield Letter(
+                message_id,
+                row.person,
+                row.contact,
+                tuple(Attachment(*file[4:9]) for file in files),
+                row.lifetime,
+                row.stored,
+                row.written,
+                frozenset(file.file for file in files if file.state == ARRIVED),
+                DeliveryState.ARRIVED in states,
+            )
 
 
 def restore_chains(store: Store, *, new_log: bool = False) -> RestoredChains:
