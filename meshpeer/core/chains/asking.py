@@ -7,7 +7,7 @@ takes too long, or goes.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -63,13 +63,25 @@ class Plan:
         """The disk keeps up, so more may be asked for."""
         self._asks: dict[LogKey, list[Ask]] = {}
 
-    def asked(self, key: LogKey, now: float) -> Spans:
-        """What of a log is under way."""
+    def asked(self, key: LogKey, own: Collection["Ask"], now: float) -> Spans:
+        """What of a log is under way: by an ask of one's own, or by one not too old."""
         spans = Spans()
         for ask in self._asks.get(key, ()):
-            if now - ask.since < LONGEST_S:
+            if ask in own or now < ask.since + LONGEST_S:
                 spans.add(ask.first, ask.last)
         return spans
+
+    def next_late(
+        self, keys: Iterable[LogKey], own: Collection["Ask"], after: float
+    ) -> float | None:
+        """When next one of the others takes too long to bring something of these logs."""
+        late = (
+            ask.since + LONGEST_S
+            for key in keys
+            for ask in self._asks.get(key, ())
+            if ask not in own
+        )
+        return min((time for time in late if time > after), default=None)
 
     def ask(self, ask: Ask) -> None:
         """A GET was sent."""
@@ -94,7 +106,7 @@ class Asking:
         self._waiting: set[LogKey] = set()
         self._probes: deque[Get] = deque(maxlen=SCREEN)
         self._asks: list[Ask] = []
-        self._heard = now
+        self._heard = self._looked = now
         self.overflow = False
         """Offers were left out for want of room."""
 
@@ -112,7 +124,7 @@ class Asking:
             return
         if log is not None and head.height in log.held:
             known = self._plan.book.id_of(log, head.height)
-            if known not in (None, head.head) and head.height <= log.ceiling:
+            if known not in (None, head.head) and log.fork_at is None:
                 self._probes.append(Get(*key, head.height, head.height))
         offer = Offer(person, head.first, height)
         if height < head.first or not self._lacks(log, offer):
@@ -218,7 +230,8 @@ class Asking:
         offer = self._offers.get(key)
         if offer is None:
             return None
-        log, asked = self._plan.book.logs.get(key), self._plan.asked(key, now)
+        log = self._plan.book.logs.get(key)
+        asked = self._plan.asked(key, self._asks, now)
         if log is None:
             return top_gap(
                 max(offer.first, offer.height - SCREEN + 1 if screen else 1),
@@ -258,6 +271,9 @@ class Asking:
     def _release(self, ask: Ask) -> None:
         self._asks.remove(ask)
         self._plan.release(ask)
+        if ask.key in self._waiting:
+            self._waiting.remove(ask.key)
+            self._history.append(ask.key)
 
     def _note_lacks(self, offer: Offer, log: Log | None, first: int, last: int) -> None:
         """Of what the neighbour answered, this is not held now, or has no body."""
@@ -275,6 +291,10 @@ class Asking:
 
     def check(self, now: float) -> bool:
         """Give up on a neighbour that brings nothing; True if others may be asked now."""
+        late = self._late
+        self._looked = now
+        if late is not None and now >= late:
+            self.again()
         if not self._asks or now < self._heard + PATIENCE_S:
             return False
         for ask in list(self._asks):
@@ -284,9 +304,14 @@ class Asking:
             self._release(ask)
         return True
 
+    @property
+    def _late(self) -> float | None:
+        return self._plan.next_late(self._waiting, self._asks, self._looked)
+
     def next_check(self) -> float | None:
         """When `check` has something to do."""
-        return self._heard + PATIENCE_S if self._asks else None
+        times = [self._late, self._heard + PATIENCE_S if self._asks else None]
+        return min((time for time in times if time is not None), default=None)
 
     def close(self) -> None:
         """The link is down."""

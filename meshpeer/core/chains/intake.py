@@ -485,7 +485,7 @@ class Intake:
             for log, headers in batch.blocks.items():
                 self._book.saved(log, headers)
             for log, tell in told.items():
-                if tell.height <= log.height:
+                if tell.height <= log.height and tell.height <= log.ceiling:
                     log.told = tell
             self._withdrawn.difference_update(batch.withdrawn)
             self._landing.landed(batch, now)

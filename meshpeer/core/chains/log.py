@@ -195,8 +195,14 @@ class Log:
             del self.recent[next(iter(self.recent))]
 
     def to_tell(self) -> Told:
-        """What is to be told once all that is held is durable."""
-        return Told(self.held.top_first, self.held.top, self.head)
+        """What is to be told once all that is held is durable; of a frozen log what is below
+        the fork, for more is taken by nobody."""
+        span = self.held.over(self.held.below(self.ceiling + 1))
+        if span is None:
+            return NOTHING_TOLD
+        if span[1] <= self.ceiling:
+            return Told(*span, self.head if span[1] == self.height else bytes(32))
+        return Told(span[0], self.ceiling, bytes(32))
 
     # -- the disk
 

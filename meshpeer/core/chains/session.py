@@ -251,8 +251,9 @@ class Session:
                         log.id,
                         told.first.to_bytes(8),
                         told.height.to_bytes(8),
-                        told.head,
-                        bytes((log.fork_at is not None, bool(log.bare))),
+                        told.head if log.fork_at is None else b"",
+                        (log.fork_at or 0).to_bytes(8),
+                        bytes((bool(log.bare),)),
                     )
                 )
             )
