@@ -12,6 +12,7 @@ from meshpeer.core.formats.attachment import Attachment
 from meshpeer.core.formats.bundle import Bundle, Header, Priority
 from meshpeer.core.formats.card import Card, Cut, Revocation
 from meshpeer.core.formats.cbor import decode, encode
+from meshpeer.core.formats.device_request import DeviceRequest
 from meshpeer.core.formats.message import Message
 from meshpeer.core.formats.receipt import ValueEntry, pack_entries, value_hashes
 from meshpeer.core.identity import idtext
@@ -140,6 +141,27 @@ def cards():
 
 
 PHOTO = Attachment(seed("sealed photo"), 70_000, "photo.jpg", "image/jpeg", seed("its key"))
+
+
+def device_requests():
+    device = DeviceKey(seed("ada's other device"))
+    request = DeviceRequest.sign(device, certificate("ada's other"))
+    stolen = DeviceRequest.sign(device, certificate("ada"))
+    return {
+        "device_private": device.private,
+        "requests": [
+            {
+                "certificate": request.certificate._asdict(),
+                "signature": request.signature,
+                "bytes": request.to_bytes(),
+                "uri": request.to_uri(),
+            }
+        ],
+        "refused": [
+            {"field": "signature", "bytes": stolen.to_bytes()},
+            {"field": "device request", "bytes": request.to_bytes() + b"\0"},
+        ],
+    }
 
 
 def messages():
@@ -299,6 +321,7 @@ def receipts():
 FILES = {
     "idtext.json": idtexts,
     "card.json": cards,
+    "device_request.json": device_requests,
     "message.json": messages,
     "seal.json": seals,
     "bundle.json": bundles,

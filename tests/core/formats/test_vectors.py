@@ -7,6 +7,7 @@ import pytest
 from meshpeer.core.formats.block import Block, Header, path, skip_of
 from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.formats.card import Card
+from meshpeer.core.formats.device_request import DeviceRequest
 from meshpeer.core.formats.listing import Listing
 from meshpeer.core.formats.manifest import Root, want_tag
 from meshpeer.core.formats.message import Message
@@ -68,6 +69,16 @@ def test_cards():
             for revoked in case["revoked"]
         ]
     check_refused(cases["refused"], "bytes", Card.parse)
+
+
+def test_device_requests():
+    cases = vectors("device_request.json")
+    for case in cases["requests"]:
+        request = DeviceRequest.read(case["uri"])
+        assert request.to_bytes().hex() == case["bytes"]
+        found = {name: key.hex() for name, key in request.certificate._asdict().items()}
+        assert found == case["certificate"]
+    check_refused(cases["refused"], "bytes", DeviceRequest.parse)
 
 
 def test_messages():
