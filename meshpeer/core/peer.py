@@ -40,8 +40,7 @@ from meshpeer.core.link.endpoint import Endpoint
 from meshpeer.core.link.events import Event, LinkDown, LinkUp, Readable, Writable
 from meshpeer.core.link.link import Link
 from meshpeer.core.link.path import Datagram, Path
-from meshpeer.core.mail.inbox import Archive
-from meshpeer.core.mail.mail import Mail, Restored
+from meshpeer.core.mail.mail import Archive, Mail, Restored
 from meshpeer.core.mail.outbox import Draft
 from meshpeer.core.mail.people import Contact, Own, People
 from meshpeer.core.sync.account import Account, Kind
@@ -72,8 +71,10 @@ FILES: Final = (CONTROL, PARTS)
 class FileWithdrawn(NamedTuple):
     """Its author took back a record that published this file or, of a collection, its listing."""
 
+    person: bytes
     file: bytes
     collection: bool
+    name: str
 
 
 PeerEvent: TypeAlias = LinkUp | LinkDown | FileWithdrawn | ChainEvent | FileEvent
@@ -363,22 +364,22 @@ class Peer:
         if record is None or not held.fresh:
             return []
         if isinstance(record, Withdraw) and (body := self._disk.body(record.target)):
-            self._note_withdrawn(body)
+            self._note_withdrawn(held.person, body)
         kind, author = type(record).__name__.lower(), held.person.hex()
         return [
             PutEvent.of("record", id=held.id.hex(), kind=kind, author=author, own=held.here)
         ]
 
-    def _note_withdrawn(self, body: bytes) -> None:
+    def _note_withdrawn(self, person: bytes, body: bytes) -> None:
         try:
             record = parse_record(body)
         except RemoteProtocolError:
             return
         match record:
-            case File(file=file):
-                event = FileWithdrawn(file, collection=False)
-            case Collection(listing=listing):
-                event = FileWithdrawn(listing, collection=True)
+            case File(file=file, name=name):
+                event = FileWithdrawn(person, file, False, name)
+            case Collection(listing=listing, name=name):
+                event = FileWithdrawn(person, listing, True, name)
             case _:
                 return
         self.journal.then(lambda _: self._events.append(event))
