@@ -29,15 +29,17 @@ def load_peer(
 ) -> Peer:
     """Give the peer of this folder with all that its database holds."""
     heard = {author.person: author.card for author in store.authors()}
+    own = load_own(state, nickname, fresh=store.saved_clock() is None, heard=heard)
     return restore_peer(
         store,
         static=KeyPair(state.peer_key()),
-        own=load_own(state, nickname, fresh=store.saved_clock() is None, heard=heard),
+        own=own,
         limits=Limits(queue_bytes),
         rng=rng,
         wall=wall,
         now=now,
         prefix=prefix,
+        new_log=must_begin_logs(state, store, own),
     )
 
 
