@@ -1,6 +1,8 @@
-"""A message and the proof of its arrival cross a gap: three real peers on this machine.
+"""A message, its receipt, and then a file cross a gap: three real peers on this machine.
 
-Ann and Carla never meet; Bob meets one and later the other. Each is a peer process of its own
+Ann and Carla never meet; Bob meets one and later the other. Ann publishes a map; Bob, who follows
+her, brings Carla the record of it, takes Carla's want for the file along, and later brings what
+Ann answered. Each is a peer process of its own
 with a state folder of its own; that they come and go is done by taking them off line through the
 API. Nothing waits by the clock: each step waits for the event that tells it has happened.
 """
@@ -26,6 +28,9 @@ from meshpeer.node.state import State
 
 LIMIT_S: Final = 30.0
 TEXT: Final = "The bridge is open again."
+MAP_NAME: Final = "map-of-the-valley.svg"
+MAP: Final = b"<svg>" + bytes(range(256)) * 2_000 + b"</svg>"
+"""Half a megabyte, so three parts: more than a small file, and more than one chunk."""
 
 
 class Actor:
@@ -92,7 +97,7 @@ class Story:
 
 @command("meshpeer demo")
 def demo(session: Session) -> None:
-    """Watch a message and its receipt cross a gap between peers that never meet.
+    """Watch a message, its receipt and a file cross a gap between peers that never meet.
 
     Three peers run on this machine for some seconds. Exit code 0 only if all of it happened.
     """
@@ -103,15 +108,15 @@ def demo(session: Session) -> None:
             ExitStack() as stack,
         ):
             ann, bob, carla = _start(Path(folder), story, stack)
-            _play(ann, bob, carla, story)
+            _play(ann, bob, carla, Path(folder), story)
     except MeshpeerError as error:
         story.verdict(crossed=False, text=str(error))
         raise click.exceptions.Exit(1) from None
-    text = "Carla has read it once, Ann has the proof, and the two never met"
+    text = "Carla has read it once, Ann has the proof, Carla has the map, and the two never met"
     story.verdict(crossed=True, text=text)
 
 
-def _play(ann: Actor, bob: Actor, carla: Actor, story: Story) -> None:
+def _play(ann: Actor, bob: Actor, carla: Actor, folder: Path, story: Story) -> None:
     for one in (ann, carla):
         one.go(online=False)
         for other in {ann, bob, carla} - {one}:
@@ -123,6 +128,7 @@ def _play(ann: Actor, bob: Actor, carla: Actor, story: Story) -> None:
     (sent,) = ann.api.post("messages", body={"messages": [draft]})["sent"]
     message = sent["id"]
     story.tell("Ann", f"writes to Carla: {ann.delivery(message)}")
+    file = _publish(ann, folder, story)
 
     _meet(ann, bob, story)
     ann.hear_state(message, "carried")
@@ -136,14 +142,49 @@ def _play(ann: Actor, bob: Actor, carla: Actor, story: Story) -> None:
     story.tell("Carla", f"reads: “{received['text']}”")
     _expect("arrived" not in ann.delivery(message), "Ann can't know yet that it arrived")
     story.tell("Ann", f"still sees: {ann.delivery(message)}")
+    _want(carla, bob, file, story)
     _part(carla, bob, story)
 
     _meet(ann, bob, story)
     ann.hear_state(message, "arrived")
     story.tell("Ann", f"sees: {ann.delivery(message)}; the receipt came back through Bob")
+    ann.hear("want", lambda body: body["file"] == file and body["state"] == "handed_on")
+    story.tell(
+        "Ann", "answers a want for her map, not knowing whose; Bob takes the parts along"
+    )
+    _part(ann, bob, story)
+
+    _meet(carla, bob, story)
+    done = carla.hear(
+        "fetch", lambda body: body["file"] == file and body["state"] == "done"
+    )
+    _expect(Path(done["path"]).read_bytes() == MAP, "the map came otherwise than it was")
+    story.tell("Carla", f"has the map, checked: {Path(done['path']).name}")
     _expect(ann.met == carla.met == {bob.peer}, "Ann and Carla have met after all")
     inbox = carla.api.get("messages", box="inbox")["items"]
     _expect(len(inbox) == 1, f"Carla was shown {len(inbox)} messages")
+
+
+def _publish(ann: Actor, folder: Path, story: Story) -> str:
+    path = folder / MAP_NAME
+    path.write_bytes(MAP)
+    published = ann.api.post("files", body={"path": str(path), "tags": ["map"]})
+    story.tell(
+        "Ann", f"publishes {MAP_NAME}, {show.size(len(MAP))}, for all who follow her"
+    )
+    file: str = published["file"]
+    return file
+
+
+def _want(carla: Actor, bob: Actor, file: str, story: Story) -> None:
+    """Carla finds the map in Ann's chain, which Bob keeps, and asks for it; Bob hasn't got it."""
+    record = carla.hear("record", lambda body: body["kind"] == "file")
+    record = carla.api.get("records", record["id"])
+    _expect(record["files"][0]["file"] == file, "that is another file")
+    story.tell("Carla", f"reads in Ann's chain, through Bob: file {record['name']}")
+    carla.api.post("fetches", body={"what": str(record["number"])})
+    carla.hear("want", lambda body: body["file"] == file and body["state"] == "carried")
+    story.tell("Carla", "asks for it; nobody near has it, so Bob takes her want along")
 
 
 def _meet(one: Actor, bob: Actor, story: Story) -> None:

@@ -13,6 +13,8 @@ from meshpeer.node.facade_types import Page, Who
 RecordKind: TypeAlias = Literal[
     "post", "file", "collection", "profile", "follow", "label", "withdraw", "other"
 ]
+Why: TypeAlias = Literal["own", "followed", "contact", "near", "muted", "none"]
+"""Why a chain is kept; `near`: a contact follows it."""
 About: TypeAlias = Literal["block", "person", "file"]
 
 
@@ -72,8 +74,7 @@ class Profile(msgspec.Struct, frozen=True):
     avatar: str | None
     follows: bool
     """Whether it is followed from here."""
-    why: str
-    """'own', 'followed', 'contact', 'muted', 'near' (a contact follows it) or 'none'."""
+    why: Why
     devices: int
     records: int
     """Blocks held of its chain."""
@@ -97,9 +98,8 @@ class Followed(msgspec.Struct, frozen=True):
     """Somebody whose chain is kept here."""
 
     person: Who
-    why: str
+    why: Why
     records: int
-    since: int
 
 
 class NewLabel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,7 +1,7 @@
 """What every service needs: the running peer, and how people name things.
 
 who      a petname, an id text, or `~nickname` of the only contact that calls itself so
-which    a message's number in lists, or its id of 32 hex digits
+which    a message's number in lists, or its id of 32 hex digits; a record's number or id text
 """
 
 from typing import TYPE_CHECKING, Final
@@ -12,7 +12,7 @@ from meshpeer.core.writes import Box
 from meshpeer.errors import NotFoundError, UsageError
 from meshpeer.node import facade
 from meshpeer.node.facade import PAGE_LIMIT
-from store.rows import MessageRow
+from store.rows import MessageRow, RecordRow
 
 if TYPE_CHECKING:
     from meshpeer.node.node import Node
@@ -57,6 +57,55 @@ class Desk:
         if known is None:
             raise NotFoundError("no contact has that id; add their card first")
         return known
+
+    def find_person(self, who: str) -> bytes:
+        """Give the person id of a contact, of somebody here, or of an author known by its chain."""
+        for own in self._people.own.values():
+            if who == idtext.encode(own.person):
+                return own.person
+        try:
+            return self.find(who).person
+        except NotFoundError:
+            if who.startswith("~"):
+                return self._author_by_nickname(who[1:])
+            if not _looks_like_an_id(who):
+                raise
+            return idtext.decode(who)
+
+    def _author_by_nickname(self, nickname: str) -> bytes:
+        chains = self._peer.chains
+        cards = (chains.card_of(person) for person in chains.persons)
+        named = {card.person for card in cards if card and card.nickname == nickname}
+        if len(named) == 1:
+            return named.pop()
+        if named:
+            raise UsageError(
+                f"{len(named)} people call themselves {nickname!r}; name one by id"
+            )
+        raise NotFoundError(f"nobody known here calls themself {nickname!r}")
+
+    def find_record(self, which: str) -> RecordRow:
+        """Give a record by its number in lists or its id."""
+        if which.isdecimal() and len(which) < idtext.ID_CHARACTERS // 2:
+            row = self._store.record(int(which))
+        else:
+            row = self._store.record_of(idtext.decode(which))
+        if row is None:
+            raise NotFoundError(f"no such record here: {which}")
+        return row
+
+    def find_file(self, what: str) -> bytes:
+        """Give a file's id by its id text, or by the record that publishes one file."""
+        if not what.isdecimal() or len(what) >= idtext.ID_CHARACTERS // 2:
+            id = idtext.decode(what)
+            row = self._store.record_of(id)
+            if row is None:
+                return id
+        else:
+            row = self.find_record(what)
+        if row.item is None or row.item.file is None:
+            raise UsageError(f"record {row.number} publishes no file")
+        return row.item.file
 
     def find_own(self, name: str | None) -> Own:
         """Give the person of this peer by id text or nickname; the first one for None."""

@@ -46,7 +46,7 @@ class DeviceService(Desk):
 
     async def devices(self, person: str | None = None) -> device_facade.Devices:
         """List the devices of one of our persons."""
-        return self._view(self.find_own(person))
+        return self._devices_view(self.find_own(person))
 
     async def device_request(
         self, person: str | None = None
@@ -65,7 +65,7 @@ class DeviceService(Desk):
         if asked not in own.card.devices:
             _check_addition(own.card, asked)
             await self._sign(own, devices=[*own.card.devices, asked])
-        return self._view(self._people.own[own.person])
+        return self._devices_view(self._people.own[own.person])
 
     async def join_person(self, joining: device_facade.Joining) -> device_facade.Devices:
         """Become a device of the person whose card lists this one; contacts stay."""
@@ -80,7 +80,7 @@ class DeviceService(Desk):
             self._peer.journal.add(*self._people.renew_own(card))
         await self._node.durable()
         self._node.learn_hints(card)
-        return self._view(self._people.own[card.person])
+        return self._devices_view(self._people.own[card.person])
 
     async def revoke_device(
         self, which: device_facade.WhichDevice
@@ -102,7 +102,7 @@ class DeviceService(Desk):
             devices=[device for device in own.card.devices if device != gone],
             revoked=[*own.card.revoked, Revocation(gone.device, tuple(cuts))],
         )
-        return self._view(self._people.own[own.person])
+        return self._devices_view(self._people.own[own.person])
 
     # ---- inside
 
@@ -147,10 +147,10 @@ class DeviceService(Desk):
         state.keep_person(place, state.persons()[place]._replace(person=None))
         self._peer.journal.add(*self._people.join(own.person, card))
 
-    def _view(self, own: Own) -> device_facade.Devices:
+    def _devices_view(self, own: Own) -> device_facade.Devices:
         state, card = self._node.state, own.card
         secrets = state.persons()[own_cards.place_of(state, own.person)]
-        written = self._written(own.person)
+        written = self._last_written(own.person)
         newest = max(written, key=lambda block: block.lamport, default=None)
         peers = {device.device: device.peer for device in card.devices}
         revoked = [one.device for one in card.revoked]
@@ -183,7 +183,7 @@ class DeviceService(Desk):
         """What is durable of a person's logs, but for those in which nothing is."""
         return [head for head in self._peer.chains.heads(person) if head.height]
 
-    def _written(self, person: bytes) -> list[Last]:
+    def _last_written(self, person: bytes) -> list[Last]:
         rows = [(head, self._store.record_of(head.head)) for head in self._heads(person)]
         return [
             Last(

@@ -22,6 +22,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 import msgspec
 
 from meshpeer.node.chain_facade import ChainsFacade
+from meshpeer.node.device_facade import DeviceFacade
 from meshpeer.node.facade_types import PAGE_LIMIT, Page, Who
 from meshpeer.node.file_facade import FilesFacade
 from meshpeer.node.search_facade import SearchFacade
@@ -241,7 +242,7 @@ class Event(msgspec.Struct, frozen=True):
     body: str
 
 
-class Facade(ChainsFacade, FilesFacade, SearchFacade, Protocol):
+class Facade(ChainsFacade, FilesFacade, SearchFacade, DeviceFacade, Protocol):
     """A running peer as the API sees it. What returns has happened and is durable."""
 
     async def status(self) -> Status:

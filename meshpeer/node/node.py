@@ -8,10 +8,12 @@ the loop share one turn.
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from pathlib import Path as FilePath
+from typing import Any, Final, TypeVar
 
+from meshpeer.core.chains.serving import ReadBlocks
 from meshpeer.core.clock import ClockReading
 from meshpeer.core.dialer import Dialer
 from meshpeer.core.formats.card import Card
@@ -23,9 +25,14 @@ from meshpeer.errors import MeshpeerError, StoreError
 from meshpeer.node.addresses import hints_to, is_on, is_writable, path_text, prefix
 from meshpeer.node.clock import Clock
 from meshpeer.node.config import Config
+from meshpeer.node.giving import giving_limits
+from meshpeer.node.happenings import Happenings
 from meshpeer.node.known_peers import KnownPeers
+from meshpeer.node.library.library import Library
 from meshpeer.node.loading import load_peer
 from meshpeer.node.plugins import load_transports
+from meshpeer.node.publications import Publications
+from meshpeer.node.search_service import Asking, StandingSearches
 from meshpeer.node.state import State
 from meshpeer.node.writer import Writer
 from store.store import Store
@@ -35,6 +42,8 @@ from transports.netlink import Interfaces, Local
 from transports.udp import Udp
 
 log = logging.getLogger("meshpeer.node")
+
+Result = TypeVar("Result")
 
 UNSPECIFIED: Final = {"0.0.0.0", "::"}
 SOONEST: Final = 0.001
@@ -79,7 +88,27 @@ class Node:
         self._interfaces = Interfaces()
         self._usable: frozenset[Local] = frozenset()
         self._lan: Lan | None = None
+        self.peer.files.limits = giving_limits(
+            config.files, lambda: self._interfaces.usable
+        )
+        self.library = Library(
+            self.store,
+            self.peer.journal,
+            self.peer.files,
+            FilePath(config.files.folder).expanduser()
+            if config.files.folder
+            else state.files,
+            now=self.now,
+            soon=self.soon,
+            keep_free=config.files.keep_free,
+        )
+        self.publications = Publications(self)
+        self.standing = StandingSearches(self.store)
+        self.asking = Asking(self.store)
+        self.searching = asyncio.Lock()
+        self.happenings = Happenings(self)
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
+        self._tasks: set[asyncio.Task[None]] = set()
         self._reading = False
         self._waiting: list[asyncio.Future[None]] = []
         self._news = asyncio.Event()
@@ -126,6 +155,8 @@ class Node:
         self._interfaces.start()
         if self.config.lan.on:
             self._start_lan()
+        self.library.start()
+        self.publications.start()
         self.turn()
 
     def _start_lan(self) -> None:
@@ -150,6 +181,9 @@ class Node:
         self._interfaces.close()
         for transport in self._transports.values():
             await transport.close()
+        for task in self._tasks:
+            task.cancel()
+        await self.library.close()
         await self._writer.close()
         self._reader.shutdown()
         self.store.close()
@@ -170,8 +204,8 @@ class Node:
             if self.online and not self._closed:
                 for peer, path in self.dialer.due(now):
                     self.peer.connect(peer, path, now)
-            for event in self.peer.events():
-                self._link_changed(event)
+            self.happenings.take()
+            self.library.turn()
             self._writer.turn()
             self._read_disk()
             self._send(now)
@@ -262,7 +296,8 @@ class Node:
                 if held and not any(is_on(path, local) for local in left):
                     self.peer.path_lost(path, self.now())
 
-    def _link_changed(self, event: LinkUp | LinkDown) -> None:
+    def link_changed(self, event: LinkUp | LinkDown) -> None:
+        """A link came up or went down: tell the dialer and the history."""
         link, now = event.link, self.now()
         body: dict[str, object] = {"peer": encode(link.peer_id)}
         if isinstance(event, LinkUp):
@@ -292,8 +327,7 @@ class Node:
         now = self.now()
         for peer in list(self.peer.neighbours):
             self.peer.disconnect(peer, now, "going offline")
-        for event in self.peer.events():
-            self._link_changed(event)
+        self.happenings.take()
         self._send(now)
         self.online = False
 
@@ -342,7 +376,20 @@ class Node:
         """Give what will be set by the next commit that holds an event."""
         return self._news
 
+    async def in_reader(self, work: Callable[[], Result]) -> Result:
+        """Run what reads the database and takes its time."""
+        return await self._loop.run_in_executor(self._reader, work)
+
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it to its end; what it raises is logged."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_log_failed)
+
     def _read_disk(self) -> None:
+        for request in self.peer.chains.reads():
+            self.background(self._serve_blocks(request))
         if self._reading:
             return
         ids = self.peer.loads()
@@ -350,6 +397,15 @@ class Node:
             self._reading = True
             done = self._loop.run_in_executor(self._reader, self._wires, ids)
             done.add_done_callback(self._was_read)
+
+    async def _serve_blocks(self, request: ReadBlocks) -> None:
+        try:
+            rows = await self.in_reader(lambda: self.store.log_blocks(*request[1:]))
+        except StoreError as error:
+            log.error("the disk can't be read", extra={"reason": str(error)})
+            rows = []
+        self.peer.blocks_read(request, rows, self.now())
+        self.soon()
 
     def _wires(self, ids: list[bytes]) -> dict[bytes, bytes | None]:
         return {id: self._wire(id) for id in ids}
@@ -379,6 +435,11 @@ class Node:
         local = {local.host for local in self._interfaces.usable}
         listen = set(self.config.udp.listen)
         return hints_to(local if listen & UNSPECIFIED else local & listen, self.udp.port)
+
+
+def _log_failed(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a fault in the background", exc_info=error)
 
 
 def _settle(future: asyncio.Future[None]) -> None:

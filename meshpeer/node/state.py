@@ -7,6 +7,7 @@
     keys/sealing-*.json renewed sealing keys, for a while     see node/key_ring.py
     machine.json        which log this machine writes         see node/machine.py
     meshpeer.db         everything else that lasts; no secrets
+    files/              what was fetched, if no other folder is set
     log/meshpeer.log    JSON lines
     token               for the API on loopback, if that is on
     api.sock            the API
@@ -61,6 +62,7 @@ class State:
         self.keys = self.root / "keys"
         self.database = self.root / "meshpeer.db"
         self.log = self.root / "log" / "meshpeer.log"
+        self.files = self.root / "files"
         self.machine = self.root / "machine.json"
         self.token = self.root / "token"
         self.socket = self.root / "api.sock"

@@ -38,6 +38,7 @@ class Daemon:
         said: Path | None = None,
         namespace: str = "",
         settings: str = "",
+        program: str = "meshpeer",
     ) -> None:
         self.name = folder.name
         self.state = State(folder)
@@ -50,6 +51,7 @@ class Daemon:
         self.loopback: int | None = None
         """The API's port on loopback, if the settings ask for one."""
         self.namespace = namespace
+        self._program = program
         self._said = said or folder.with_name(f"{folder.name}.stderr")
         self.state.create()
         self.state.config.write_text(f'nickname = "{self.name}"\n{settings}')
@@ -59,7 +61,7 @@ class Daemon:
     def begin(self) -> None:
         """Start the process, and don't wait for it."""
         inside = ["ip", "netns", "exec", self.namespace] if self.namespace else []
-        command = [sys.executable, "-m", "meshpeer", "--state", str(self.state.root)]
+        command = [sys.executable, "-m", self._program, "--state", str(self.state.root)]
         with self._said.open("ab") as said:
             self.process = subprocess.Popen(
                 [*inside, *command, "run", "--json"],
@@ -189,6 +191,10 @@ class Daemon:
         self.api.post("peers", body={"peer": other.peer, "address": address})
         self.linked_with(other)
         other.linked_with(self)
+
+    def until_asked(self, happened: Callable[[], object]) -> None:
+        """Wait for what no event tells, such as how far a fetch is."""
+        eventually(happened, f"{self.name}: it")
 
     def knows(self, other: "Daemon") -> None:
         """Take the other's card, and call its owner by the folder's name."""

@@ -83,6 +83,7 @@ class Library:
         self._files = files
         self._now = now
         self._soon = soon
+        self.folder = folder
         self._partials = Partials(folder, begun=self._begun, keep_free=keep_free)
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="files-read")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="files-write")

@@ -25,6 +25,7 @@ from pathlib import Path, PurePath
 from typing import Final, NamedTuple
 
 from meshpeer.core.file_writes import PutFetch
+from meshpeer.core.files.requests import Damaged
 from meshpeer.core.formats.listing import OWN_FOLDER
 from meshpeer.core.formats.manifest import Manifest
 from meshpeer.errors import StoreError, StoreFullError
@@ -57,14 +58,6 @@ class Whole(NamedTuple):
     look: Look
 
 
-class Damaged(StoreError):
-    """What lies in the partial file is not what was written: these chunks have to come again."""
-
-    def __init__(self, chunks: list[int]) -> None:
-        super().__init__(f"{len(chunks)} chunks were damaged on the disk and come again")
-        self.chunks = chunks
-
-
 class Partials:
     """The files that are coming; for one thread."""
 
@@ -81,24 +74,29 @@ class Partials:
         self.keep_free = keep_free
         self._begun = begun
         self._open: OrderedDict[bytes, int] = OrderedDict()
+        self._made = False
         self._mirrors: dict[Path, int] = {}
         self._ours: set[bytes] = set()
         """Made by this process for files of which nothing had come."""
 
     def path(self, file: bytes, target: str = "") -> Path:
         """Give where a file that goes to `target` is collected: on the same file system."""
+        if not self._made:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._made = True
         if target:
             parent = Path(target).parent
             if OWN_FOLDER in parent.parts:
                 parent = self._confined(parent)
-            with suppress(OSError):
-                if os.stat(self.folder).st_dev != os.stat(parent).st_dev:
-                    return parent / f".{file.hex()}{PARTIAL}"
+            while not parent.exists():
+                parent = parent.parent
+            if os.stat(self.folder).st_dev != os.stat(parent).st_dev:
+                return parent / f".{file.hex()}{PARTIAL}"
         return self.folder / PARTIAL / file.hex()
 
     def write(self, file: bytes, offset: int, data: bytes, target: str = "") -> None:
         """Write bytes that were checked; StoreFullError while the disk has no room."""
-        path = self.path(file, target)
+        path = self._path(file, target)
         try:
             descriptor = self._descriptor(file, path, make=True)
             check_room(path.parent, len(data), self.keep_free)
@@ -113,7 +111,7 @@ class Partials:
         self, file: bytes, offset: int, source: int, at: int, size: int, target: str = ""
     ) -> bool:
         """Write bytes that lie in another file, shared with it if the disk can."""
-        path = self.path(file, target)
+        path = self._path(file, target)
         try:
             descriptor = self._descriptor(file, path, make=True)
             check_room(path.parent, size, self.keep_free)
@@ -123,7 +121,7 @@ class Partials:
 
     def read(self, file: bytes, offset: int, size: int, target: str = "") -> bytes:
         """Read back what was written; short or empty where nothing is."""
-        path = self.path(file, target)
+        path = self._path(file, target)
         try:
             return os.pread(self._descriptor(file, path), size, offset)
         except OSError as error:
@@ -131,7 +129,7 @@ class Partials:
 
     def flush(self, file: bytes, target: str = "") -> None:
         """Return when all that was written is durable."""
-        path = self.path(file, target)
+        path = self._path(file, target)
         try:
             os.fdatasync(self._descriptor(file, path))
             if file in self._ours:
@@ -146,16 +144,17 @@ class Partials:
 
         With a key, what gets the name is what was sealed.
         """
-        path = self.path(manifest.id, target)
-        folder, name, own = self._goal(manifest.id, name, target)
+        path = self._path(manifest.id, target)
         try:
+            folder, name, own = self._goal(manifest.id, name, target)
             folder.mkdir(parents=True, exist_ok=True)
             if not path.exists() and (found := _moved(manifest, folder, name)):
                 return found._replace(path=str(own / PurePath(found.path).name))
             descriptor = self._descriptor(manifest.id, path)
             if manifest.id not in self._ours:
                 _check(manifest, descriptor)
-            os.ftruncate(descriptor, manifest.size)
+            if os.fstat(descriptor).st_size != manifest.size:
+                os.ftruncate(descriptor, manifest.size)
             os.fsync(descriptor)
             source = open_sealed(descriptor, path, manifest, key) if key else path
             whole = _named(source, folder, name)
@@ -173,8 +172,8 @@ class Partials:
             for file, row, data in blobs:
                 path = self.path(file, row.target)
                 plain = opened_part(row.key, 0, True, data) if row.key else data
-                check_room(self.folder, len(plain), self.keep_free)
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                check_room(path.parent, len(plain), self.keep_free)
                 if not (path.exists() and os.stat(path).st_nlink > 1):
                     path.write_bytes(plain)
                 written.append((file, row, path))
@@ -201,7 +200,7 @@ class Partials:
         if (descriptor := self._open.pop(file, None)) is not None:
             os.close(descriptor)
         self._ours.discard(file)
-        path = self.path(file, target)
+        path = self._path(file, target)
         for each in (path, path.with_name(path.name + OPENED)):
             with suppress(OSError):
                 each.unlink()
@@ -244,6 +243,12 @@ class Partials:
                 os.close(old)
             self._mirrors[folder] = descriptor
         return Path(f"/proc/self/fd/{descriptor}")
+
+    def _path(self, file: bytes, target: str) -> Path:
+        try:
+            return self.path(file, target)
+        except OSError as error:
+            raise refused(target or self.folder, error) from error
 
     def _descriptor(self, file: bytes, path: Path, *, make: bool = False) -> int:
         descriptor = self._open.get(file)

@@ -1,0 +1,432 @@
+"""Publishing, fetching, reading and mirroring, as the API asks for them."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from meshpeer.core.file_writes import PutFetch, PutWatched
+from meshpeer.core.formats.listing import Entry, Listing
+from meshpeer.core.formats.manifest import Manifest
+from meshpeer.core.formats.record import Collection, File, FileRef, Post, parse_record
+from meshpeer.core.identity import idtext
+from meshpeer.errors import NotFoundError, UsageError
+from meshpeer.node import file_facade
+from meshpeer.node.chain_facade import Record
+from meshpeer.node.chain_service import ChainService
+from meshpeer.node.desk import number_cursor, page_limit
+from meshpeer.node.facade_types import Page
+from meshpeer.node.library.library import Mirror, Published, PublishedFolder
+from meshpeer.node.library.publishing import media_type
+from store.rows import FileRow, RecordRow
+
+GRACE_S: Final = 7 * 86_400
+MAX_GATHERED: Final = 1_000
+STATES: Final[dict[str, file_facade.FetchState]] = {
+    "waiting": "waiting",
+    "fetching": "fetching",
+    "paused": "paused",
+    "done": "done",
+    "failed": "failed",
+}
+
+
+class FileService(ChainService):
+    """Files that people here publish and want."""
+
+    # ---- publishing
+
+    async def publish(self, new: file_facade.Publication) -> file_facade.Published:
+        """Publish a file or a folder where it lies."""
+        self._node.check_disk()
+        own = self.find_own(new.sender)
+        path = _absolute(new.path)
+        settings = {
+            "tags": new.tags,
+            "description": new.description,
+            "language": new.language,
+            "hidden": new.hidden,
+        }
+        if not await asyncio.to_thread(os.path.isdir, path):
+            if new.watch:
+                raise UsageError("only a folder can be watched")
+            published = await self._node.library.publish(path)
+            record = File(
+                file=published.file,
+                size=published.size,
+                name=new.name or published.name,
+                media_type=new.media_type or published.media_type,
+                tags=tuple(new.tags),
+                description=new.description,
+                language=new.language,
+                written=self._node.wall(),
+            )
+            view = await self.publish_record(own, record)
+            return _file_published(view, published)
+        folder = await self._node.library.publish_folder(path, hidden=new.hidden)
+        name = new.name or folder.name
+        row = self._node.publications.publish_folder(own, name, folder, settings)
+        if new.watch and not self._is_watched(path):
+            watched = PutWatched(path, own.person, name, json.dumps(settings).encode())
+            self._node.library.keep_watched(watched)
+            self._node.publications.watch(watched)
+        await self._node.durable()
+        id = row if isinstance(row, bytes) else row.id
+        return _folder_published(await self.record(idtext.encode(id)), folder)
+
+    async def gather(self, new: file_facade.Gathering) -> file_facade.Published:
+        """Publish the files of these records as a collection."""
+        own = self.find_own(new.sender)
+        if len(new.records) > MAX_GATHERED:
+            raise UsageError(f"at most {MAX_GATHERED} records can be gathered at once")
+        rows = [self.find_record(str(which)) for which in new.records]
+        entries: dict[str, Entry] = {}
+        for row in rows:
+            for ref in await self._members(row):
+                path = _free_name(ref.name, entries)
+                entries[path] = Entry(path, ref.size, ref.file, mtime=0)
+        if not entries:
+            raise UsageError("none of these records has files")
+        listing = Listing.of(entries.values())
+        file, size = await self._node.publications.keep_blob(listing.to_bytes())
+        record = Collection(
+            name=new.name,
+            listing=file,
+            listing_size=size,
+            files=len(listing.entries),
+            total=listing.total,
+            tags=tuple(new.tags),
+            description=new.description,
+            written=self._node.wall(),
+        )
+        view = await self.publish_record(own, record)
+        return file_facade.Published(
+            view, idtext.encode(file), record.files, record.total, 0
+        )
+
+    async def watched(self) -> list[file_facade.Watched]:
+        """List the folders that are published when they change."""
+        return [
+            file_facade.Watched(row.directory, row.collection, self.who(row.person))
+            for row in self._store.watched()
+        ]
+
+    async def unwatch(self, directory: str) -> None:
+        """Publish this folder no more."""
+        await self._node.library.unwatch(_absolute(directory))
+        await self._node.durable()
+
+    def _is_watched(self, path: str) -> bool:
+        real = os.path.realpath(path)
+        return any(watch.directory == real for watch in self._node.library.watches())
+
+    # ---- what is here
+
+    async def files(self, after: str | None, limit: int) -> Page[file_facade.HeldFile]:
+        """List files held here."""
+        rows = self._store.files(number_cursor(after), page_limit(limit))
+        following = str(rows[-1].number) if len(rows) == limit else None
+        return Page([self._held_view(row) for row in rows], following)
+
+    async def file(self, what: str) -> file_facade.FileInfo:
+        """Give what is known of a file, and how many neighbours hold it now."""
+        file = self.find_file(what)
+        row = self._store.file(file)
+        records = self._store.records_of_file(file)
+        fetch = self._store.fetch(file)
+        holders = self._peer.files.holders([file], self._node.now())
+        self._node.soon()
+        name, kind, size = _named(records, fetch)
+        progress = self._peer.files.progress(file)
+        if row is not None and row.size >= 0:
+            size = row.size
+        elif progress is not None and progress.size >= 0:
+            size = progress.size
+        if not records and row is None and fetch is None:
+            raise NotFoundError("nothing is known here of a file with that id")
+        return file_facade.FileInfo(
+            file=idtext.encode(file),
+            size=size,
+            held=self._held_bytes(file, row),
+            holders=holders.get(file, 0),
+            name=name,
+            media_type=kind,
+            records=self.record_views(records),
+        )
+
+    def _held_bytes(self, file: bytes, row: FileRow | None) -> int:
+        if row is not None and row.have is None:
+            return row.size
+        progress = self._peer.files.progress(file)
+        return progress.have if progress is not None else 0
+
+    def _held_view(self, row: FileRow) -> file_facade.HeldFile:
+        return file_facade.HeldFile(
+            file=idtext.encode(row.id),
+            size=row.size,
+            held=self._held_bytes(row.id, row),
+            paths=[place.path for place in self._store.places(row.id)],
+        )
+
+    # ---- fetching
+
+    async def fetch(self, new: file_facade.NewFetch) -> list[file_facade.Fetch]:
+        """Begin to fetch a file, or all files of a collection or a post."""
+        self._node.check_disk()
+        target = _absolute(new.to) if new.to else ""
+        refs, folder = await self._asked_for(new.what)
+        if folder and target:
+            await asyncio.to_thread(os.makedirs, target, exist_ok=True)
+        for ref in refs:
+            self._node.library.fetch(
+                ref.file,
+                size=ref.size,
+                priority=new.priority,
+                in_order=new.in_order,
+                name=ref.name,
+                target=_target_of(ref, target, folder),
+            )
+        await self._node.durable()
+        return [self._fetch_view(ref.file) for ref in refs]
+
+    async def _asked_for(self, what: str) -> tuple[Sequence[FileRef], bool]:
+        """The files that `what` names, and whether they go into a folder of their own."""
+        try:
+            row = self.find_record(what)
+        except NotFoundError:
+            file = self.find_file(what)
+            records = self._store.records_of_file(file, limit=1)
+            name, _, size = _named(records, None)
+            return [FileRef(file, size, name or idtext.encode(file)[:11])], False
+        members = await self._members(row)
+        if not members:
+            raise UsageError(f"record {row.number} brings no files")
+        return members, row.item is not None and row.item.kind == "collection"
+
+    async def _members(self, row: RecordRow) -> Sequence[FileRef]:
+        """The files that a record brings; of a collection what its listing says."""
+        record = parse_record(row.body) if row.body is not None else None
+        match record:
+            case File():
+                return [FileRef(record.file, record.size, record.name, record.media_type)]
+            case Post():
+                return record.attachments
+            case Collection():
+                listing = await self._node.publications.listing(record)
+                return [
+                    FileRef(entry.file, entry.size, entry.path) for entry in listing.entries
+                ]
+            case _:
+                return []
+
+    async def fetches(self, after: str | None, limit: int) -> Page[file_facade.Fetch]:
+        """List what was asked for."""
+        start, rows = number_cursor(after), self._store.fetches()
+        part = rows[start : start + page_limit(limit)]
+        end = start + len(part)
+        views = [self._fetch_view(row.file, row) for row in part]
+        return Page(views, str(end) if end < len(rows) else None)
+
+    async def one_fetch(self, file: str) -> file_facade.Fetch:
+        """Say how far a fetch is."""
+        return self._fetch_view(idtext.decode(file))
+
+    async def change_fetch(
+        self, file: str, change: file_facade.FetchChange
+    ) -> file_facade.Fetch:
+        """Pause it, let it go on, or change its place in the row."""
+        id, now = idtext.decode(file), self._node.now()
+        if change.paused is True:
+            self._peer.files.pause(id, now)
+        elif change.paused is False:
+            self._peer.files.resume(id, now)
+        if change.priority is not None:
+            self._peer.files.prioritise(id, change.priority, now)
+        self._node.soon()
+        await self._node.durable()
+        return self._fetch_view(id)
+
+    async def cancel_fetch(self, file: str) -> None:
+        """Ask for it no more, and drop what has come."""
+        self._node.library.cancel(idtext.decode(file))
+        await self._node.durable()
+
+    def _fetch_view(self, file: bytes, row: PutFetch | None = None) -> file_facade.Fetch:
+        row = row or self._store.fetch(file)
+        if row is None:
+            raise NotFoundError("nobody fetches that file; `meshpeer fetches` lists them")
+        progress = self._peer.files.progress(file)
+        held = self._store.file(file)
+        done = held is not None and held.have is None
+        places = [place.path for place in self._store.places(file)]
+        state = progress.state if progress else ("done" if done else row.state)
+        size = progress.size if progress and progress.size >= 0 else row.size
+        return file_facade.Fetch(
+            file=idtext.encode(file),
+            name=row.name,
+            size=held.size if done and held else size,
+            held=progress.have if progress else (held.size if done and held else 0),
+            state=STATES[state],
+            why=progress.why if progress else row.why,
+            rate=round(progress.rate, 1) if progress else 0.0,
+            sources=progress.sources if progress else 0,
+            left_s=progress.eta if progress else None,
+            priority=row.priority,
+            path=places[-1] if places and done else None,
+            want=self._peer.wants_travel(file),
+        )
+
+    # ---- reading while it comes
+
+    async def content(self, what: str, first: int, last: int | None) -> file_facade.Content:
+        """Give bytes `first` to `last` of a file, held or not, as they arrive."""
+        file = self.find_file(what)
+        info = await self.file(what)
+        end = info.size - 1 if last is None else min(last, info.size - 1)
+        if info.held < info.size and self._peer.files.progress(file) is None:
+            name = info.name or idtext.encode(file)[:11]
+            self._node.library.fetch(file, size=info.size, in_order=True, name=name)
+        chunks = self._read(file, first, end)
+        return file_facade.Content(
+            info.size, info.media_type or media_type(info.name), info.name, chunks
+        )
+
+    async def _read(self, file: bytes, first: int, last: int) -> AsyncIterator[bytes]:
+        at = first
+        while at <= last:
+            manifest = await self._manifest(file, at)
+            index = at // manifest.chunk_size
+            data = await self._chunk(file, index, at)
+            start = at - index * manifest.chunk_size
+            part = data[start : start + last - at + 1]
+            yield part
+            at += len(part)
+
+    async def _manifest(self, file: bytes, at: int) -> Manifest:
+        while True:
+            news = self._node.happenings.chunk_news(file)
+            manifest = self._peer.files.manifest(file)
+            if manifest is not None:
+                return manifest
+            data = self._store.manifest(file)
+            if data is not None:
+                return Manifest.from_bytes(file, data)
+            self._watch(file, at)
+            await news.wait()
+
+    async def _chunk(self, file: bytes, index: int, at: int) -> bytes:
+        while True:
+            news = self._node.happenings.chunk_news(file)
+            underway = self._peer.files.progress(file) is not None
+            if not underway or self._peer.files.has(file, index):
+                data = await self._node.library.read(file, index)
+                if data is not None:
+                    return data
+                if not underway:
+                    raise NotFoundError("the file is not here any more")
+            self._watch(file, at)
+            await news.wait()
+
+    def _watch(self, file: bytes, at: int) -> None:
+        if self._peer.files.progress(file) is not None:
+            self._peer.files.watch_from(file, at, self._node.now())
+            self._node.soon()
+
+    # ---- mirrors
+
+    async def mirror(self, new: file_facade.NewMirror) -> file_facade.Mirror:
+        """Keep a folder equal to a collection from now on."""
+        person = self.find_person(new.who)
+        if not self._peer.chains.wanted(person):
+            raise UsageError("you don't follow that person; `meshpeer follow` them first")
+        grace = GRACE_S if new.grace_s is None else new.grace_s
+        if grace < 0:
+            raise UsageError(f"a grace of {grace} s; it must be 0 or more")
+        mirror = await self._node.library.mirrors.add(
+            _absolute(new.directory), person, new.collection, grace
+        )
+        self._node.publications.aim(person, new.collection)
+        return self._mirror_view(mirror)
+
+    async def mirrors(self) -> list[file_facade.Mirror]:
+        """List the mirrors."""
+        return [self._mirror_view(mirror) for mirror in self._node.library.mirrors]
+
+    async def unmirror(self, directory: str) -> None:
+        """Leave the folder as it is from now on."""
+        await self._node.library.mirrors.remove(_absolute(directory))
+
+    def _mirror_view(self, mirror: Mirror) -> file_facade.Mirror:
+        why = mirror.why or ("" if mirror.goal else "nothing of it has come yet")
+        return file_facade.Mirror(
+            directory=mirror.directory,
+            person=self.who(mirror.person),
+            collection=mirror.collection,
+            grace_s=mirror.grace,
+            current=mirror.current,
+            files=mirror.files,
+            missing=mirror.missing,
+            why=why,
+        )
+
+
+def _absolute(path: str) -> str:
+    if not os.path.isabs(path) or "\0" in path:
+        raise UsageError(f"{path!r} is not an absolute path")
+    return os.path.normpath(path)
+
+
+def _named(records: Sequence[RecordRow], fetch: PutFetch | None) -> tuple[str, str, int]:
+    """Name, media type and size of a file, as its records or its fetch say."""
+    for row in records:
+        if row.item is not None and row.item.kind == "file":
+            return row.item.name, row.item.media_type, row.item.size
+    for row in records:
+        if row.item is not None and row.item.kind == "collection" and row.body:
+            record = parse_record(row.body)
+            if isinstance(record, Collection):
+                return record.name, "", record.listing_size
+    if fetch is not None:
+        return fetch.name, media_type(fetch.name), fetch.size
+    return "", "", -1
+
+
+def _target_of(ref: FileRef, target: str, folder: bool) -> str:
+    """Where a file goes; members of a collection keep their folders, whose names were checked."""
+    if not target or not folder:
+        return target
+    path = Path(target, *ref.name.split("/"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return str(path)
+
+
+def _free_name(name: str, taken: dict[str, Entry]) -> str:
+    base = name.rpartition("/")[2]
+    stem, dot, ending = base.partition(".")
+    number, found = 1, base
+    while found.casefold() in {path.casefold() for path in taken}:
+        number += 1
+        found = f"{stem} ({number}){dot}{ending}"
+    return found
+
+
+def _file_published(record: Record, published: Published) -> file_facade.Published:
+    return file_facade.Published(
+        record,
+        idtext.encode(published.file),
+        1,
+        published.size,
+        published.hashed,
+    )
+
+
+def _folder_published(record: Record, folder: PublishedFolder) -> file_facade.Published:
+    return file_facade.Published(
+        record,
+        idtext.encode(folder.listing),
+        folder.files,
+        folder.total,
+        folder.hashed,
+    )

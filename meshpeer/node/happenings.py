@@ -1,0 +1,109 @@
+"""What the core tells, and what the node makes of it: the history, the library, the searches.
+
+Each event is handled by itself: a fault in one is logged and costs the others nothing.
+"""
+
+import asyncio
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+from meshpeer.core.chains.events import (
+    AnswerCame,
+    CardHeard,
+    Forked,
+    Held,
+    Question,
+)
+from meshpeer.core.files.events import (
+    ChunkCame,
+    FetchFailed,
+    FileComplete,
+    HolderBanned,
+)
+from meshpeer.core.formats.block import Block
+from meshpeer.core.formats.record import Collection
+from meshpeer.core.identity.idtext import encode
+from meshpeer.core.peer import FileWithdrawn, LinkDown, LinkUp, PeerEvent
+from meshpeer.core.writes import PutEvent
+from meshpeer.errors import MeshpeerError
+
+if TYPE_CHECKING:
+    from meshpeer.node.node import Node
+
+log = logging.getLogger("meshpeer.node")
+
+
+class Happenings:
+    """Handles the events of one node's peer."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+        self._chunk_news: dict[bytes, asyncio.Event] = {}
+        self._more_to_find = False
+
+    def take(self) -> None:
+        """Handle all that the peer has to tell."""
+        while events := self._node.peer.events():
+            for event in events:
+                try:
+                    self._handle(event)
+                except MeshpeerError as error:
+                    log.warning("could not be done", extra={"reason": str(error)})
+                except Exception:
+                    log.exception("a fault over one event")
+        if self._more_to_find:
+            self._more_to_find = False
+            self._node.peer.journal.add(*self._node.standing.news())
+
+    def chunk_news(self, file: bytes) -> asyncio.Event:
+        """Give what is set when the next chunk of a watched file is here."""
+        return self._chunk_news.setdefault(file, asyncio.Event())
+
+    def _handle(self, event: PeerEvent) -> None:
+        node = self._node
+        match event:
+            case LinkUp() | LinkDown():
+                node.link_changed(event)
+            case Held(record=record):
+                if isinstance(record, Collection):
+                    node.publications.aim(event.person, record.name)
+                self._more_to_find |= record is not None
+            case FileWithdrawn():
+                node.background(node.publications.unserve(event))
+            case Forked():
+                self._tell("fork", person=event.person.hex(), log=event.log.hex())
+            case CardHeard():
+                person = event.card.person.hex()
+                self._tell("device", person=person, number=event.card.number)
+            case Question():
+                node.asking.question(event.query, partial(self._answer, event))
+            case AnswerCame():
+                node.asking.came(event)
+            case FileComplete():
+                node.library.complete(event.file)
+                self._wake_readers(event.file)
+            case FetchFailed():
+                node.library.failed(event.file, event.why)
+                self._tell("fetch", file=event.file.hex(), state="failed", why=event.why)
+                self._wake_readers(event.file)
+            case ChunkCame():
+                self._wake_readers(event.file)
+            case HolderBanned():
+                extra = {"peer": encode(event.peer), "reason": event.why}
+                log.warning("a neighbour gave false parts of a file", extra=extra)
+            case _:
+                pass  # progress is asked for, and mail and chains have done the rest
+
+    def _wake_readers(self, file: bytes) -> None:
+        if news := self._chunk_news.pop(file, None):
+            news.set()
+
+    def _tell(self, kind: str, **body: object) -> None:
+        self._node.peer.note(PutEvent.of(kind, **body))
+        self._node.soon()
+
+    def _answer(self, event: Question, blocks: list[Block]) -> None:
+        node = self._node
+        node.peer.chains.answer(event.neighbour, event.query_id, blocks, node.now())
+        node.soon()
