@@ -22,10 +22,10 @@ from typing import Final, NamedTuple, TypeAlias
 from meshpeer.core.chains.question import LARGEST, PERSON_SIZE, Question
 from meshpeer.errors import UsageError
 from store import search_query as query
-from store.chains import ChainReads
 from store.rows import RecordRow
 from store.search_index import SAMPLED
 from store.search_opinions import NO_OPINIONS, Opinions, opinions
+from store.search_others import OthersReads
 from store.search_query import Term
 from store.search_weigh import Text, weigh
 from store.search_words import distance, errors_forgiven, swapped, trigrams
@@ -34,7 +34,7 @@ RANKED: Final = 10_000
 """Hits that are counted and ranked, the newest."""
 WEIGHED: Final = 128
 """Hits whose texts are read to rank them."""
-PAGE: Final = 100
+PAGE: Final = 1_000
 TIME: Final = 0.2
 """Seconds for one search."""
 
@@ -119,7 +119,7 @@ class Found(NamedTuple):
     """Where the next page begins."""
 
 
-class SearchReads(ChainReads):
+class SearchReads(OthersReads):
     """What people and neighbours search for."""
 
     def search(

@@ -6,7 +6,7 @@ way than this program does:
     search_text    FTS5 without content: name, tags, text, and marks (filters as words)
     search_facet   what is counted and compared of each hit, in some 40 bytes: 10,000 of them are
                    read in 8 ms, where rows of `item` with their texts would be 30 times the pages
-    search_word    each distinct word, and in how many of some of all items it stands
+    search_word    each distinct word, and in how many of the counted items it stands
     search_near    trigrams of the distinct words, for typing errors
 
 Items come with growing numbers and never change, so at the end of a transaction what is above the
