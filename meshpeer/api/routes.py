@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from meshpeer.api.chain_routes import CHAIN_ROUTES
+from meshpeer.api.device_routes import DEVICE_ROUTES
 from meshpeer.api.file_routes import FILE_ROUTES
 from meshpeer.api.route import Call, Checked, Done, Listing, Route
 from meshpeer.api.search_routes import SEARCH_ROUTES
@@ -271,5 +272,6 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/queue", list_queue, Page[QueueItem], query=Listing),
     *CHAIN_ROUTES,
     *FILE_ROUTES,
+    *DEVICE_ROUTES,
     *SEARCH_ROUTES,
 )
