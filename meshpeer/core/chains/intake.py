@@ -9,6 +9,9 @@ A block whose form, body or signature is wrong is the neighbour's fault, who sho
 too: RemoteProtocolError. Whatever else is refused may be nobody's fault, for neighbours know
 other cards, forks and kinds of records: it is counted, no more.
 
+What has an effect of its own (withdrawals, follows, device lists, keys) can't be withdrawn: who
+hears of the withdrawal first would never know of the effect, and peers would differ for good.
+
 All that one read of a link brought is one batch: `settle` journals the logs' rows behind its
 blocks, so they are in one commit, and hangs there what may happen only once they are durable.
 """
@@ -16,7 +19,7 @@ blocks, so they are in one commit, and hangs there what may happen only once the
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from meshpeer.core.chain_writes import (
     CutLog,
@@ -47,6 +50,9 @@ from meshpeer.core.formats.record import Record, item_of, parse_record
 from meshpeer.core.journal import Journal
 from meshpeer.core.writes import Write
 from meshpeer.errors import RemoteProtocolError
+
+LASTING: Final = (records.Withdraw, records.Follow, records.Devices, records.Key)
+"""What can't be withdrawn."""
 
 
 class Landing(Protocol):
@@ -96,6 +102,8 @@ class Intake:
         self._batch = Batch()
         self._withdrawn: set[tuple[bytes, bytes]] = set()
         """Withdrawals that are journalled: (target, person)."""
+        self._lasting: set[bytes] = set()
+        """Journalled blocks that can't be withdrawn."""
         self._cards: list[Card] = []
         self.counters: Counter[str] = Counter()
         self.overtaken: set[Log] = set()
@@ -258,9 +266,11 @@ class Intake:
         if not log.held and header.log_key not in self._book.logs:
             self._book.put(log)
             self._claim_cut(log)
-        withdrawn = self._is_withdrawn(header)
+        withdrawn = self._is_withdrawn(header) and not isinstance(record, LASTING)
         if withdrawn:
             body = record = None
+        if isinstance(record, LASTING):
+            self._lasting.add(header.id)
         for older, id in log.links(header):
             if older not in log.held:
                 log.claim(older, id, sequence)
@@ -286,7 +296,7 @@ class Intake:
         except RemoteProtocolError:
             return self._refuse("record")
         self._touch(log)
-        if self._is_withdrawn(header):
+        if self._is_withdrawn(header) and not isinstance(record, LASTING):
             log.filled(header.sequence, 0)
             return True
         log.filled(header.sequence, cost(header, True) - BLOCK_COST)
@@ -375,7 +385,7 @@ class Intake:
         self._batch.withdrawn.append((target, person))
         self._journal.add(PutWithdrawn(target, person))
         header = self._book.find(target)
-        if header is None or header.person != person:
+        if header is None or header.person != person or self.lasts(target):
             return
         self._journal.add(DropBody(target))
         of = self._book.logs.get(header.log_key)
@@ -385,6 +395,16 @@ class Intake:
             of.bare.remove(header.sequence, header.sequence)
             self._touch(of)
         self._batch.events.append(Withdrawn(person, target))
+
+    def lasts(self, id: bytes) -> bool:
+        """Whether a block held can't be withdrawn."""
+        body = self._book.archive.body(id)
+        if id in self._lasting or body is None:
+            return id in self._lasting
+        try:
+            return isinstance(parse_record(body), LASTING)
+        except RemoteProtocolError:
+            return False
 
     def _hear_card(self, person: bytes, data: bytes) -> None:
         try:
@@ -484,6 +504,7 @@ class Intake:
         def durable(now: float) -> None:
             for log, headers in batch.blocks.items():
                 self._book.saved(log, headers)
+                self._lasting.difference_update(header.id for header in headers)
             for log, tell in told.items():
                 if tell.height <= log.height and tell.height <= log.ceiling:
                     log.told = tell

@@ -15,7 +15,7 @@ from meshpeer.core.chains.intake import Intake
 from meshpeer.core.chains.limits import ChainLimits
 from meshpeer.core.chains.log import Log
 from meshpeer.core.formats.block import LOG_SIZE, NO_BLOCK, Block, skip_of
-from meshpeer.core.formats.record import Record
+from meshpeer.core.formats.record import Record, Withdraw
 from meshpeer.errors import StoreError, UsageError
 
 FIRST: Final = 1
@@ -82,6 +82,8 @@ class Publisher:
     def publish(self, own: OwnLike, record: Record, now: float) -> Block:
         """Sign the next block and journal it; UsageError says why it can't be."""
         body = record.to_bytes()
+        if isinstance(record, Withdraw):
+            self._check_target(own, record.target)
         log = self.log_of(own)
         sequence = log.height + 1
         block = Block.sign(
@@ -96,6 +98,18 @@ class Publisher:
         )
         self._intake.publish(log, block, record, now)
         return block
+
+    def _check_target(self, own: OwnLike, target: bytes) -> None:
+        header = self._book.find(target)
+        if header is not None and header.person != own.person:
+            raise UsageError(
+                "that is somebody else's; you can withdraw only what you wrote"
+            )
+        if self._intake.lasts(target):
+            raise UsageError(
+                "that took effect already and can't be withdrawn; publish its opposite instead "
+                "(unfollow, or a newer device list)"
+            )
 
     def _id_of(self, log: Log, sequence: int) -> bytes:
         if sequence < FIRST:

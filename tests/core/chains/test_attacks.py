@@ -26,6 +26,7 @@ from meshpeer.core.chains.spans import MAX_SPANS
 from meshpeer.core.formats.block import Block
 from meshpeer.core.formats.card import Cut, Revocation
 from meshpeer.core.formats.record import Devices, Post, Withdraw
+from meshpeer.errors import UsageError
 from tests.core.chains.stranger import Stranger
 from tests.core.chains.village import Log, Peer, Person, Village
 
@@ -358,6 +359,29 @@ def test_a_withdrawal_and_its_target_may_come_in_one_read(bob, ann):
     log.add(Withdraw(bad.id))
     eve.gives(log, *log.blocks)
     assert bob.disk.blocks[bad.id].body is None
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_withdrawal_itself_can_not_be_withdrawn(bob, ann, first):
+    log = Log(ann)
+    post = log.add(Post("a mistake"))
+    gone = log.add(Withdraw(post.id))
+    log.add(Withdraw(gone.id))
+    bob.take(*(reversed(log.blocks) if first else log.blocks))
+    assert bob.disk.blocks[post.id].body is None
+    assert bob.disk.blocks[gone.id].body is not None
+
+
+def test_who_publishes_is_told_what_can_not_be_withdrawn(ann):
+    peer, bob = Peer("ann", ann), Peer("bob")
+    peer.knows(bob.person)
+    theirs = bob.say(Post("mine"))
+    peer.take(theirs)
+    post = peer.say(Post("a mistake"))
+    gone = peer.say(Withdraw(post.id))
+    for target in (gone.id, theirs.id):
+        with pytest.raises(UsageError):
+            peer.say(Withdraw(target))
 
 
 def test_nobody_withdraws_what_another_said(bob, ann):
