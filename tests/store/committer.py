@@ -10,13 +10,17 @@ import os
 import sys
 from random import Random
 
+from meshpeer.core.chain_writes import DropBody
+from meshpeer.core.file_writes import DropFile, PutBlob, PutFile
 from meshpeer.core.formats.bundle import HEADER_SIZE
 from meshpeer.core.writes import DropValue, PutBundle, PutEvent, PutValue, Write
 from store import database
 from store.store import Store
+from tests.store.author import Author
 
 DATABASE, COMMITS, SYNCHRONOUS, FIRST = sys.argv[1:]
 database.LOG_PAGES = 40  # so that a short run has many checkpoints
+AUTHOR = Author(int(FIRST))
 
 
 def batch(first: int, size: int, rng: Random) -> list[Write]:
@@ -27,6 +31,12 @@ def batch(first: int, size: int, rng: Random) -> list[Write]:
         writes.append(PutBundle(id, wire, f"contact:{number % 7}", 1.0, 2.0, False))
         writes.append(PutValue(id[:16], 3.0, "folder:a"))
         writes.append(DropValue(rng.randbytes(16)))
+        writes.append(PutFile(id, id[:16], 5_000, b"root", None))
+        writes.append(PutBlob(id, rng.randbytes(50 + number % 3 * 3_000)))
+        writes.append(AUTHOR.posts(f"post number{number}"))
+        if number % 5 == 0:
+            writes.append(DropFile((number - 3).to_bytes(32, "big")))
+            writes.append(DropBody(AUTHOR.ids[-2]))
         writes.append(PutEvent("link", f'{{"number": {number}}}'))
     return writes
 
