@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Final
 
 from meshpeer.core.file_writes import PutBlob, PutChunks, PutFile
 from meshpeer.core.files.fetch import Fetch
-from meshpeer.core.files.requests import CopyChunk, Finish, Flush, Request, WriteChunk
+from meshpeer.core.files.requests import (
+    CopyChunk,
+    Damaged,
+    Finish,
+    Flush,
+    Request,
+    WriteChunk,
+)
 from meshpeer.core.journal import Action, Journal
 from meshpeer.errors import StoreError, StoreFullError
 
@@ -250,9 +257,19 @@ class Landing:
             state.flush_at = now + RETRY_S
         elif isinstance(request, Finish):
             state.finishing = False
+            if isinstance(error, Damaged):
+                self._come_again(fetch, state, error)
+                return
         else:
             state.parked.append(request)
         self._stall(fetch, error, now)
+
+    def _come_again(self, fetch: Fetch, state: State, error: Damaged) -> None:
+        fetch.landing = False
+        for chunk in error.chunks:
+            self.lost(fetch, chunk)
+        self._journal.add(fetch.row_with(state.durable))
+        self._wake(fetch)
 
     def _stall(self, fetch: Fetch, error: StoreError, now: float) -> None:
         fetch.why = str(error)

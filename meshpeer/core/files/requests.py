@@ -10,6 +10,17 @@ StoreFullError where room is what lacks.
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from meshpeer.errors import StoreError
+
+
+class Damaged(StoreError):
+    """Answers a Finish: what lies in the partial file is not what was written there."""
+
+    def __init__(self, chunks: list[int]) -> None:
+        super().__init__(f"{len(chunks)} chunks were damaged on the disk and come again")
+        self.chunks = chunks
+        """These have to come again."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadPart:

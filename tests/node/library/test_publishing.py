@@ -104,7 +104,7 @@ def test_a_published_file_is_read_from_where_it_lies_and_known_again(tmp_path):
     assert again.hashed == 0
     assert content == path.read_bytes()
     assert [place.path for place in places] == [str(path)]
-    assert not (tmp_path / "peer" / "files").exists()
+    assert not list((tmp_path / "peer").glob("files/*"))
 
 
 def test_a_file_that_was_changed_afterwards_is_given_no_more(tmp_path):
