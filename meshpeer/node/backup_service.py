@@ -1,4 +1,7 @@
-"""Backups as the API asks for them: one at a time, in a thread, while the peer goes on."""
+"""Backups as the API asks for them: one at a time, in a thread, while the peer goes on.
+
+What makes them is imported by the first one: most peers run for weeks without.
+"""
 
 import asyncio
 import logging
@@ -8,10 +11,8 @@ from pathlib import Path
 
 from meshpeer.errors import MeshpeerError, StoreError, UsageError
 from meshpeer.node import device_facade
-from meshpeer.node.backup import check_target, make_backup
 from meshpeer.node.desk import Desk
 from meshpeer.node.state import State
-from meshpeer.node.vault import check_passphrase
 
 log = logging.getLogger("meshpeer.node")
 
@@ -36,6 +37,8 @@ class Job:
 
     def run(self, state: State, passphrase: str, nickname: str) -> None:
         """Make it, and keep how that ended."""
+        from meshpeer.node.backup import make_backup
+
         try:
             self.bytes = make_backup(
                 state, self.path, passphrase, nickname=nickname, progress=self.tell
@@ -58,6 +61,9 @@ class BackupService(Desk):
 
     async def begin_backup(self, new: device_facade.NewBackup) -> device_facade.Backup:
         """Begin to write a backup; one at a time."""
+        from meshpeer.node.backup import check_target
+        from meshpeer.node.vault import check_passphrase
+
         if self._job and not self._job.ended.is_set():
             raise UsageError(f"a backup is being made already: {self._job.path}")
         path = Path(new.path)

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from meshpeer.errors import UsageError
-from meshpeer.node import backup_service, vault
+from meshpeer.node import backup, vault
 from meshpeer.node.backup_service import BackupService
 from meshpeer.node.config import parse
 from meshpeer.node.device_facade import NewBackup
@@ -85,7 +85,7 @@ def slow(monkeypatch):
         progress(1, 2)
         return 0
 
-    monkeypatch.setattr(backup_service, "make_backup", waits)
+    monkeypatch.setattr(backup, "make_backup", waits)
     return reached, go
 
 
@@ -128,7 +128,7 @@ def test_whatever_goes_wrong_is_told_and_the_next_may_begin(
     def fails(*given, **named):
         raise fault
 
-    monkeypatch.setattr(backup_service, "make_backup", fails)
+    monkeypatch.setattr(backup, "make_backup", fails)
 
     async def story(service):
         for _ in range(2):
