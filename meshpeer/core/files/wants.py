@@ -57,6 +57,8 @@ STRANGER_BURST: Final = 500
 NETWORK_RATE: Final = 150
 NETWORK_BURST: Final = 1_500
 """Answers a second opened for a contact, a stranger, and all strangers of one network."""
+PUT_OFF_S: Final = 10.0
+"""Until neighbours are asked again for answers that came too fast to be opened."""
 RECEIPT_HOURS: Final = LIFETIME // 3_600 + 48
 
 
@@ -124,6 +126,7 @@ class Wants:
         self._due: dict[bytes, float] = {}
         self._sent_at: dict[bytes, float] = {}
         self._expiries: list[tuple[float, bytes]] = []
+        self._put_off_until: float | None = None
         self.changes = 0
         """Grows whenever `tags` changed."""
         self._known = Allowance(rate=KNOWN_RATE, burst=KNOWN_RATE)
@@ -136,6 +139,10 @@ class Wants:
     def tags(self) -> frozenset[bytes]:
         """Where answers go: to be shown with those of the persons here."""
         return frozenset(self._by_tag)
+
+    def travels(self, file: bytes) -> bool:
+        """Whether a want for this file is under way."""
+        return file in self._current
 
     def look(self, file: bytes, now: float) -> None:
         """A fetch began, or something of it changed; a look too many does no harm."""
@@ -167,6 +174,7 @@ class Wants:
         if sent is None:
             return Rejected("no want with this tag")
         if not self._allows(account, now):
+            self._put_off_until = self._put_off_until or now + PUT_OFF_S
             return Deferred("too many answers at once")
         try:
             opened = bundle.open(sent.key)
@@ -197,8 +205,9 @@ class Wants:
 
     def next_wakeup(self) -> float | None:
         """When `wake` has something to do, at the latest."""
-        first = [self._expiries[0][0]] if self._expiries else []
-        return min([*self._due.values(), *first], default=None)
+        first = self._expiries[0][0] if self._expiries else None
+        times = [first, self._put_off_until, *self._due.values()]
+        return min((time for time in times if time is not None), default=None)
 
     def wake(self, now: float) -> None:
         """Send what is due, and forget keys whose time is over."""
@@ -208,6 +217,9 @@ class Wants:
                 self._forget(self._by_tag[tag])
         for file in [file for file, due in self._due.items() if due <= now]:
             self._ask(file, now)
+        if self._put_off_until is not None and now >= self._put_off_until:
+            self._put_off_until = None
+            self._post.ask_again(now)
 
     # ---- inside
 
