@@ -21,7 +21,7 @@ from meshpeer.core.identity import idtext
 from meshpeer.core.identity.certificate import Certificate, check_distinct
 from meshpeer.core.mail.people import Own, is_newer
 from meshpeer.core.writes import Box
-from meshpeer.errors import NotFoundError, RemoteProtocolError, UsageError
+from meshpeer.errors import NotFoundError, RemoteProtocolError, StoreError, UsageError
 from meshpeer.node import device_facade, own_cards
 from meshpeer.node.desk import Desk
 
@@ -144,7 +144,12 @@ class DeviceService(Desk):
         state = self._node.state
         place = own_cards.place_of(state, own.person)
         own_cards.keep_at(state, place, card, self._node.config.nickname)
-        state.keep_person(place, state.persons()[place]._replace(person=None))
+        try:
+            state.keep_person(place, state.persons()[place]._replace(person=None))
+        except OSError as error:
+            raise StoreError(
+                f"the keys can't be written: {error}; the next start completes the joining"
+            ) from error
         self._peer.journal.add(*self._people.join(own.person, card))
 
     def _devices_view(self, own: Own) -> device_facade.Devices:

@@ -24,7 +24,13 @@ from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.mail.people import Own, is_newer
-from meshpeer.errors import ConfigError, NotFoundError, RemoteProtocolError, UsageError
+from meshpeer.errors import (
+    ConfigError,
+    NotFoundError,
+    RemoteProtocolError,
+    StoreError,
+    UsageError,
+)
 from meshpeer.node.state import KeptCard, PersonSecrets, State
 
 log = logging.getLogger("meshpeer.node")
@@ -88,7 +94,10 @@ def keep(state: State, card: Card) -> None:
 
 def keep_at(state: State, index: int, card: Card, nickname: str) -> None:
     """Keep the card of the person at this place; `nickname` is what the settings have."""
-    state.keep_card(index, KeptCard(card.with_hints(()).to_bytes(), nickname))
+    try:
+        state.keep_card(index, KeptCard(card.with_hints(()).to_bytes(), nickname))
+    except OSError as error:
+        raise StoreError(f"the card can't be kept, so it isn't used: {error}") from error
 
 
 def place_of(state: State, person: bytes) -> int:
@@ -129,15 +138,14 @@ def _load_one(
     kept = state.kept_card(index)
     here = certificate_of(secrets, peer)
     if kept is None:
-        card = _first(secrets, here, nickname, fresh=fresh)
+        card = _first(secrets, here, nickname, fresh=fresh, heard=heard)
         keep_at(state, index, card, nickname)
     else:
         card = _read(kept)
-        if card.person in heard:
-            newer = Card.parse(heard[card.person])
-            if is_newer(newer, card):
-                card = newer
-                keep(state, card)
+        newer = _heard(heard, card.person)
+        if newer and is_newer(newer, card):
+            card = newer
+            keep(state, card)
         _finish_joining(state, index, secrets, card, here)
         if nickname != kept.nickname:
             card = _rename(state, index, secrets, card, nickname)
@@ -145,15 +153,23 @@ def _load_one(
 
 
 def _first(
-    secrets: PersonSecrets, here: Certificate, nickname: str, *, fresh: bool
+    secrets: PersonSecrets,
+    here: Certificate,
+    nickname: str,
+    *,
+    fresh: bool,
+    heard: Mapping[bytes, bytes],
 ) -> Card:
+    """Give the card of a person of whom none is kept: the first, unless its file was lost."""
     if secrets.person is None:
         raise ConfigError(
             "a person's key and its card are both missing in the folder `keys`: "
             "put back one of them"
         )
-    number = FIRST_LIST if fresh else FIRST_LIST + 1
     key = PersonKey(secrets.person)
+    if known := _heard(heard, key.public):
+        return known
+    number = FIRST_LIST if fresh else FIRST_LIST + 1
     return Card.sign(key, number=number, nickname=nickname, devices=[here])
 
 
@@ -183,8 +199,19 @@ def _finish_joining(
     state.keep_person(index, secrets._replace(person=None))
 
 
+def _heard(heard: Mapping[bytes, bytes], person: bytes) -> Card | None:
+    """Give the card that came by the chain, if one did and the database didn't spoil it."""
+    try:
+        return Card.parse(heard[person]) if person in heard else None
+    except RemoteProtocolError as error:
+        log.warning("a card in the database is damaged", extra={"reason": str(error)})
+        return None
+
+
 def _read(kept: KeptCard) -> Card:
     try:
         return Card.parse(kept.card)
     except RemoteProtocolError as error:
-        raise ConfigError(f"a card in the folder `keys` is damaged: {error}") from error
+        raise ConfigError(
+            f"a card in the folder `keys` is damaged ({error}): put back your copy"
+        ) from error

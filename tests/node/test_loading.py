@@ -12,7 +12,7 @@ from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.writes import PutSetting
-from meshpeer.errors import ConfigError, UsageError
+from meshpeer.errors import ConfigError, StoreError, UsageError
 from meshpeer.node import own_cards
 from meshpeer.node.loading import load_peer, must_begin_logs
 from meshpeer.node.own_cards import load_own
@@ -200,3 +200,32 @@ def test_only_logs_begun_here_count_when_the_state_turns_out_to_be_a_copy(state)
     store.commit([ours.row()])
     assert not must_begin_logs(state, store, [own])
     store.close()
+
+
+def test_a_card_whose_file_was_lost_is_found_in_the_database(state):
+    own = start(state)
+    card = own_cards.sign_next(state, own.card, devices=[*own.card.devices, OTHER])
+    (state.keys / "card-1.json").unlink()
+    assert start(state, heard=[card], fresh=False).card == card
+    assert start(state).card == card
+
+
+def test_a_card_that_the_database_spoilt_is_left_alone(state, caplog):
+    own = start(state)
+    spoilt = {own.person: own.card.to_bytes()[:-3]}
+    (again,) = load_own(state, "ann", fresh=False, heard=spoilt)
+    assert again.card == own.card
+    assert "damaged" in caplog.text
+
+
+def test_a_list_that_the_disk_refuses_is_not_used(state, monkeypatch):
+    own = start(state)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("meshpeer.node.state.os.fsync", full)
+    with pytest.raises(StoreError, match="No space"):
+        own_cards.sign_next(state, own.card, nickname="new")
+    monkeypatch.undo()
+    assert start(state).card == own.card
