@@ -7,15 +7,16 @@ takes too long, or goes.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from meshpeer.core.chains.authors import Authors
 from meshpeer.core.chains.book import Book
-from meshpeer.core.chains.log import Log, LogKey
+from meshpeer.core.chains.log import NOT_SAID, Log, LogKey
 from meshpeer.core.chains.messages import Blocks, Get, Head
 from meshpeer.core.chains.spans import MAX_SPANS, Spans, top_gap
+from meshpeer.core.formats.block import MAX_SEQUENCE
 
 SCREEN: Final = 64
 """Blocks asked for first."""
@@ -38,8 +39,7 @@ class Offer:
     """What a neighbour said that it holds of a log."""
 
     person: bytes
-    first: int
-    height: int
+    spans: Spans
     lacks: Spans = field(default_factory=Spans)
     """What it was asked for in vain."""
 
@@ -115,19 +115,17 @@ class Asking:
         """Nothing is asked for, and nothing left to ask."""
         return not (self._asks or self._offers or self._probes)
 
-    def offer(self, person: bytes, head: Head, now: float) -> None:
-        """The neighbour says what it holds of a log."""
-        key = head.device, head.log
+    def offer(self, person: bytes, heads: Sequence[Head], now: float) -> None:
+        """The neighbour says what it holds of one log."""
+        top = max(heads, key=lambda head: head.height)
+        key = top.device, top.log
         log = self._plan.book.logs.get(key)
-        height = self._height(person, head, log)
-        if log is not None and (log.person != person or height < log.floor):
-            return
-        if log is not None and head.height in log.held:
-            known = self._plan.book.id_of(log, head.height)
-            if known not in (None, head.head) and log.fork_at is None:
-                self._probes.append(Get(*key, head.height, head.height))
-        offer = Offer(person, head.first, height)
-        if height < head.first or not self._lacks(log, offer):
+        if log is not None:
+            if log.person != person:
+                return
+            self._compare(log, top)
+        offer = Offer(person, self._takable(person, heads, log))
+        if not offer.spans or not self._lacks(log, offer):
             self._forget(key)
             return
         if key not in self._offers and len(self._offers) >= OFFERS:
@@ -135,39 +133,54 @@ class Asking:
             return
         self._offers[key] = offer
         self._waiting.discard(key)
-        if height > (log.height if log else 0):
+        if offer.spans.top > (log.height if log else 0):
             self._screens.append(key)
         else:
             self._history.append(key)
 
-    def _height(self, person: bytes, head: Head, log: Log | None) -> int:
-        """Up to where the neighbour's blocks would be taken."""
+    def _compare(self, log: Log, head: Head) -> None:
+        """If the neighbour has another block at this height, have it: it proves a fork."""
+        if head.head == NOT_SAID or log.fork_at is not None or head.height not in log.held:
+            return
+        if self._plan.book.id_of(log, head.height) not in (None, head.head):
+            self._probes.append(Get(head.device, head.log, head.height, head.height))
+
+    def _takable(self, person: bytes, heads: Sequence[Head], log: Log | None) -> Spans:
+        """Of what the neighbour has, that which would be taken."""
+        spans = Spans()
         standing = self._plan.authors.standing(person)
-        cut = standing.cut(head.device, head.log) if standing else None
+        cut = standing.cut(heads[0].device, heads[0].log) if standing else None
         if cut is None:
-            return 0
-        return min(head.height, cut.sequence, log.ceiling if log else head.height)
+            return spans
+        for head in heads[:MAX_SPANS]:
+            spans.add(head.first, head.height)
+        ceiling = log.ceiling if log else MAX_SEQUENCE
+        spans.keep(log.floor if log else 1, min(cut.sequence, ceiling))
+        return spans
 
     def _lacks(self, log: Log | None, offer: Offer) -> bool:
         """Whether something that the neighbour may have is not held here."""
-        if log is None:
+        sets = (offer.lacks,) if log is None else (offer.lacks, log.held)
+        if self._top_gap(offer, 1, log.ceiling if log else MAX_SEQUENCE, sets):
             return True
-        low = max(offer.first, log.floor)
-        if top_gap(low, offer.height, 1, (log.held, offer.lacks)):
-            return True
-        return any(self._bare(log, offer, ()))
+        return log is not None and any(self._bare(log, offer, ()))
+
+    def _top_gap(
+        self, offer: Offer, low: int, high: int, sets: Sequence[Spans]
+    ) -> tuple[int, int] | None:
+        """The newest of low..high that the neighbour may have and that is in none of the sets."""
+        for first, last in reversed(list(offer.spans)):
+            gap = top_gap(max(first, low), min(last, high), RUN, sets)
+            if gap:
+                return gap
+        return None
 
     def _bare(
-        self, log: Log, offer: Offer, asked: Iterable[Spans]
+        self, log: Log, offer: Offer, asked: Sequence[Spans]
     ) -> list[tuple[int, int]]:
         """Blocks held without a body that the neighbour may have whole, the newest first."""
         found = (
-            top_gap(
-                max(first, offer.first),
-                min(last, offer.height),
-                RUN,
-                (offer.lacks, *asked),
-            )
+            self._top_gap(offer, first, last, (offer.lacks, *asked))
             for first, last in reversed(list(log.bare))
         )
         return [gap for gap in found if gap]
@@ -231,22 +244,17 @@ class Asking:
         if offer is None:
             return None
         log = self._plan.book.logs.get(key)
-        asked = self._plan.asked(key, self._asks, now)
-        if log is None:
-            return top_gap(
-                max(offer.first, offer.height - SCREEN + 1 if screen else 1),
-                offer.height,
-                RUN,
-                (asked, offer.lacks),
-            )
-        low = max(offer.first, log.floor)
-        height = min(offer.height, log.ceiling)
+        sets = [self._plan.asked(key, self._asks, now), offer.lacks]
+        low, high = 1, MAX_SEQUENCE
+        if log is not None:
+            sets.append(log.held)
+            low, high = log.floor, log.ceiling
         if screen:
-            low = max(low, log.height + 1, height - SCREEN + 1)
-        gap = top_gap(low, height, RUN, (log.held, asked, offer.lacks))
-        if gap or screen:
+            low = max(low, log.height + 1 if log else 1, offer.spans.top - SCREEN + 1)
+        gap = self._top_gap(offer, low, high, sets)
+        if gap or screen or log is None:
             return gap
-        bare = self._bare(log, offer, (asked,))
+        bare = self._bare(log, offer, sets[:1])
         return bare[0] if bare else None
 
     # -- what comes of it

@@ -21,7 +21,7 @@ from meshpeer.core.chains.events import Event, Held
 from meshpeer.core.chains.intake import Batch, Intake
 from meshpeer.core.chains.interest import FOLLOWED, MUTED, Interest, Level
 from meshpeer.core.chains.limits import ChainLimits
-from meshpeer.core.chains.log import Log
+from meshpeer.core.chains.log import NOT_SAID, Key, Log
 from meshpeer.core.chains.messages import Get, Head
 from meshpeer.core.chains.publishing import Publisher
 from meshpeer.core.chains.questions import Questions
@@ -248,29 +248,37 @@ class Chains:
         return self.authors.card_of(person)
 
     def heads(self, person: bytes) -> list[Head]:
-        """What is durable of a person's logs."""
-        return [Head(log.device, log.id, *log.told) for log in self.book.logs_of(person)]
+        """The newest of a person's logs that is durable: without a hole from `first` on."""
+        return [self._head(log) for log in self.book.logs_of(person)]
 
     def frozen(self, person: bytes) -> list[Head]:
         """The logs of a person that went two ways."""
         return [
-            Head(log.device, log.id, *log.told)
-            for log in self.book.logs_of(person)
-            if log.fork_at is not None
+            self._head(log) for log in self.book.logs_of(person) if log.fork_at is not None
         ]
+
+    def _head(self, log: Log) -> Head:
+        told = log.told
+        if not told.spans:
+            return Head(log.device, log.id, 1, 0, NOT_SAID)
+        first, height = told.spans[-1]
+        head = told.head
+        if head == NOT_SAID:
+            head = self.book.id_of(log, height) or NOT_SAID
+        return Head(log.device, log.id, first, height, head)
 
     def weight(self, person: bytes) -> int:
         """The bytes that count for a person."""
         return self.book.weight(person)
 
-    def sealing_key(self, person: bytes, device: bytes) -> bytes | None:
+    def sealing_key(self, person: bytes, device: bytes) -> Key | None:
         """The newest sealing key that a device told in its chain; None if it told none."""
         standing = self.authors.standing(person)
         if standing is None or device not in standing.devices:
             return None
         logs = self.book.logs_of_device(person, device)
         keys = [log.key for log in logs if log.key is not None]
-        return max(keys).sealing if keys else None
+        return max(keys, default=None)
 
     def take_card(self, card: Card, now: float) -> bool:
         """A verified card: what it revokes goes. True if it is newer than what was known."""

@@ -506,7 +506,7 @@ class Intake:
                 self._book.saved(log, headers)
                 self._lasting.difference_update(header.id for header in headers)
             for log, tell in told.items():
-                if tell.height <= log.height and tell.height <= log.ceiling:
+                if tell.height <= min(log.height, log.ceiling):
                     log.told = tell
             self._withdrawn.difference_update(batch.withdrawn)
             self._landing.landed(batch, now)

@@ -49,14 +49,36 @@ class Key(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What neighbours are told of a log: durable blocks first..height, and the id of the last."""
+    """What neighbours are told of a log: durable blocks, and the id of the highest."""
 
-    first: int
-    height: int
+    spans: tuple[tuple[int, int], ...]
+    """Ascending, both ends included."""
     head: bytes
+    """All zero where it is not said: the log is frozen below it."""
+
+    @property
+    def height(self) -> int:
+        """The highest sequence told, 0 for none."""
+        return self.spans[-1][1] if self.spans else 0
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks are told."""
+        return sum(last - first + 1 for first, last in self.spans)
+
+    def complete(self, floor: int) -> bool:
+        """Whether all from `floor` to the height is told."""
+        return len(self.spans) == 1 and self.spans[0][0] <= floor
+
+    def kept(self, first: int, last: int, head: bytes) -> "Told":
+        """What of it is left when only first..last is; then `head` is the id of the highest."""
+        spans = Spans(self.spans)
+        spans.keep(first, last)
+        return Told(tuple(spans), self.head if spans.top == self.height else head)
 
 
-NOTHING_TOLD: Final = Told(1, 0, bytes(32))
+NOT_SAID: Final = bytes(32)
+NOTHING_TOLD: Final = Told((), NOT_SAID)
 
 
 class Log:
@@ -171,7 +193,7 @@ class Log:
             for sequence in [n for n in ids if not first <= n <= last]:
                 del ids[sequence]
         self.head = head
-        self.told = Told(max(self.told.first, first), min(self.told.height, last), head)
+        self.told = self.told.kept(first, last, head)
 
     def remember_follow(self, person: bytes, lamport: int, following: bool) -> bool:
         """Note a Follow record; True if it changes whom the log follows."""
@@ -197,12 +219,10 @@ class Log:
     def to_tell(self) -> Told:
         """What is to be told once all that is held is durable; of a frozen log what is below
         the fork, for more is taken by nobody."""
-        span = self.held.over(self.held.below(self.ceiling + 1))
-        if span is None:
-            return NOTHING_TOLD
-        if span[1] <= self.ceiling:
-            return Told(*span, self.head if span[1] == self.height else bytes(32))
-        return Told(span[0], self.ceiling, bytes(32))
+        told = Told(tuple(self.held), self.head)
+        if self.height <= self.ceiling:
+            return told
+        return told.kept(1, self.ceiling, NOT_SAID)
 
     # -- the disk
 

@@ -62,13 +62,14 @@ class Follows(NamedTuple):
 
 
 class Head(NamedTuple):
-    """A log and the blocks of it that are durable: first..height without a hole."""
+    """Blocks of a log that are durable; one for each span without a hole, the newest first."""
 
     device: bytes
     log: bytes
     first: int
     height: int
     head: bytes
+    """The id of the block `height`; all zero where that is not said."""
 
 
 class Heads(NamedTuple):

@@ -12,6 +12,7 @@ no other.
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2s
+from itertools import groupby
 from typing import Final, Protocol
 
 from meshpeer.core.bucket import Bucket
@@ -20,7 +21,7 @@ from meshpeer.core.chains.authors import Authors
 from meshpeer.core.chains.book import Book
 from meshpeer.core.chains.intake import Intake
 from meshpeer.core.chains.interest import Interest
-from meshpeer.core.chains.log import Log
+from meshpeer.core.chains.log import NOT_SAID, Log
 from meshpeer.core.chains.messages import (
     DIGEST_SIZE,
     FOLLOW_HASH_SIZE,
@@ -249,8 +250,7 @@ class Session:
                     (
                         log.device,
                         log.id,
-                        told.first.to_bytes(8),
-                        told.height.to_bytes(8),
+                        *(number.to_bytes(8) for span in told.spans for number in span),
                         told.head if log.fork_at is None else b"",
                         (log.fork_at or 0).to_bytes(8),
                         bytes((bool(log.bare),)),
@@ -300,20 +300,20 @@ class Session:
         if logs is None:
             for log in shown:
                 self._say_proof(log)
-        heads = [
-            Head(log.device, log.id, log.told.first, log.told.height, log.told.head)
-            for log in shown
-            if (logs is None or log in logs) and self._worth(log, logs is None)
-        ]
+        heads: list[list[Head]] = [[]]
+        for log in shown:
+            if (logs is None or log in logs) and self._worth(log, logs is None):
+                if len(heads[-1]) >= HEADS_AT_ONCE:
+                    heads.append([])
+                heads[-1] += heads_of(log)
         data = b""
         if self._cards_told.get(person) != card.number:
             self._cards_told[person] = card.number
             data = card.to_bytes()
-        if not heads and not data:
-            return
-        self.say(Heads(person, data, tuple(heads[:HEADS_AT_ONCE])))
-        for at in range(HEADS_AT_ONCE, len(heads), HEADS_AT_ONCE):
-            self.say(Heads(person, b"", tuple(heads[at : at + HEADS_AT_ONCE])))
+        for part in heads:
+            if part or data:
+                self.say(Heads(person, data, tuple(part)))
+            data = b""
 
     def _say_proof(self, log: Log) -> None:
         proof = self._shared.book.proofs.get(log.log_key)
@@ -325,15 +325,16 @@ class Session:
         told = log.told
         if told.height == 0:
             return False
-        height, first = self._heads_told.get(log, (0, 0))
+        height, blocks = self._heads_told.get(log, (0, 0))
+        more = told.blocks - blocks
         if not (
             all
             or height != told.height
-            or first - told.first >= HISTORY_STEP
-            or (told.first < first and told.first <= log.floor)
+            or more >= HISTORY_STEP
+            or (more > 0 and told.complete(log.floor))
         ):
             return False
-        self._heads_told[log] = told.height, told.first
+        self._heads_told[log] = told.height, told.blocks
         return True
 
     # -- what the neighbour says
@@ -393,8 +394,8 @@ class Session:
             card = self._shared.authors.newer(person, message.card)
             if card is not None:
                 self._shared.intake.take_card(card)
-        for head in message.heads:
-            self._asking.offer(person, head, now)
+        for _, heads in groupby(message.heads, key=lambda head: (head.device, head.log)):
+            self._asking.offer(person, list(heads), now)
 
     def _is_news(self, person: bytes, data: bytes) -> bool:
         known = self._shared.authors.card_of(person)
@@ -416,6 +417,15 @@ class Session:
 
     def _count(self, error: RemoteProtocolError) -> None:
         self._shared.intake.counters[error.field] += 1
+
+
+def heads_of(log: Log) -> list[Head]:
+    """What is told of a log: its spans, newest first; only the newest names its last block."""
+    told = log.told
+    return [
+        Head(log.device, log.id, *span, told.head if span[1] == told.height else NOT_SAID)
+        for span in reversed(told.spans)
+    ]
 
 
 def _keyed(data: bytes, key: bytes, size: int) -> bytes:
