@@ -9,6 +9,10 @@ The person's key may be kept off line. Then this device shows the card it has, a
 new one says so. A newer card that another device signed comes through the chain, into the
 database first (PutAuthor); whichever is newer at a start wins.
 
+A folder that came from a backup may not know the newest list. The first that it signs therefore
+leaps ahead: what its owner decides there, such as revoking a lost device, must hold, and a device
+that was added after the backup was made has to be added again.
+
 Which nickname the settings had is kept with the card: two devices may have different ones in
 their settings, and each must change the person's nickname only when its owner changed it there,
 else they would rename the person in turns for ever.
@@ -36,6 +40,8 @@ from meshpeer.node.state import KeptCard, PersonSecrets, State
 log = logging.getLogger("meshpeer.node")
 
 FIRST_LIST: Final = 1
+LEAP: Final = 1_000
+"""Lists that may have been signed after a backup was made."""
 AWAY: Final = (
     "the key of this person is not on this device: do it on the device that has it, "
     "or bring it here with `meshpeer device import-key`"
@@ -74,14 +80,15 @@ def sign_next(
     key = person_key(state.persons()[index], held.person)
     if key is None:
         raise UsageError(AWAY)
+    kept = state.kept_card(index)
     card = Card.sign(
         key,
-        number=held.number + 1,
+        number=held.number + (LEAP if kept and kept.restored else 1),
         nickname=held.nickname if nickname is None else nickname,
         devices=held.devices if devices is None else devices,
         revoked=held.revoked if revoked is None else revoked,
     )
-    keep(state, card)
+    keep_at(state, index, card, kept.nickname if kept else card.nickname)
     return card
 
 
@@ -89,13 +96,18 @@ def keep(state: State, card: Card) -> None:
     """Keep a newer card of a person here; what the settings say of it stays."""
     index = place_of(state, card.person)
     before = state.kept_card(index)
-    keep_at(state, index, card, before.nickname if before else card.nickname)
+    nickname = before.nickname if before else card.nickname
+    restored = before is not None and before.restored
+    keep_at(state, index, card, nickname, restored=restored)
 
 
-def keep_at(state: State, index: int, card: Card, nickname: str) -> None:
+def keep_at(
+    state: State, index: int, card: Card, nickname: str, *, restored: bool = False
+) -> None:
     """Keep the card of the person at this place; `nickname` is what the settings have."""
+    kept = KeptCard(card.with_hints(()).to_bytes(), nickname, restored)
     try:
-        state.keep_card(index, KeptCard(card.with_hints(()).to_bytes(), nickname))
+        state.keep_card(index, kept)
     except OSError as error:
         raise StoreError(f"the card can't be kept, so it isn't used: {error}") from error
 
@@ -182,7 +194,8 @@ def _rename(
         return card
     if nickname != card.nickname:
         card = sign_next(state, card, nickname=nickname)
-    keep_at(state, index, card, nickname)
+    kept = state.kept_card(index)
+    keep_at(state, index, card, nickname, restored=kept is not None and kept.restored)
     return card
 
 

@@ -10,7 +10,7 @@ machines can't be one device at once, so the old one has to stay switched off. W
 device asks to be listed (`meshpeer device request`), as any new one does.
 
 The folder names no log that its machine writes, so a restored peer starts a new one and never
-forks what it wrote after the backup was made.
+forks what it wrote after the backup was made. Cards are marked as restored (node/own_cards.py).
 """
 
 import json
@@ -146,14 +146,14 @@ def _write(path: Path, content: BinaryIO, told: Callable[[], None]) -> None:
 
 
 def _complete(state: State) -> None:
-    """Raise unless a peer can start on what was unpacked."""
+    """Raise unless a peer can start on what was unpacked; mark what is old in it."""
     from store.database import open_for_reading, reporting
     from store.schema import APPLICATION_ID
 
     state.peer_key()
-    state.persons()
     for place in range(len(state.persons())):
-        state.kept_card(place)
+        if kept := state.kept_card(place):
+            state.keep_card(place, kept._replace(restored=True))
     if not state.database.exists():
         raise VaultError("there is no database in the backup")
     with closing(open_for_reading(os.fspath(state.database))) as reads, reporting("read"):

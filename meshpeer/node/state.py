@@ -51,6 +51,8 @@ class KeptCard(NamedTuple):
     card: bytes
     nickname: str
     """As the settings had it when the card was signed or taken: only a change of it is news."""
+    restored: bool = False
+    """It came from a backup, and newer lists may have been signed since that was made."""
 
 
 class State:
@@ -127,7 +129,11 @@ class State:
                 raise ConfigError(
                     f"{path}: version {content['version']}, this meshpeer knows 1"
                 )
-            return KeptCard(bytes.fromhex(content["card"]), str(content["nickname"]))
+            return KeptCard(
+                bytes.fromhex(content["card"]),
+                str(content["nickname"]),
+                bool(content.get("restored")),
+            )
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -137,7 +143,7 @@ class State:
         """Replace the card of a person, durably."""
         import json
 
-        text = {"version": 1, "card": kept.card.hex(), "nickname": kept.nickname}
+        text = {"version": 1, **kept._asdict(), "card": kept.card.hex()}
         content = json.dumps(text, indent=1).encode() + b"\n"
         write_file(self._card_file(index), content, 0o600)
 

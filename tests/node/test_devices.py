@@ -566,7 +566,28 @@ def test_a_restored_peer_takes_the_newest_list_from_its_other_device(
     assert again.own.card.number == 2
     meet(again, phone)
     assert again.own.card.number == 3
-    assert again.revoke("3").number == 4
+    again.stop()
+    again.start()
+    assert again.revoke("3").number == 1_003
+    assert again.revoke("2").number == 1_004
+
+
+def test_a_revocation_after_a_restore_holds_although_newer_lists_were_signed(
+    pair, machine, tmp_path
+):
+    laptop, phone = pair
+    bob, tablet = machine("bob", "bob"), machine("tablet")
+    bob.journal.add(bob.people.accept(laptop.own.card, None, wall=0))
+    make_backup(laptop.state, tmp_path / "backup", WORDS, nickname="ann")
+    laptop.add(tablet)
+    meet(laptop, bob)
+    restore(tmp_path / "backup", State(tmp_path / "again"), WORDS)
+    again = machine("again")
+    again.revoke("2")
+    meet(again, bob)
+    assert not bob.people.contacts_at(phone.peer.id)
+    assert bob.people.get(again.own.person).card.revoked
+    assert again.add(tablet).listed
 
 
 def test_restored_as_a_new_device_it_is_listed_beside_the_old_one(pair, machine, tmp_path):
