@@ -6,16 +6,15 @@ whoever asks is told that there are more. FTS5 can be interrupted only between t
 common words that never meet have none: so it is asked for one span of numbers at a time, and
 after each span the clock is looked at. A search that is out of time says that it is partial.
 
-Rank, for the words asked for: all hits by which of the words stand in name or tags, then newest
+Rank, for the words asked for: all hits by how many of the words stand in name or tags, then newest
 first; and the best WEIGHED of these by BM25 over their fields, from the texts themselves. FTS5's
 own bm25() counts every posting of each word first, which takes 15 ms here and can't be stopped.
 Hits that have a word only as it may have been meant come last.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from itertools import chain
 from time import perf_counter
 from typing import Final, NamedTuple, TypeAlias
 
@@ -32,6 +31,8 @@ from store.search_words import distance, errors_forgiven, swapped, trigrams
 
 RANKED: Final = 10_000
 """Hits that are counted and ranked, the newest."""
+NAMED: Final = 1_000
+"""Hits that rise for one of the words' being in their name or tags, the newest."""
 WEIGHED: Final = 128
 """Hits whose texts are read to rank them."""
 PAGE: Final = 1_000
@@ -197,7 +198,7 @@ class SearchReads(OthersReads):
         wanted = [term for term in terms if not term.without]
         worth: Mapping[int, float] = {}
         if wanted and len(rows) > WEIGHED:
-            worth = looking.named(wanted, numbers)
+            worth = looking.named(terms, numbers)
         order = view.sort(numbers, worth)
         if wanted and rows:
             best = order[:WEIGHED]
@@ -221,7 +222,7 @@ class SearchReads(OthersReads):
         kinds, languages, media_types, sizes = (_most(part) for part in parts)
         return Facets(
             kinds,
-            _most(Counter(chain.from_iterable(one.split("\n") for one in tags if one))),
+            _most(Counter("\n".join(filter(None, tags)).split("\n"))),
             tuple(
                 (self._one("SELECT id FROM key WHERE n = ?", number)[0], count)
                 for number, count in Counter(persons).most_common(FACETS)
@@ -273,19 +274,18 @@ class _Looking:
                 span *= WIDER
         return found
 
-    def named(self, terms: Iterable[Term], numbers: Sequence[int]) -> Counter[int]:
+    def named(self, terms: Sequence[Term], numbers: Sequence[int]) -> Mapping[int, float]:
         """Say for hits how many of the terms stand in their name or tags."""
-        match = query.expression(terms, self._marks)
         worth: Counter[int] = Counter()
         for term in terms:
+            if term.without:
+                continue
             if self._clock() >= self._until:
                 self.partial = True
                 break
-            words = query.named(term, match)
-            rows = self._all(NUMBERS, words, numbers[-1], numbers[0], RANKED)
+            match = query.named(term, terms, self._marks)
+            rows = self._all(NUMBERS, match, numbers[-1], numbers[0], NAMED)
             worth.update([row[0] for row in rows])
-        if worth:
-            worth = Counter({n: worth[n] for n in numbers if n in worth})
         return worth
 
     def complete(self, term: Term) -> Term:

@@ -71,9 +71,10 @@ def expression(terms: Iterable[Term], marks: Sequence[str]) -> str:
     return f"({match}) NOT ({' OR '.join(unwanted)})" if unwanted else match
 
 
-def named(term: Term, match: str) -> str:
-    """Give what FTS5 is to match to find those hits that have the term in name or tags."""
-    return f"({{name tags}} : {term.expression()}) AND ({match})"
+def named(term: Term, terms: Iterable[Term], marks: Sequence[str]) -> str:
+    """Give what matches those hits that have this one of the terms in name or tags."""
+    others = [other for other in terms if other != term]
+    return expression(others, [f"{{name tags}} : {term.expression()}", *marks])
 
 
 def with_others(term: Term, others: Iterable[str]) -> Term:
