@@ -136,7 +136,7 @@ class Publishing:
         }
         changes.writes += map(DropPlace, self._really_gone(gone))
         self._drop_replaced(changes, held)
-        shelf.changed = before != shelf.entries
+        shelf.changed |= before != shelf.entries
         shelf.folders = found.folders
         return changes
 
@@ -156,7 +156,7 @@ class Publishing:
         places = self._places(full)
         self._enter(shelf, folder, found, {place.path: place for place in places}, changes)
         self._drop_replaced(changes, places)
-        shelf.changed = before != shelf.entries
+        shelf.changed |= before != shelf.entries
         return changes
 
     def listed(self, shelf: "Shelved", changes: Changes) -> PublishedFolder:
@@ -282,6 +282,7 @@ class Shelved:
     """What could not be read, and may be readable soon."""
     hashed: int = 0
     changed: bool = True
+    """Set by whatever finds a change, until who publishes it takes it back."""
 
 
 def media_type(name: str) -> str:

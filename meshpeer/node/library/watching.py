@@ -159,6 +159,7 @@ class Watch:
             else:
                 changes = await self._again(paths | self._shelf.retry)
             self._unsaid |= self._shelf.changed
+            self._shelf.changed = False
             if not self._unsaid:
                 self._take(changes)
                 return
@@ -187,6 +188,7 @@ class Watch:
             more = await self._in_thread(self._scan)
             assert isinstance(more, Changes)
             changes.add(more)
+            self._folders &= set(self._shelf.folders)  # one that is gone may come back
             new = set(self._shelf.folders) - self._folders - known
             if not new:
                 return changes
