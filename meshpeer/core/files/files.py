@@ -79,8 +79,11 @@ class Files:
             return
         if row.state == "waiting":
             row = row._replace(state="fetching", why="")
-        fetch = self._new_fetch(row)
         known = restored.files.get(row.file)
+        if known is not None and known.have is None:
+            self._is_here(row, known.size)
+            return
+        fetch = self._new_fetch(row)
         if known is not None and known.manifest:
             try:
                 fetch.restore(known)
@@ -184,6 +187,11 @@ class Files:
         self._swarm.wake_fetch(fetch)
         self._settle(now)
 
+    @property
+    def fetching(self) -> bool:
+        """Whether anything is being fetched."""
+        return any(isinstance(one, Fetch) for one in self._swarm.wanted.values())
+
     def fetches(self) -> list[PutFetch]:
         """Every fetch that is neither done nor failed."""
         wanted = self._swarm.wanted.values()
@@ -235,12 +243,6 @@ class Files:
             return None
         return tuple(to_runs(fetch.lacking))
 
-    def unheld(self) -> list[PutFetch]:
-        """Fetches of which no neighbour holds anything now."""
-        wanted = self._swarm.wanted.values()
-        fetches = [fetch for fetch in wanted if isinstance(fetch, Fetch) and fetch.open]
-        return [fetch.row for fetch in fetches if not fetch.sources]
-
     def take(
         self, file: bytes, part: int, data: bytes, now: float, durable: Action | None = None
     ) -> bool:
@@ -269,7 +271,8 @@ class Files:
     # -- what is held here
 
     def known(self, manifest: Manifest, now: float) -> None:
-        """A file is held whole here now, and may be given: its rows are in the journal."""
+        """A file is held whole here, and may be given once its rows, now in the journal, are
+        durable."""
         fetch = self._swarm.fetch(manifest.id)
         self._swarm.keep_manifest(manifest.id, manifest)
         if fetch is not None and not fetch.landing:
@@ -277,7 +280,7 @@ class Files:
             self._swarm.forget_news(fetch)
             self._swarm.stop_looking(fetch)
             self._is_here(fetch.row, manifest.size)
-        self._swarm.known(manifest.id)
+        self._journal.then(lambda _: self._swarm.known(manifest.id))
         self._settle(now)
 
     def forget(self, file: bytes, now: float) -> None:
@@ -423,6 +426,7 @@ class Files:
         if elapsed < PROGRESS_S:
             return
         self._progress_at = now
+        elapsed = min(elapsed, 2 * PROGRESS_S)  # before, nothing was fetched
         for fetch in list(self._swarm.moved):
             rate = fetch.taken / elapsed
             if not fetch.taken and fetch.rate < SLOWEST:

@@ -45,7 +45,7 @@ LOOK_UPS: Final = 256
 """Chunks looked for in other files at a time."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class State:
     """What the disk has still to do for one fetch."""
 
@@ -88,6 +88,8 @@ class Landing:
         self._complete = complete
         """Told when a file is here, durable and at its place."""
         self._states: dict[Fetch, State] = {}
+        self._under_way: dict[Request, State] = {}
+        """Whose requests these are: a file may be cancelled and asked for again meanwhile."""
 
     @property
     def open(self) -> bool:
@@ -130,9 +132,8 @@ class Landing:
         for twin in chunks:
             fetch.arriving |= 1 << twin
             self.unwritten += len(data)
-            self.requests.append(
-                WriteChunk(fetch.file, twin, twin * manifest.chunk_size, data)
-            )
+            offset = twin * manifest.chunk_size
+            self._request(state, WriteChunk(fetch.file, twin, offset, data))
 
     def _take_small(self, fetch: Fetch, data: bytes, durable: Action | None) -> None:
         manifest = fetch.manifest
@@ -180,17 +181,10 @@ class Landing:
         while state.to_copy and state.copying < COPIES:
             chunk, source, index = state.to_copy.popleft()
             state.copying += 1
-            self.requests.append(
-                CopyChunk(
-                    fetch.file,
-                    chunk,
-                    chunk * manifest.chunk_size,
-                    manifest.chunk_length(chunk),
-                    manifest.hash_of(chunk),
-                    source,
-                    index,
-                )
-            )
+            offset, size = chunk * manifest.chunk_size, manifest.chunk_length(chunk)
+            hash = manifest.hash_of(chunk)
+            copy = CopyChunk(fetch.file, chunk, offset, size, hash, source, index)
+            self._request(state, copy)
 
     # -- what the disk says
 
@@ -198,8 +192,8 @@ class Landing:
         self, fetch: Fetch | None, request: Request, error: StoreError | None, now: float
     ) -> None:
         """A request was done, or refused; the fetch is None if it is over."""
-        state = self._states.get(fetch) if fetch else None
-        if fetch is None or state is None:
+        state = self._under_way.pop(request)
+        if fetch is None or self._states.get(fetch) is not state:
             if isinstance(request, WriteChunk):
                 self.unwritten -= len(request.data)
             return
@@ -255,6 +249,7 @@ class Landing:
         if isinstance(request, Flush):
             state.flushing = None
             state.flush_at = now + RETRY_S
+            state.unflushed = max(state.unflushed, 1)
         elif isinstance(request, Finish):
             state.finishing = False
             if isinstance(error, Damaged):
@@ -277,7 +272,8 @@ class Landing:
 
     def _resume(self, fetch: Fetch, state: State) -> None:
         fetch.why = ""
-        self.requests += state.parked
+        for request in state.parked:
+            self._request(state, request)
         state.parked.clear()
         self._wake(fetch)
 
@@ -297,7 +293,7 @@ class Landing:
         """See whether the disk has room again: one request shows it."""
         fetch.stalled_until = now + RETRY_S
         if state.parked:
-            self.requests.append(state.parked.pop(0))
+            self._request(state, state.parked.pop(0))
         elif state.to_copy:
             self._copy(fetch, state)
         else:
@@ -323,12 +319,16 @@ class Landing:
         due = state.flush_at is not None and now >= state.flush_at
         if fetch.whole and fetch.here & ~state.durable == 0 and not state.unflushed:
             fetch.landing = state.finishing = True
-            self.requests.append(Finish(fetch.file))
+            self._request(state, Finish(fetch.file))
         elif state.unflushed and (
             due or fetch.whole or state.waiting or state.unflushed >= FLUSH_BYTES
         ):
             state.flushing, state.unflushed, state.flush_at = fetch.here, 0, None
-            self.requests.append(Flush(fetch.file))
+            self._request(state, Flush(fetch.file))
+
+    def _request(self, state: State, request: Request) -> None:
+        self._under_way[request] = state
+        self.requests.append(request)
 
     def _flushed(self, fetch: Fetch, state: State) -> None:
         assert state.flushing is not None
@@ -370,3 +370,4 @@ class Landing:
         fetch.here &= ~(1 << chunk)
         if state := self._states.get(fetch):
             state.durable &= ~(1 << chunk)
+            self._journal.add(fetch.row_with(state.durable))

@@ -242,7 +242,9 @@ class Source:
 
     def _stray(self, handle: int, part: int) -> None:
         self._strays[handle, part] = None
-        if len(self._strays) > MAX_STRAYS:
+        if part == ROOT:  # with which a chunk may come
+            self._strays[handle, 0] = None
+        while len(self._strays) > MAX_STRAYS:
             del self._strays[next(iter(self._strays))]
 
     # -- what comes
@@ -261,7 +263,8 @@ class Source:
 
     def _is_added(self, fetch: Fetch, part: int) -> bool:
         """The chunk that comes with the root of a file that has but one."""
-        return part == 0 and fetch.manifest is not None and fetch.manifest.count == 1
+        manifest = fetch.manifest
+        return part == 0 and manifest is not None and manifest.count == 1 == fetch.lacking
 
     def heard(self, size: int, now: float) -> None:
         """So many bytes of parts came."""
@@ -281,6 +284,8 @@ class Source:
         assert isinstance(fetch, Fetch)
         if asked:
             self._drop(holding, part)
+            if part == ROOT:
+                self._strays[handle, 0] = None
         if data is None:
             self._swarm.ban(fetch, self, "a part of another length")
             return

@@ -2,6 +2,14 @@
 
 from random import Random
 
+import pytest
+
+from meshpeer.core.files.messages import ROOT, Have, Hold, Seek
+from meshpeer.core.files.requests import Finish, Flush
+from meshpeer.core.files.runs import from_runs, members
+from meshpeer.core.formats.manifest import want_tag
+from meshpeer.errors import RemoteProtocolError, StoreError
+from tests.core.files.stranger import Stranger
 from tests.core.files.town import MBIT, Town, manifest_of
 
 MIB = 1 << 20
@@ -88,7 +96,6 @@ def test_the_only_holder_goes_and_another_comes_later():
     fetcher.fetch(file)
     town.run(1)
     assert fetcher.files.progress(file).state == "waiting"
-    assert [row.file for row in fetcher.files.unheld()] == [file]
     assert fetcher.files.lacking(file) is None
     town.link(first, fetcher)
     town.run(0.5)
@@ -369,3 +376,107 @@ def test_a_file_that_nobody_holds_wakes_nobody():
     fetcher.fetch(b"f" * 32)
     town.run(5)
     assert fetcher.files.next_wakeup() is None
+
+
+def test_a_chunk_is_announced_within_200_ms():
+    town = Town()
+    source, middle = town.host("source"), town.host("middle")
+    town.link(source, middle)
+    file = source.publish(content(16 * MIB)).id
+    middle.fetch(file)
+    town.run(0.3)
+    seeker = Stranger(middle)
+    seeker.say(Seek(((1, want_tag(file)),)))
+    told = {0: town.loop.now}
+    written = {}
+    partial = middle.disk.partial[file]["now"]
+    while len(told) < 64 and town.loop.now < 5:
+        for chunk in partial:
+            written.setdefault(chunk, town.loop.now)
+        for message in seeker.heard():
+            if isinstance(message, Have):
+                for chunk in members(from_runs(message.runs)):
+                    told.setdefault(chunk, town.loop.now)
+            elif isinstance(message, Hold):
+                told |= {chunk: town.loop.now for chunk in range(64) if chunk not in told}
+        town.run(0.01)
+    assert set(told) == set(range(64))
+    assert max(told[chunk] - written[chunk] for chunk in written) < 0.2
+
+
+def test_a_flush_that_was_refused_is_tried_again():
+    town = Town()
+    source, fetcher = town.host("source"), town.host("fetcher")
+    town.link(source, fetcher)
+    data = content(2 * MIB)
+    file = source.publish(data).id
+    refused = []
+    do = fetcher.do
+
+    def refuse(request):
+        if isinstance(request, (Flush, Finish)) and refused.count(type(request)) < 2:
+            refused.append(type(request))
+            return StoreError("the disk does not answer")
+        return do(request)
+
+    fetcher.do = refuse
+    fetcher.fetch(file)
+    town.run(2)
+    assert fetcher.files.progress(file).why == "the disk does not answer"
+    town.run_until(lambda: file in fetcher.completed, limit=60)
+    assert refused == [Flush, Flush, Finish, Finish]
+    assert fetcher.has(file) == data
+
+
+def test_a_file_cancelled_and_asked_for_again_is_not_mistaken_for_the_first():
+    town = Town()
+    source, fetcher = town.host("source"), town.host("fetcher")
+    town.link(source, fetcher)
+    data = content(4 * MIB)
+    file = source.publish(data).id
+    fetcher.fetch(file)
+    town.run_until(lambda: fetcher.files._landing._under_way)
+    fetcher.files.cancel(file, town.loop.now)
+    fetcher.disk.partial.pop(file, None)
+    fetcher.fetch(file)
+    town.run_until(lambda: file in fetcher.completed)
+    assert fetcher.has(file) == data
+
+
+def test_parts_that_come_in_bundles_count_as_well():
+    town = Town()
+    fetcher = town.host("fetcher")
+    data = content(MIB)
+    manifest = manifest_of(data)
+    fetcher.fetch(manifest.id)
+    durable = []
+    assert fetcher.files.lacking(manifest.id) is None
+    assert fetcher.files.take(manifest.id, ROOT, manifest.root, town.loop.now)
+    assert fetcher.files.lacking(manifest.id) == ((0, 4),)
+    for chunk in range(4):
+        piece = data[chunk * 262_144 : (chunk + 1) * 262_144]
+        with pytest.raises(RemoteProtocolError):
+            fetcher.files.take(manifest.id, chunk, bytes(262_144), town.loop.now)
+        assert fetcher.files.take(manifest.id, chunk, piece, town.loop.now, durable.append)
+        assert not fetcher.files.take(manifest.id, chunk, piece, town.loop.now)
+    fetcher.settle()
+    assert not durable
+    town.run_until(lambda: manifest.id in fetcher.completed)
+    assert len(durable) == 4
+    assert fetcher.has(manifest.id) == data
+
+
+def test_what_turned_up_here_otherwise_is_fetched_no_more():
+    town = Town()
+    source, fetcher = town.host("source"), town.host("fetcher")
+    town.link(source, fetcher)
+    data = content(64 * MIB)
+    file = source.publish(data).id
+    fetcher.fetch(file)
+    town.run(1)
+    fetcher.publish(data)
+    town.run_until(lambda: file in fetcher.completed, limit=0.1)
+    given = source.files.given
+    town.run(2)
+    assert source.files.given == given
+    assert fetcher.disk.fetches[file].state == "done"
