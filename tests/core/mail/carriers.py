@@ -233,6 +233,10 @@ class Carrier:
         self.settle()
         return message_id, attachments
 
+    @staticmethod
+    def draft(text, *attachments):
+        return Draft(text, attachments=attachments)
+
     def publishes_key(self, record):
         self.world.chain.keys[self.person.public, self.device.public] = record
         for carrier in self.world.carriers:
@@ -303,6 +307,7 @@ class Carrier:
             moved = True
             attachment = wanted.attachment
             self.files.fetch(attachment.file, size=attachment.size, now=now)
+            self.wants.look(attachment.file, now)
         self.mail.people_changed(now)
         for own, record in self.mail.wake(now):
             assert own.person == self.person.public
@@ -398,8 +403,13 @@ class World(Village):
     def run(self):
         """Until nobody has anything to do or to say."""
         super().run()
-        while any(data for pipe in self.pipes for data in pipe.out.values()):
+        while any(map(self.may_carry, self.pipes)):
             super().run()
+
+    @staticmethod
+    def may_carry(pipe):
+        room = pipe.budget is None or pipe.sent < pipe.budget
+        return room and pipe.closed is None and any(pipe.out.values())
 
     def later(self, seconds):
         """Time goes by, and everybody does what is due."""
