@@ -9,9 +9,11 @@ from typing import Final
 
 from meshpeer.core.chains.archive import RestoredChains
 from meshpeer.core.chains.limits import ChainLimits
+from meshpeer.core.files.exchange import RestoredExchange
 from meshpeer.core.files.shelf import RestoredFiles
 from meshpeer.core.formats.attachment import Attachment
-from meshpeer.core.formats.bundle import MAX_LIFETIME
+from meshpeer.core.formats.bundle import MAX_LIFETIME, Header
+from meshpeer.core.formats.want import SUITE_WANT
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.journal import Journal
 from meshpeer.core.link.path import Path
@@ -20,7 +22,9 @@ from meshpeer.core.mail.letters import ARRIVED, Letter
 from meshpeer.core.mail.mail import Restored
 from meshpeer.core.mail.outbox import Pending
 from meshpeer.core.mail.people import Own, People
+from meshpeer.core.mail.sealing_keys import KeyRing
 from meshpeer.core.peer import Peer, Remembered
+from meshpeer.core.sync.account import Account
 from meshpeer.core.sync.policy import Policy, SimplePolicy
 from meshpeer.core.sync.queue import Queue
 from meshpeer.core.sync.shares import Limits
@@ -42,6 +46,7 @@ def restore_peer(
     prefix: Callable[[Path], str],
     policy: Policy | None = None,
     chain_limits: ChainLimits | None = None,
+    ring: KeyRing | None = None,
     new_log: bool = False,
 ) -> Peer:
     """Give the peer with these keys and persons, and all that the database holds for it.
@@ -58,13 +63,14 @@ def restore_peer(
         remembered=Remembered(
             restore_mail(store, now),
             restore_chains(store, new_log=new_log),
-            restore_files(store),
+            restore_exchange(store),
         ),
         rng=rng,
         wall=wall,
         now=now,
         prefix=prefix,
         chain_limits=chain_limits,
+        ring=ring,
     )
 
 
@@ -130,6 +136,18 @@ def restore_chains(store: Store, *, new_log: bool = False) -> RestoredChains:
     """Give what `Chains` starts from; `new_log` where the database is a copy of another's."""
     return RestoredChains(
         store.logs(), store.authors(), store.follows(), store.forks(), new_log
+    )
+
+
+def restore_exchange(store: Store) -> RestoredExchange:
+    """Give what `Exchange` starts from: fetches, wants, and what was answered."""
+    held = (
+        (row.id, header.tag, Account.parse(row.account))
+        for row in store.queue_index()
+        if (header := Header.parse(row.header)).suite == SUITE_WANT
+    )
+    return RestoredExchange(
+        restore_files(store), store.wants(), store.answered(), list(held)
     )
 
 

@@ -23,16 +23,17 @@ from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 from meshpeer.core.chains.archive import ChainArchive, RestoredChains
 from meshpeer.core.chains.chains import STREAM as CHAINS
 from meshpeer.core.chains.chains import Chains
-from meshpeer.core.chains.events import CardHeard, Held
+from meshpeer.core.chains.events import CardHeard, Held, KeyHeard
 from meshpeer.core.chains.events import Event as ChainEvent
 from meshpeer.core.chains.limits import ChainLimits
 from meshpeer.core.chains.serving import ReadBlocks
 from meshpeer.core.files.events import Event as FileEvent
-from meshpeer.core.files.files import Files
+from meshpeer.core.files.events import FileComplete
+from meshpeer.core.files.exchange import Exchange, RestoredExchange
 from meshpeer.core.files.messages import CONTROL, PARTS
-from meshpeer.core.files.requests import Request
-from meshpeer.core.files.shelf import RestoredFiles, Shelf
+from meshpeer.core.files.requests import ReadPart, Request
 from meshpeer.core.formats.block import Block
+from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.formats.record import Collection, File, Record, Withdraw, parse_record
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.journal import Journal
@@ -40,9 +41,12 @@ from meshpeer.core.link.endpoint import Endpoint
 from meshpeer.core.link.events import Event, LinkDown, LinkUp, Readable, Writable
 from meshpeer.core.link.link import Link
 from meshpeer.core.link.path import Datagram, Path
-from meshpeer.core.mail.mail import Archive, Mail, Restored
+from meshpeer.core.mail import mail
+from meshpeer.core.mail.attachments import Wanted
+from meshpeer.core.mail.mail import Mail, Restored
 from meshpeer.core.mail.outbox import Draft
 from meshpeer.core.mail.people import Contact, Own, People
+from meshpeer.core.mail.sealing_keys import KeyRing
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.depot import WRITES_LIMIT
 from meshpeer.core.sync.events import (
@@ -57,6 +61,7 @@ from meshpeer.core.sync.events import (
 from meshpeer.core.sync.events import Event as SyncEvent
 from meshpeer.core.sync.queue import Queue
 from meshpeer.core.sync.sync import Sync
+from meshpeer.core.sync.verdict import Verdict
 from meshpeer.core.writes import PutContactTime, PutEvent, Write
 from meshpeer.errors import RemoteProtocolError, StoreError
 
@@ -80,7 +85,7 @@ class FileWithdrawn(NamedTuple):
 PeerEvent: TypeAlias = LinkUp | LinkDown | FileWithdrawn | ChainEvent | FileEvent
 
 
-class Disk(Archive, ChainArchive, Shelf, Protocol):
+class Disk(mail.Archive, mail.Shelf, ChainArchive, Protocol):
     """All that the core looks up; the store is one."""
 
 
@@ -89,7 +94,7 @@ class Remembered(NamedTuple):
 
     mail: Restored = Restored()
     chains: RestoredChains = RestoredChains()
-    files: RestoredFiles = RestoredFiles()
+    files: RestoredExchange = RestoredExchange()
 
 
 class Neighbour(NamedTuple):
@@ -117,6 +122,7 @@ class Peer:
         now: float,
         prefix: Callable[[Path], str],
         chain_limits: ChainLimits | None = None,
+        ring: KeyRing | None = None,
     ) -> None:
         self.journal = journal
         self._disk = disk
@@ -124,24 +130,9 @@ class Peer:
         self.endpoint.group = lambda peer, path: "/".join(
             self.account_of(peer, path).nest[:2]
         )
-        self.mail = Mail(
-            people=people,
-            journal=journal,
-            rng=rng,
-            wall=wall,
-            archive=disk,
-            restored=remembered.mail,
-        )
         self.sync = Sync(
-            queue=queue,
-            journal=journal,
-            rng=rng,
-            deliver=self.mail.inbox.receive,
-            now=now,
+            queue=queue, journal=journal, rng=rng, deliver=self._deliver, now=now
         )
-        self.sync.tags = people.tags
-        for receipt_hash, bundle in self.mail.outbox.watched():
-            self.sync.watch(receipt_hash, bundle, now)
         self.chains = Chains(
             people=people,
             journal=journal,
@@ -153,7 +144,19 @@ class Peer:
             also=self._beside_block,
             now=now,
         )
-        self.files = Files(
+        self.mail = Mail(
+            people=people,
+            journal=journal,
+            rng=rng,
+            wall=wall,
+            archive=disk,
+            restored=remembered.mail,
+            ring=ring,
+            heard=self.chains,
+            now=now,
+        )
+        self.exchange = Exchange(
+            sync=self.sync,
             journal=journal,
             rng=rng,
             wall=wall,
@@ -161,9 +164,16 @@ class Peer:
             restored=remembered.files,
             now=now,
         )
+        self.files = self.exchange.files
+        for receipt_hash, bundle in self.mail.outbox.watched():
+            self.sync.watch(receipt_hash, bundle, now)
+        self.mail.open(post=self.sync, shelf=disk, parts=self.exchange.parts, now=now)
+        self._tags_seen = (-1, -1, -1)
+        self._announce_tags()
         self.neighbours: dict[bytes, Neighbour] = {}
         self._prefix = prefix
         self._events: list[PeerEvent] = []
+        self._mail_reads: set[ReadPart] = set()
         self._people_seen = people.changes
 
     @property
@@ -203,12 +213,10 @@ class Peer:
         """Do what time brings; early or late does no harm."""
         self.endpoint.wake(now)
         self.sync.wake(now)
-        for receipt_hash in self.mail.outbox.wake(now):
-            self.sync.unwatch(receipt_hash)
-        if self.mail.inbox.wake(now):
-            self.sync.ask_again(now)
+        for own, key in self.mail.wake(now):
+            self.chains.publish(own, key, now)
         self.chains.wake(now)
-        self.files.wake(now)
+        self.exchange.wake(now)
         self._turn(now)
 
     def next_wakeup(self) -> float | None:
@@ -216,10 +224,9 @@ class Peer:
         times = (
             self.endpoint.next_wakeup(),
             self.sync.next_wakeup(),
-            self.mail.outbox.next_wakeup(),
-            self.mail.inbox.next_wakeup(),
+            self.mail.next_wakeup(),
             self.chains.next_wakeup(),
-            self.files.next_wakeup(),
+            self.exchange.next_wakeup(),
         )
         return min((time for time in times if time is not None), default=None)
 
@@ -262,11 +269,21 @@ class Peer:
         self.chains.blocks_read(request, rows, now)
         self._turn(now)
 
+    def file_requests(self) -> list[Request]:
+        """Give what the library is to do, for files and for mail."""
+        reads = self.mail.requests()
+        self._mail_reads |= set(reads)
+        return [*self.exchange.requests(), *reads]
+
     def file_done(
         self, request: Request, result: bytes | StoreError | None, now: float
     ) -> None:
         """The library did this, or says why it can't."""
-        self.files.done(request, result, now)
+        if isinstance(request, ReadPart) and request in self._mail_reads:
+            self._mail_reads.discard(request)
+            self.mail.done(request, result, now)
+        else:
+            self.exchange.done(request, result, now)
         self._turn(now)
 
     # ---- the people
@@ -279,18 +296,22 @@ class Peer:
 
     def send(self, own: Own, contact: Contact, draft: Draft, now: float) -> bytes:
         """Write a message; give its id. It goes out once it is durable."""
-        message_id, bundles = self.mail.outbox.compose(own, contact, draft, now)
-        for bundle in bundles:
-            if self.sync.submit(bundle, now) is not None:
-                self.mail.outbox.dropped(bundle.id, now)
+        message_id = self.mail.send(own, contact, draft, now)
         self._turn(now)
         return message_id
 
     def recall(self, message_id: bytes, now: float) -> None:
         """Ask every carrier to drop a message; UsageError if it is not under way."""
-        for value, hours in self.mail.outbox.recall(message_id, now):
-            self.sync.add_value(value, hours, now)
+        self.mail.recall(message_id, now)
         self._turn(now)
+
+    def wanted_files(self) -> list[Wanted]:
+        """Give the files of messages that are to be fetched, each once."""
+        return self.mail.wanted()
+
+    def wants_travel(self, file: bytes) -> bool:
+        """Whether a want for this file is under way."""
+        return self.exchange.wants.travels(file)
 
     def made_room(self, now: float) -> None:
         """A person here answered a request or erased something: take what had to wait."""
@@ -320,14 +341,42 @@ class Peer:
             faults += _faults(self._link_event, events, now)
         faults += _faults(self._sync_event, self.sync.events(), now)
         faults += _faults(self._chain_event, self.chains.events(), now)
-        self._events += self.files.events()
+        self._events += self._file_events(now)
         if self._people_seen != self.mail.people.changes:
             self._people_seen = self.mail.people.changes
             self._charge_anew()
+            self.mail.people_changed(now)
+        self._announce_tags()
         if len(faults) == 1:
             raise faults[0]
         if faults:
             raise ExceptionGroup("faults in one turn", faults)
+
+    def _deliver(self, bundle: Bundle, account: Account, now: float) -> Verdict:
+        """Open a bundle for somebody here: an answer to a want, or mail."""
+        if bundle.header.tag in self.exchange.wants.tags:
+            return self.exchange.wants.receive(bundle, account, now)
+        return self.mail.inbox.receive(bundle, account, now)
+
+    def _announce_tags(self) -> None:
+        """Tell sync whose bundles are for somebody here, if that changed."""
+        seen = (
+            self.mail.people.changes,
+            self.mail.keys.changes,
+            self.exchange.wants.changes,
+        )
+        if seen != self._tags_seen:
+            self._tags_seen = seen
+            tags = self.mail.keys.tags | self.exchange.wants.tags
+            if tags != self.sync.tags:
+                self.sync.tags = tags
+
+    def _file_events(self, now: float) -> list[FileEvent]:
+        events = self.exchange.events(now)
+        for event in events:
+            if isinstance(event, FileComplete):
+                self.mail.file_complete(event.file, now)
+        return events
 
     def _charge_anew(self) -> None:
         """A neighbour may have become a contact, or is none any more."""
@@ -340,19 +389,23 @@ class Peer:
     def _sync_event(self, event: SyncEvent, now: float) -> None:
         match event:
             case ValueSeen(value=value):
-                self.mail.outbox.value_seen(value, now)
+                self.mail.value_seen(value, now)
             case CarriedBy(bundle=bundle, peer=peer):
                 self.mail.outbox.carried(bundle, peer, now)
             case Evicted(bundle=bundle):
-                self.mail.outbox.dropped(bundle, now)
+                self.mail.dropped(bundle, now)
+            case WantCame(bundle=bundle, account=account):
+                self.exchange.answers.came(bundle, account, now)
+            case WantGone(bundle=bundle, tag=tag):
+                self.exchange.answers.gone(bundle, tag)
             case Expired() | Refused():
                 pass  # the mail has its own clock, and a neighbour's no may change
-            case WantCame() | WantGone():
-                pass
 
     def _chain_event(self, event: ChainEvent, now: float) -> None:
         if isinstance(event, CardHeard):
             self.journal.add(*self.mail.people.take(event.card))
+        elif isinstance(event, KeyHeard):
+            self.mail.key_heard(event.person)
         self._events.append(event)
 
     def _beside_block(self, held: Held) -> list[Write]:
@@ -395,12 +448,12 @@ class Peer:
                 self.neighbours[link.peer_id] = Neighbour(link, now, account)
                 self.sync.link_up(link, account, now)
                 self.chains.link_up(link, account, now)
-                self.files.link_up(link, now)
+                self.exchange.link_up(link, now)
                 self._events.append(event)
             case LinkDown(link=link):
                 self.sync.link_down(link, now)
                 self.chains.link_down(link, now)
-                self.files.link_down(link, now)
+                self.exchange.link_down(link, now)
                 if neighbour := self.neighbours.pop(link.peer_id, None):
                     self.note(
                         PutContactTime(
