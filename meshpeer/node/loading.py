@@ -3,12 +3,14 @@
 import os
 from collections.abc import Callable, Iterable
 
+from meshpeer.core.chains.limits import ChainLimits
 from meshpeer.core.chains.log import Log
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.link.path import Path
 from meshpeer.core.mail.people import Own
 from meshpeer.core.peer import Peer
 from meshpeer.core.sync.shares import Limits
+from meshpeer.node.key_ring import KeyFiles
 from meshpeer.node.machine import needs_new_log
 from meshpeer.node.own_cards import load_own
 from meshpeer.node.state import State
@@ -25,6 +27,7 @@ def load_peer(
     prefix: Callable[[Path], str],
     wall: Callable[[], float],
     now: float,
+    chain_limits: ChainLimits | None = None,
     rng: Callable[[int], bytes] = os.urandom,
 ) -> Peer:
     """Give the peer of this folder with all that its database holds."""
@@ -39,7 +42,9 @@ def load_peer(
         wall=wall,
         now=now,
         prefix=prefix,
+        chain_limits=chain_limits,
         new_log=must_begin_logs(state, store, own),
+        ring=KeyFiles(state),
     )
 
 
