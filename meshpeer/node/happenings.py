@@ -25,7 +25,7 @@ from meshpeer.core.formats.block import Block
 from meshpeer.core.formats.record import Collection
 from meshpeer.core.identity.idtext import encode
 from meshpeer.core.peer import FileWithdrawn, LinkDown, LinkUp, PeerEvent
-from meshpeer.core.writes import PutEvent
+from meshpeer.core.writes import PutEvent, Write
 from meshpeer.errors import MeshpeerError
 
 if TYPE_CHECKING:
@@ -54,7 +54,11 @@ class Happenings:
                     log.exception("a fault over one event")
         if self._more_to_find:
             self._more_to_find = False
-            self._node.peer.journal.add(*self._node.standing.news())
+            self._node.standing.look(self._found)
+
+    def _found(self, writes: list[Write]) -> None:
+        self._node.peer.journal.add(*writes)
+        self._node.soon()
 
     def chunk_news(self, file: bytes) -> asyncio.Event:
         """Give what is set when the next chunk of a watched file is here."""

@@ -4,12 +4,14 @@ A search may take a fifth of a second, so it runs in a thread, one at a time. Wh
 waits in a short row of its own and gets fewer hits: a stranger who asks all day costs no more than
 one search at a time, and never delays a person's by more than one.
 
-A standing search is looked at when a commit brought items, which is one comparison of numbers
-otherwise; and at most so many hits of it are told at once, the newest.
+Standing searches look in a thread too, at what came since the last look: while a chain of thousands
+comes, each look takes in what came during the one before. At most so many hits of each are told at
+a look, the newest.
 """
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -26,13 +28,14 @@ from meshpeer.errors import (
     MeshpeerError,
     NotFoundError,
     RemoteProtocolError,
+    StoreError,
     UsageError,
 )
 from meshpeer.node import search_facade
 from meshpeer.node.chain_facade import Record
 from meshpeer.node.chain_service import ChainService
 from store.rows import RecordRow
-from store.search import Facets, Found
+from store.search import Facets, Found, Hit
 from store.search_index import SIZES
 from store.search_marked import marked
 from store.search_opinions import HEEDED
@@ -41,6 +44,8 @@ from store.search_query import read
 
 if TYPE_CHECKING:
     from store.store import Store
+
+log = logging.getLogger("meshpeer.node")
 
 STANDING: Final = 64
 """Standing searches of one peer."""
@@ -65,7 +70,10 @@ class StandingSearches:
 
     def __init__(self, store: "Store") -> None:
         self._store = store
-        self._looked = -1
+        self._again = False
+        self._looking: asyncio.Task[None] | None = None
+        self._noted: dict[str, int] = {}
+        """How far each had looked when that was written down."""
         self._standing: dict[str, tuple[PutStanding, Question]] = {}
         for row in store.standings():
             with contextlib.suppress(
@@ -85,34 +93,68 @@ class StandingSearches:
             raise UsageError(f"there are {STANDING} searches that go on; remove one first")
         row = PutStanding(name, to_bytes(question), self._store.newest_item())
         self._standing[name] = (row, question)
+        self._noted[name] = row.seen
         return [row]
 
     def remove(self, name: str) -> list[Write]:
         """Look for it no more; NotFoundError if nobody did."""
         if self._standing.pop(name, None) is None:
             raise NotFoundError(f"no search goes on under the name {name!r}")
+        self._noted.pop(name, None)
         return [DropStanding(name)]
 
+    def look(self, tell: Callable[[list[Write]], None]) -> None:
+        """Look, in a thread, at what came; `tell` gets what to journal. One look at a time."""
+        self._again = True
+        if self._standing and self._looking is None:
+            self._looking = asyncio.get_running_loop().create_task(self._look(tell))
+
     def news(self) -> list[Write]:
-        """Give what to journal after a commit: events of new hits, and how far was looked."""
-        if not self._standing:
-            return []
+        """Look at once; give events of new hits, and how far was looked, to be journalled."""
+        return self._told(*self._new(list(self._standing.values())))
+
+    async def _look(self, tell: Callable[[list[Write]], None]) -> None:
+        try:
+            while self._again and self._standing:
+                self._again = False
+                rows = list(self._standing.values())
+                tell(self._told(*await asyncio.to_thread(self._new, rows)))
+        except StoreError as error:
+            log.warning("standing searches wait", extra={"reason": str(error)})
+        finally:
+            self._looking = None
+
+    def _new(
+        self, standing: Sequence[tuple[PutStanding, Question]]
+    ) -> tuple[int, list[tuple[PutStanding, list[Hit]]]]:
+        if not standing:
+            return 0, []
         newest = self._store.newest_item()
-        if newest == self._looked:
-            return []
-        self._looked = newest
+        return newest, [
+            (row, self._store.items_after(question, row.seen, newest, TOLD))
+            for row, question in standing
+            if row.seen < newest
+        ]
+
+    def _told(
+        self, newest: int, found: Sequence[tuple[PutStanding, list[Hit]]]
+    ) -> list[Write]:
         writes: list[Write] = []
-        for name, (row, question) in self._standing.items():
-            if newest <= row.seen:
-                continue
-            hits = self._store.items_after(question, row.seen, newest, TOLD)
+        for row, hits in found:
+            held, question = self._standing.get(row.name, (None, None))
+            if held != row or question is None:
+                continue  # removed or asked anew meanwhile
+            noted = self._noted.get(row.name, row.seen)
+            row = row._replace(seen=newest)
+            self._standing[row.name] = (row, question)
+            self._noted[row.name] = noted
             writes += [
-                PutEvent.of("found", name=name, id=idtext.encode(hit.record.id))
+                PutEvent.of("found", name=row.name, id=idtext.encode(hit.record.id))
                 for hit in reversed(hits)
             ]
-            if hits or newest - row.seen >= REMEMBER_EVERY:
-                writes.append(row._replace(seen=newest))
-            self._standing[name] = (row._replace(seen=newest), question)
+            if hits or newest - noted >= REMEMBER_EVERY:
+                writes.append(row)
+                self._noted[row.name] = newest
         return writes
 
 
