@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tests.system.daemon import LOOPBACK, Daemon
 
+GIVE_UP = 60.0
+
 
 @contextmanager
 def daemons(*names: str) -> Iterator[list[Daemon]]:
@@ -48,6 +50,17 @@ def cable() -> Iterator[tuple[str, str]]:
     finally:
         for name in names:
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+def settled_mirror(peer: Daemon, who: str, collection: str, folder: Path) -> None:
+    """Have a peer mirror a collection, and wait until it equals the newest record."""
+    body = {"who": who, "collection": collection, "directory": str(folder)}
+    peer.api.post("mirrors", body=body)
+    deadline = clock() + GIVE_UP
+    while not (mirror := peer.api.get("mirrors")["items"][0])["current"]:
+        if clock() > deadline:
+            raise SystemExit(f"not mirrored: {mirror}, {peer.tell()}")
+        time.sleep(0.01)
 
 
 def ip(*arguments: str) -> None:
