@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import AsyncIterator
 from math import ceil
-from typing import Final
+from typing import Final, get_args
 
 from meshpeer import __version__
 from meshpeer.core.formats.bundle import Header
@@ -126,12 +126,14 @@ class NetworkService(Desk):
 
     def _event(self, row: EventRow) -> facade.Event:
         body = json.loads(row.body)
-        if row.kind == "message":
-            body["contact"] = _plain(self.who(bytes.fromhex(body["contact"])))
-        elif row.kind == "contact":
-            body["id"] = idtext.encode(bytes.fromhex(body["id"]))
-        elif row.kind == "state" and "peer" in body:
-            body["peer"] = idtext.encode(bytes.fromhex(body["peer"]))
+        for name in _PERSONS.get(row.kind, ()):
+            body[name] = _plain(self.who(bytes.fromhex(body[name])))
+        for name in _IDS.get(row.kind, ()):
+            if name in body:
+                body[name] = idtext.encode(bytes.fromhex(body[name]))
+        if row.kind == "fetch" and body["state"] == "done":
+            places = self._store.places(idtext.decode(body["file"]))
+            body["path"] = places[-1].path if places else None
         return facade.Event(str(row.seq), _KINDS[row.kind], json.dumps(body))
 
     def _item(self, row: Held) -> facade.QueueItem:
@@ -196,13 +198,24 @@ class NetworkService(Desk):
 
 
 _KINDS: Final[dict[str, facade.EventKind]] = {
-    "message": "message",
-    "state": "state",
-    "erased": "erased",
-    "read": "read",
-    "contact": "contact",
-    "link": "link",
+    kind: kind for kind in get_args(facade.EventKind)
 }
+_PERSONS: Final = {
+    "message": ("contact",),
+    "record": ("author",),
+    "fork": ("person",),
+    "device": ("person",),
+}
+"""Fields of an event's body that name a person whole."""
+_IDS: Final = {
+    "contact": ("id",),
+    "state": ("peer",),
+    "record": ("id",),
+    "fetch": ("file",),
+    "want": ("file", "peer"),
+    "attachment": ("file",),
+}
+"""Fields that are ids."""
 
 
 def _plain(who: facade.Who) -> dict[str, str | None]:

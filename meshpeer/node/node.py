@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path as FilePath
 from typing import Any, Final, TypeVar
 
+from meshpeer.core.chains.limits import ChainLimits
 from meshpeer.core.chains.serving import ReadBlocks
 from meshpeer.core.clock import ClockReading
 from meshpeer.core.dialer import Dialer
@@ -46,6 +47,8 @@ log = logging.getLogger("meshpeer.node")
 Result = TypeVar("Result")
 
 UNSPECIFIED: Final = {"0.0.0.0", "::"}
+ATTACHMENTS: Final = 10
+"""The priority of files that go with messages: before what people only look around for."""
 SOONEST: Final = 0.001
 """Timers closer than this are one."""
 
@@ -69,6 +72,12 @@ class Node:
             self.store,
             nickname=config.nickname,
             queue_bytes=config.queue.bytes,
+            chain_limits=ChainLimits(
+                person=config.chains.person_bytes,
+                nearby=config.chains.near_bytes,
+                nearby_persons=config.chains.near_persons,
+                pass_on=config.chains.pass_questions,
+            ),
             prefix=prefix,
             wall=self.clock.wall,
             now=self.now(),
@@ -101,6 +110,10 @@ class Node:
             now=self.now,
             soon=self.soon,
             keep_free=config.files.keep_free,
+            asked=self.peer.file_requests,
+            done=self.peer.file_done,
+            came_whole=lambda file: self.peer.exchange.known(file, self.now()),
+            fetched=self._fetched,
         )
         self.publications = Publications(self)
         self.standing = StandingSearches(self.store)
@@ -205,12 +218,29 @@ class Node:
                 for peer, path in self.dialer.due(now):
                     self.peer.connect(peer, path, now)
             self.happenings.take()
+            self._fetch_attachments()
             self.library.turn()
             self._writer.turn()
             self._read_disk()
             self._send(now)
         finally:
             self._set_timer(now)
+
+    def _fetched(self, file: bytes) -> None:
+        self.peer.note(PutEvent.of("fetch", file=file.hex(), state="done"))
+        self.soon()
+
+    def _fetch_attachments(self) -> None:
+        """Have the files come that go with messages to people here."""
+        for wanted in self.peer.wanted_files():
+            file = wanted.attachment
+            self.library.fetch(
+                file.file,
+                size=file.size,
+                priority=ATTACHMENTS,
+                name=file.name,
+                key=file.key,
+            )
 
     def _send(self, now: float) -> None:
         if any(self._unsent.values()):

@@ -114,11 +114,11 @@ class Daemon:
 
     # ---- what it tells
 
-    def hear(self, kind: str, **fields: object) -> Json:
+    def hear(self, kind: str, /, **fields: object) -> Json:
         """Wait for the next event of this kind that has these fields; give its body."""
         return self.hear_all(kind, 1, **fields)[0]
 
-    def hear_all(self, kind: str, count: int, **fields: object) -> list[Json]:
+    def hear_all(self, kind: str, count: int, /, **fields: object) -> list[Json]:
         """Wait for so many such events; what comes between them is passed over."""
         heard: list[Json] = []
         try:

@@ -76,11 +76,24 @@ class Library:
         now: Callable[[], float],
         soon: Callable[[], None],
         keep_free: int = KEEP_FREE,
+        asked: Callable[[], Sequence[Request]] | None = None,
+        done: Callable[[Request, bytes | StoreError | None, float], None] | None = None,
+        came_whole: Callable[[bytes], None] = lambda file: None,
+        fetched: Callable[[bytes], None] = lambda file: None,
     ) -> None:
-        """`folder` is where fetched files go; `soon` asks the node for a turn."""
+        """`folder` is where fetched files go; `soon` asks the node for a turn.
+
+        `asked` and `done` are where others than `files` ask for parts, too; `came_whole` hears
+        of files that can be given from now on, `fetched` of those that somebody asked for and
+        that lie in their place now.
+        """
         self._store = store
         self._journal = journal
         self._files = files
+        self._asked = asked or files.requests
+        self._tell_done = done or files.done
+        self._came_whole = came_whole
+        self._fetched = fetched
         self._now = now
         self._soon = soon
         self.folder = folder
@@ -166,7 +179,7 @@ class Library:
         """Journal what publishing found, and serve it, or serve it no more."""
         self.take(changes.writes)
         for manifest in changes.known:
-            self._files.known(manifest, self._now())
+            self.known(manifest)
         for file in changes.gone:
             self._forget(file)
         self._soon()
@@ -269,8 +282,11 @@ class Library:
         row = self._fetches.get(file)
         if self.mirrors.complete(file):
             self._fetches.pop(file, None)
-        elif row is not None:
+        elif row is not None and self._store.blob(file) is not None:
             self._settle_soon(file)
+        elif row is not None:
+            self._fetches.pop(file, None)
+            self._fetched(file)
 
     def failed(self, file: bytes, why: str) -> None:
         """The core's FetchFailed."""
@@ -280,7 +296,7 @@ class Library:
 
     def turn(self) -> None:
         """Begin what the core's files ask for now."""
-        requests = self._files.requests()
+        requests = self._asked()
         if not requests or self._closed:
             return
         reads: list[tuple[Request, Manifest | None]] = []
@@ -343,10 +359,10 @@ class Library:
         for request, outcome in done.result():
             if isinstance(outcome, Whole):
                 self._placed(request.file, outcome)
-                self._files.done(request, None, now)
+                self._tell_done(request, None, now)
                 self._journal.then(partial(self._clear, request.file))
             else:
-                self._files.done(request, outcome, now)
+                self._tell_done(request, outcome, now)
         self._forget_stale()
         self._soon()
 
@@ -427,9 +443,13 @@ class Library:
         else:
             for file in files:
                 self._fetches.pop(file, None)
+                self._journal.then(partial(self._tell_fetched, file))
         if self._to_settle and not self._closed:
             self._settler = self._loop.call_later(wait, self._settle)
         self._soon()
+
+    def _tell_fetched(self, file: bytes, _: float) -> None:
+        self._fetched(file)
 
     # ---- what mirrors and watches work with
 
@@ -446,6 +466,7 @@ class Library:
     def known(self, manifest: Manifest) -> None:
         """Serve a file whose rows are in the journal."""
         self._files.known(manifest, self._now())
+        self._journal.then(lambda _: self._came_whole(manifest.id))
 
     async def durable(self) -> None:
         """Return once all that was journalled is on the disk."""
