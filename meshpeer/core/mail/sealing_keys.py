@@ -193,7 +193,7 @@ class SealingKeys:
     def _drop_old(self, own: Own, now: float) -> None:
         keys = sorted(self._ring.keys(own.person))
         for at, (key, successor) in enumerate(pairwise(keys)):
-            if now >= successor.made + KEEP_S or len(keys) - at > MAX_OLD:
+            if now >= successor.made + KEEP_S or len(keys) - 1 - at > MAX_OLD:
                 self._ring.drop(own.person, key.number)
         self._index()
 
