@@ -72,9 +72,11 @@ class Machine:
         self.state = State(folder)
         self.config = Config(nickname=nickname)
         self.state.create()
+        self.starts = 0
         self.start()
 
     def start(self):
+        self.starts += 1
         self.store = Store(self.state.database)
         fresh = self.store.saved_clock() is None
         self.store.clock = lambda: ClockReading(1.0, "boot", 1.0, 1.0)
@@ -86,7 +88,7 @@ class Machine:
         self.chains = Chains(
             people=self.people,
             journal=self.journal,
-            rng=Random(str(self.state.root)).randbytes,
+            rng=Random(f"{self.state.root} {self.starts}").randbytes,
             wall=self.wall,
             archive=self.store,
             restored=restore_chains(self.store, new_log=new_log),
