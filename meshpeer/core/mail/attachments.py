@@ -139,7 +139,11 @@ class Attachments:
             self._journal.add(
                 row._replace(state=ARRIVED),
                 PutEvent.of(
-                    "attachment", id=row.message_id.hex(), file=file.hex(), state=ARRIVED
+                    "attachment",
+                    id=row.message_id.hex(),
+                    name=row.name,
+                    file=file.hex(),
+                    state=ARRIVED,
                 ),
             )
             self._post.add_value(_attachment(row).receipt, MAX_HOURS, now)

@@ -84,6 +84,7 @@ class Letters:
             PutEvent.of(
                 "attachment",
                 id=message_id.hex(),
+                name=attachment.name,
                 file=attachment.file.hex(),
                 state=ARRIVED,
             ),
