@@ -19,8 +19,8 @@ from typing import Any, Final
 from meshpeer.core.formats.cbor import decode, encode
 from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 
-MAX_QUESTION: Final = 4_096
-"""Bytes on the wire."""
+MAX_QUESTION: Final = 1_024
+"""Bytes, as in a QUERY (messages.py)."""
 MAX_WORDS: Final = 512
 """Characters that a person may type; search reads no more of them either."""
 MAX_CHOICES: Final = 16
@@ -50,7 +50,7 @@ class Question:
     def to_bytes(self) -> bytes:
         """Give the one encoding; LocalProtocolError where a neighbour would refuse it."""
         parts = {key: _plain(getattr(self, name)) for key, name in enumerate(_NAMES)}
-        data = encode({key: part for key, part in parts.items() if part not in _EMPTY})
+        data = encode({key: part for key, part in parts.items() if not _is_empty(part)})
         try:
             Question.parse(data)
         except RemoteProtocolError as error:
@@ -74,14 +74,18 @@ class Question:
             if not isinstance(key, int) or not 0 <= key < len(_NAMES):
                 raise RemoteProtocolError("question", f"has a filter {key!r}, unknown here")
             name = _NAMES[key]
-            if not _FITS[name](part) or part in _EMPTY:
+            if not _FITS[name](part) or _is_empty(part):
                 raise RemoteProtocolError(name, "not what a question may hold")
             parts[name] = tuple(part) if isinstance(part, list) else part
         return cls(**parts)
 
 
 _NAMES: Final = tuple(field.name for field in fields(Question))
-_EMPTY: Final[tuple[object, ...]] = ("", [], None, False)
+
+
+def _is_empty(part: object) -> bool:
+    """Nothing is asked; 0 is a number like others."""
+    return part is None or part is False or part in ("", [])
 
 
 def _plain(part: object) -> object:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshpeer.core.chains.question import LARGEST, MAX_QUESTION, MAX_WORDS, Question
+from meshpeer.core.chains.question import LARGEST, MAX_WORDS, Question
 from meshpeer.core.formats.cbor import encode
 from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 
@@ -14,7 +14,7 @@ CHOICES = st.lists(
 NUMBERS = st.none() | st.integers(0, LARGEST)
 QUESTIONS = st.builds(
     Question,
-    words=st.text(st.characters(codec="utf-8"), max_size=200),
+    words=st.text(st.characters(codec="utf-8"), max_size=60),
     kinds=CHOICES.map(tuple),
     authors=st.lists(st.binary(min_size=32, max_size=32), max_size=3).map(tuple),
     tags=CHOICES.map(tuple),
@@ -73,7 +73,7 @@ def test_a_map_of_anything_gives_a_question_or_a_protocol_error(parts):
         {11: "later"},
         {"words": "x"},
         ["words"],
-        {0: "ab" * (MAX_QUESTION // 2)},
+        {0: "水" * MAX_WORDS},
     ],
 )
 def test_what_is_no_question_of_ours_is_refused(parts):
@@ -83,7 +83,12 @@ def test_what_is_no_question_of_ours_is_refused(parts):
 
 @pytest.mark.parametrize(
     "question",
-    [Question("a" * (MAX_WORDS + 1)), Question(tags=("",)), Question("\ud800")],
+    [
+        Question("a" * (MAX_WORDS + 1)),
+        Question("水" * MAX_WORDS),
+        Question(tags=("",)),
+        Question("\ud800"),
+    ],
 )
 def test_what_a_neighbour_would_refuse_is_not_sent(question):
     with pytest.raises(LocalProtocolError):
