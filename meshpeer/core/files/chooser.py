@@ -18,8 +18,10 @@ class Rarity:
 
     __slots__ = ("_at_least",)
 
-    def __init__(self) -> None:
+    def __init__(self, holders: Iterable[int] = ()) -> None:
         self._at_least = [0] * LEVELS
+        for chunks in holders:
+            self.add(chunks)
 
     def add(self, chunks: int) -> None:
         """One more has these."""
@@ -28,12 +30,6 @@ class Rarity:
                 return
             self._at_least[level] = held | chunks
             chunks &= held
-
-    def rebuild(self, holders: Iterable[int]) -> None:
-        """Count anew: somebody has less than before."""
-        self._at_least = [0] * LEVELS
-        for chunks in holders:
-            self.add(chunks)
 
     def rarest(self, among: int) -> int:
         """Those of the given chunks that the fewest hold."""

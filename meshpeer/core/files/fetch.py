@@ -135,7 +135,7 @@ class Fetch(Wanted):
         self.landing = False
         """All of it came; the disk has the rest to do."""
         self.banned: set[bytes] = set()
-        self.rarity = Rarity()
+        self._rarity: Rarity | None = None
         self.asked: dict[int, dict[Holding, float]] = {}
         """Part to those asked, and when; the part asked first comes first."""
         self.asked_chunks = 0
@@ -266,8 +266,8 @@ class Fetch(Wanted):
         holding.whole = holding.whole or whole
         holding.chunks |= chunks
         holding.coming = 0 if holding.whole else holding.coming & ~chunks
-        if self.manifest:
-            self.rarity.add(self.reach(holding) & ~before)
+        if self.manifest and self._rarity:
+            self._rarity.add(self.reach(holding) & ~before)
 
     def lose(self, holding: Holding, part: int) -> None:
         """The neighbour has this no more; ROOT stands for all."""
@@ -280,8 +280,15 @@ class Fetch(Wanted):
         self.count_again()
 
     def count_again(self) -> None:
-        """Somebody has less, or the number of chunks is known now."""
-        self.rarity.rebuild(map(self.reach, self.holdings.values()))
+        """Somebody has less, or the number of chunks is known now: before the next choice."""
+        self._rarity = None
+
+    @property
+    def rarity(self) -> Rarity:
+        """How many hold each chunk."""
+        if self._rarity is None:
+            self._rarity = Rarity(map(self.reach, self.holdings.values()))
+        return self._rarity
 
     # -- what is asked
 

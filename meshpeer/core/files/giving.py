@@ -8,6 +8,7 @@ line: an ask of 8 bytes gives up to 32 kB of answer.
 from typing import TYPE_CHECKING, Final
 
 from meshpeer.core.bucket import Bucket
+from meshpeer.core.files.limits import Pace
 from meshpeer.core.files.link_like import LinkLike
 from meshpeer.core.files.messages import (
     PAGE0,
@@ -34,6 +35,9 @@ MAX_SOUGHT_IN_ALL: Final = 65_536
 SEEKS_BURST: Final = 8_192
 SEEKS_PER_S: Final = 4_000.0
 """Files that a neighbour may begin to look for; each costs a look-up."""
+REFUSALS_BURST: Final = 4_096
+REFUSALS_PER_S: Final = 200.0
+"""Parts that aren't here, that a neighbour may ask for; above, each further ask is malformed."""
 MAX_ASKS: Final = 2_048
 """Parts that one neighbour may wait for."""
 AHEAD: Final = 4 << 20
@@ -55,6 +59,7 @@ class Giving:
         self._reading: dict[tuple[int, int], ReadPart] = {}
         self._reading_bytes = 0
         self._seeks = Bucket(rate=SEEKS_PER_S, burst=SEEKS_BURST, now=now)
+        self._refusals = Pace(REFUSALS_PER_S, now)
 
     # -- what it looks for
 
@@ -118,13 +123,15 @@ class Giving:
 
     # -- what it asks for
 
-    def ask(self, handle: int, part: int) -> None:
+    def ask(self, handle: int, part: int, now: float) -> None:
         """It wants this part; RemoteProtocolError if it wants too much."""
         if len(self._asks) >= MAX_ASKS:
             raise RemoteProtocolError("ask", f"more than {MAX_ASKS} parts")
+        if self._refusals.due > now + REFUSALS_BURST / REFUSALS_PER_S:
+            raise RemoteProtocolError("ask", "for too much that isn't here")
         if handle not in self._tags or not self.open:
             why = Why.LATER if handle in self._tags else Why.UNKNOWN
-            self._saying.item(No, (handle, part, why))
+            self._refuse(handle, part, why, now)
         elif (handle, part) not in self._reading:
             self._asks[handle, part] = None
             self._swarm.waits(self)
@@ -152,11 +159,11 @@ class Giving:
             return True
         here = self._swarm.here(self._tags[handle])
         if here is None:
-            self._saying.item(No, (handle, ROOT, Why.GONE))
+            self._refuse(handle, ROOT, Why.GONE, now)
             return True
         manifest = self._swarm.manifest(here)
         if manifest is None:
-            self._saying.item(No, (handle, ROOT, Why.GONE))
+            self._refuse(handle, ROOT, Why.GONE, now)
         elif part == ROOT:
             self._send(handle, part, manifest.root, now)
             if manifest.count == 1 and here.has(0):
@@ -166,14 +173,18 @@ class Giving:
         elif part < manifest.count and here.has(part):
             self._read(handle, part, here, manifest, now)
         else:
-            self._saying.item(No, (handle, part, Why.UNKNOWN))
+            self._refuse(handle, part, Why.UNKNOWN, now)
         return True
 
     def _give_page(self, handle: int, part: int, manifest: Manifest, now: float) -> None:
         if part - PAGE0 < len(manifest.pages):
             self._send(handle, part, manifest.pages[part - PAGE0], now)
         else:
-            self._saying.item(No, (handle, part, Why.UNKNOWN))
+            self._refuse(handle, part, Why.UNKNOWN, now)
+
+    def _refuse(self, handle: int, part: int, why: Why, now: float) -> None:
+        self._saying.item(No, (handle, part, why))
+        self._refusals.spend(1, now)
 
     def _read(
         self, handle: int, part: int, here: "Here", manifest: Manifest, now: float

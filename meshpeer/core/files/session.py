@@ -36,7 +36,9 @@ READ: Final = 65_536
 """Bytes of control messages read in a turn; others wait for theirs."""
 TELLS_BURST: Final = 2_000
 TELLS_PER_S: Final = 400.0
-"""Have and Coming messages taken from a neighbour: each may take a millisecond."""
+"""Have and Coming messages taken from a neighbour."""
+RUNS_FREE: Final = 64
+"""So many runs in one count for as much as a further message: many take a millisecond."""
 
 
 class Session:
@@ -119,6 +121,9 @@ class Session:
             raise error
         self._swarm.counters[error.field] += 1
 
+    def _may_tell(self, runs: int, now: float) -> bool:
+        return self._tells.take(now, 1 + runs / RUNS_FREE)
+
     def _handle(self, message: Message, now: float) -> None:
         source, giving = self.source, self.giving
         match message:
@@ -128,7 +133,7 @@ class Session:
             case Hold(handles):
                 for handle in handles:
                     source.hold(handle)
-            case Have() | Coming() if not self._tells.take(now):
+            case Have() | Coming() if not self._may_tell(len(message.runs), now):
                 raise RemoteProtocolError("have", f"more than {TELLS_PER_S:.0f} a second")
             case Have(handle, runs):
                 source.have(handle, runs)
@@ -136,7 +141,7 @@ class Session:
                 source.coming(handle, runs, now)
             case Ask(parts):
                 for handle, part in parts:
-                    giving.ask(handle, part)
+                    giving.ask(handle, part, now)
             case No(parts=refused):
                 for handle, part, why in refused:
                     source.no(handle, part, why, now)

@@ -110,7 +110,8 @@ class Source:
 
     def hold(self, handle: int) -> None:
         """It has all of this."""
-        if holding := self._handles.get(handle):
+        holding = self._handles.get(handle)
+        if holding and not (holding.whole and holding.answered):
             self._gained(holding, 0, whole=True)
 
     def have(self, handle: int, runs: Runs) -> None:
@@ -125,6 +126,7 @@ class Source:
             self.make_ready(holding)
         else:
             holding.answered = whole or bool(chunks)
+            holding.whole = whole
         self._swarm.holders_changed(holding.wanted)
 
     def coming(self, handle: int, runs: Runs, now: float) -> None:
@@ -140,14 +142,14 @@ class Source:
             return
         wanted = holding.wanted
         if isinstance(wanted, Fetch):
+            wanted.lose(holding, part)
+            asked = bool(holding.asked) if part == ROOT else self._drop(holding, part)
             if part == ROOT:
                 self.stop_asking(holding, tell=False)
-            else:
-                self._drop(holding, part)
-            wanted.lose(holding, part)
-            self._swarm.wake_fetch(wanted)
+            if asked:
+                self._swarm.wake_fetch(wanted)
         elif part == ROOT:
-            holding.answered = False
+            holding.answered = holding.whole = False
         if part == ROOT:
             self._unheld[handle] = None
             if why is Why.LIMIT:

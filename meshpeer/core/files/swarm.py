@@ -231,7 +231,8 @@ class Swarm:
         self.landing.drop(fetch)
         self.journal.add(fetch.row)
         self.stop_looking(fetch)
-        self.events.append(FetchFailed(fetch.file, why))
+        failed = FetchFailed(fetch.file, why)
+        self.journal.then(lambda _: self.events.append(failed))
 
     def _complete(self, fetch: Fetch, now: float) -> None:
         self.forget_news(fetch)

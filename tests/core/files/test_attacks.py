@@ -315,3 +315,34 @@ def test_strangers_about_nothing_are_forgotten_with_their_links():
     assert not host.files._swarm.sources
     assert not host.files._swarm.turns
     assert not [event for event in host.events if isinstance(event, FetchFailed)]
+
+
+def test_asking_without_end_for_what_is_not_there_closes_the_link():
+    town, host, stranger = meet()
+    manifest = host.publish(content(MIB))
+    stranger.say(Seek(((1, want_tag(manifest.id)),)))
+    looked = []
+    held = host.held
+    host.held = lambda tag: looked.append(tag) or held(tag)
+    for _ in range(100):
+        if stranger.closed:
+            break
+        stranger.say(Ask(tuple((1, part) for part in range(4, 1_024))))
+        town.run(0.01)
+    assert stranger.closed
+    assert len(looked) < 8_000
+
+
+def test_saying_no_and_have_in_turn_is_cheap_and_ends():
+    _, host, stranger, manifest, handle = lure()
+    stranger.part(handle, ROOT, manifest.root)
+    every_other = tuple((first, 1) for first in range(0, 8_192, 2))
+    told = 0
+    while stranger.closed is None and told < 1_000:
+        stranger.say(Have(handle, every_other))
+        stranger.say(No(tuple((handle, part, Why.GONE) for part in range(1_500))))
+        told += 1
+    assert stranger.closed
+    assert told < 50
+    host.files.link_down(stranger, host.now)
+    assert host.files.progress(manifest.id).sources == 0

@@ -34,8 +34,7 @@ def test_the_rarest_are_those_that_the_fewest_hold(holders, among):
     assert rarity.rarest(chunks(among)) == chunks(
         chunk for chunk in among if held[chunk] == least
     )
-    again = Rarity()
-    again.rebuild([chunks(holder) for holder in reversed(holders)])
+    again = Rarity(chunks(holder) for holder in reversed(holders))
     assert again.rarest(chunks(among)) == rarity.rarest(chunks(among))
 
 

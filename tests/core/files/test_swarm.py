@@ -61,7 +61,7 @@ def test_three_holders_fill_three_links():
     town = Town()
     holders = [town.host(f"holder {number}") for number in range(3)]
     fetcher = town.host("fetcher", down=10_000 * MBIT)
-    data = content(192 * MIB)
+    data = content(96 * MIB)
     for holder in holders:
         file = holder.publish(data).id
         town.link(holder, fetcher)
