@@ -109,7 +109,7 @@ class AnyOrder(RuleBasedStateMachine):
             assert len(log.held) <= MAX_SPANS
             assert not log.claims.keys() & held
             assert all(log.claims[n].id == self._block(log, n).id for n in log.claims)
-        assert not self.bob.disk.forks
+        assert not self.bob.disk.kept_forks
 
     def _block(self, log, sequence):
         return next(m for m in self.logs if m.key.public == log.device).blocks[sequence - 1]
@@ -197,7 +197,7 @@ class AnyMeetings(RuleBasedStateMachine):
         for person in {peer.person.id: peer.person for peer in self.peers}.values():
             rows = [peer.rows(person) for peer in self.peers]
             assert rows[0] == rows[1] == rows[2] == rows[3]
-        assert not any(peer.disk.forks for peer in self.peers)
+        assert not any(peer.disk.kept_forks for peer in self.peers)
 
 
 AnyMeetings.TestCase.settings = settings(
@@ -228,4 +228,4 @@ def test_a_fork_ends_alike_for_all_below_it(seed, common, left, right):
         village.meet(bob, carla)
     below = [{row for row in p.rows(ann) if row[2] <= common} for p in (bob, carla)]
     assert below[0] == below[1]
-    assert bool(bob.disk.forks) == bool(carla.disk.forks)
+    assert bool(bob.disk.kept_forks) == bool(carla.disk.kept_forks)

@@ -30,6 +30,8 @@ from meshpeer.errors import UsageError
 from tests.core.chains.stranger import Stranger
 from tests.core.chains.village import Log, Peer, Person, Village
 
+pytestmark = pytest.mark.usefixtures("disk")
+
 
 @pytest.fixture
 def ann():
@@ -123,7 +125,7 @@ def test_blocks_of_a_stranger_are_not_held(bob):
     eve.offers(log)
     eve.gives(log, *log.grow(3))
     assert not bob.disk.blocks
-    assert not bob.disk.authors
+    assert not bob.disk.kept_authors
     assert not eve.asks(Get)
 
 
@@ -131,7 +133,7 @@ def test_a_block_whose_previous_link_is_wrong_freezes_the_log(bob, ann):
     log = Log(ann)
     bob.take(*log.grow(5), log.add(previous=b"x" * 32, skip=b"x" * 32))
     assert len(bob.rows(ann)) == 5
-    assert bob.disk.forks
+    assert bob.disk.kept_forks
 
 
 def test_a_block_whose_skip_link_is_wrong_freezes_the_log(bob, ann):
@@ -148,7 +150,7 @@ def test_a_wrong_skip_link_is_found_also_when_the_block_it_names_comes_later(bob
     log.grow(12)
     log.add(skip=b"x" * 32)
     bob.take(*reversed(log.blocks))
-    assert bob.disk.forks
+    assert bob.disk.kept_forks
     assert 4 not in {row[2] for row in bob.rows(ann)}
 
 
@@ -166,9 +168,9 @@ def test_no_more_than_64_logs_of_a_device_are_held(bob, ann):
     limit = bob.chains.limits.logs
     for n in range(limit + 3):
         bob.take(Log(ann, id=n.to_bytes(16)).add())
-    assert len(bob.disk.logs) == limit
+    assert len(bob.disk.kept_logs) == limit
     bob.take(Log(ann, device=1).add())
-    assert len(bob.disk.logs) == limit + 1
+    assert len(bob.disk.kept_logs) == limit + 1
 
 
 def test_the_last_lamport_number_stops_nobody_from_posting(bob, ann):
@@ -239,7 +241,7 @@ def test_a_fork_is_found_in_all_orders_and_freezes_its_log_only(ann, seed):
     bob = Peer("bob")
     bob.knows(ann)
     bob.take(*blocks)
-    assert len(bob.disk.forks) == 1
+    assert len(bob.disk.kept_forks) == 1
     assert [event.own for event in bob.heard(Forked)] == [False]
     bob.take(log.add(), other.add())
     held = {row[2] for row in bob.rows(ann)}
@@ -263,11 +265,11 @@ def test_the_proof_of_a_fork_is_passed_on_and_kept(ann):
     carla.take(*other.blocks)
     village = Village()
     village.meet(bob, carla)
-    assert bob.disk.forks
-    assert carla.disk.forks
+    assert bob.disk.kept_forks
+    assert carla.disk.kept_forks
     bob.start()
     village.meet(bob, dan)
-    assert dan.disk.forks
+    assert dan.disk.kept_forks
     assert len(dan.rows(ann)) == 4
     assert dan.heard(Forked)
     assert village.meet(bob, dan) < 400
@@ -287,8 +289,8 @@ def test_a_longer_branch_is_not_taken_for_news(ann):
     bob.take(*log.blocks)
     carla.take(*other.blocks)
     Village().meet(bob, carla)
-    assert bob.disk.forks
-    assert carla.disk.forks
+    assert bob.disk.kept_forks
+    assert carla.disk.kept_forks
 
 
 def test_headers_that_do_not_contradict_each_other_prove_nothing(bob, ann):
@@ -297,7 +299,7 @@ def test_headers_that_do_not_contradict_each_other_prove_nothing(bob, ann):
     bob.take(one)
     eve.say(Proof(one.header, two.header))
     eve.say(Proof(one.header, one.header))
-    assert not bob.disk.forks
+    assert not bob.disk.kept_forks
     assert bob.chains.counters["proof"] == 2
 
 
@@ -306,13 +308,13 @@ def test_a_forged_proof_freezes_nothing(bob, ann):
     one = log.add()
     forged = log.branch(0).add(Post("never said"))
     eve.say(Proof(one.header, forged.header._replace(signature=bytes(64))))
-    assert not bob.disk.forks
+    assert not bob.disk.kept_forks
 
 
 def test_who_made_a_fork_goes_on_in_a_new_log(ann):
     peer = Peer("ann", ann)
     peer.say(Post("one"))
-    ((_, id),) = peer.disk.logs
+    ((_, id),) = peer.disk.kept_logs
     log = Log(ann, id=id)
     log.add(Post("not one"))
     peer.take(*log.blocks)
@@ -574,7 +576,7 @@ def test_who_asks_for_all_and_reads_nothing_costs_little(ann):
     peer = Peer("ann", ann)
     peer.posts(*("x" * 4_000 for _ in range(500)))
     peer.commit(0.0)
-    ((device, log),) = peer.disk.logs
+    ((device, log),) = peer.disk.kept_logs
     eve = Stranger(peer)
     eve.send(b"".join(messages.pack(Get(device, log, 1, 500)) for _ in range(50)))
     assert len(eve.end.out) < 1 << 20

@@ -1,9 +1,13 @@
 """What people see of chains: posts that arrive, whoever met whom, and on how many devices."""
 
+import pytest
+
 from meshpeer.core.chains.asking import SCREEN
 from meshpeer.core.chains.events import Held
 from meshpeer.core.formats.record import Post
 from tests.core.chains.village import Log, Peer, Person, Village
+
+pytestmark = pytest.mark.usefixtures("disk")
 
 
 def test_a_post_reaches_a_contact():
@@ -136,16 +140,14 @@ def test_a_crash_before_the_commit_makes_no_fork():
     ann.say(Post("instead"))
     village.meet(ann, bob)
     assert bob.texts(ann.person) == ["instead"]
-    assert not bob.disk.forks
+    assert not bob.disk.kept_forks
 
 
 def test_what_comes_out_of_a_backup_goes_on_in_a_new_log():
     ann, bob = Peer("ann"), Peer("bob")
     bob.knows(ann.person)
     ann.say(Post("one"))
-    rows = dict(ann.disk.__dict__)
-    backup = type(ann.disk)()
-    backup.__dict__.update({name: value.copy() for name, value in rows.items()})
+    backup = ann.disk.copy()
     ann.say(Post("two"))
     village = Village()
     village.meet(ann, bob)
@@ -156,11 +158,11 @@ def test_what_comes_out_of_a_backup_goes_on_in_a_new_log():
     assert sorted(row[3] for row in old.rows(ann.person)) == sorted(
         row[3] for row in bob.rows(ann.person)
     )
-    assert not bob.disk.forks
+    assert not bob.disk.kept_forks
     old.start()
     old.say(Post("and a restart later"))
     village.meet(old, bob)
-    assert not bob.disk.forks
+    assert not bob.disk.kept_forks
     assert len(bob.chains.heads(ann.person.id)) == 2
 
 
@@ -168,8 +170,7 @@ def test_a_copy_of_a_device_that_hears_its_own_later_blocks_starts_a_new_log():
     ann, bob = Peer("ann"), Peer("bob")
     bob.knows(ann.person)
     ann.say(Post("one"))
-    copied = type(ann.disk)()
-    copied.__dict__.update({n: v.copy() for n, v in ann.disk.__dict__.items()})
+    copied = ann.disk.copy()
     ann.say(Post("two"))
     village = Village()
     village.meet(ann, bob)
@@ -178,7 +179,7 @@ def test_a_copy_of_a_device_that_hears_its_own_later_blocks_starts_a_new_log():
     copy.say(Post("three"))
     village.meet(copy, bob)
     assert sorted(bob.texts(ann.person)) == ["one", "three", "two"]
-    assert not bob.disk.forks
+    assert not bob.disk.kept_forks
 
 
 def test_a_log_made_by_hand_is_held_like_any_other():

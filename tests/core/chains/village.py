@@ -27,6 +27,8 @@ from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.journal import Journal
 from meshpeer.core.mail.people import Own, People
 from meshpeer.core.sync.account import Account, Kind
+from store.restore import restore_chains
+from store.store import Store
 
 STREAM = 4
 
@@ -76,6 +78,17 @@ class Disk:
             if not first <= key[2] <= last:
                 del self.blocks[self.places.pop(key)]
 
+    def copy(self):
+        other = type(self)()
+        other.commit(self.everything())
+        return other
+
+    def everything(self):
+        """Writes that make another disk hold the same."""
+        kept = (self.blocks, self.logs, self.forks, self.authors, self.follows)
+        rows = [row for rows in kept for row in rows.values()]
+        return rows + [PutWithdrawn(*row) for row in self.taken_back]
+
     def restored(self, new_log=False):
         return RestoredChains(
             list(self.logs.values()),
@@ -84,6 +97,18 @@ class Disk:
             list(self.forks.values()),
             new_log,
         )
+
+    @property
+    def kept_logs(self):
+        return self.logs
+
+    @property
+    def kept_forks(self):
+        return self.forks
+
+    @property
+    def kept_authors(self):
+        return self.authors
 
     # -- what chains look up
 
@@ -110,6 +135,53 @@ class Disk:
         ids = [(n, self.block_id(device, log, n)) for n in range(first, last + 1)]
         rows = [(n, self.blocks[id]) for n, id in ids if id is not None]
         return [(n, len(row.header) + len(row.body or b"")) for n, row in rows]
+
+
+class StoreDisk(Store):
+    """The real store, with the lists that tests look at."""
+
+    def __init__(self):
+        super().__init__(":memory:")
+
+    @property
+    def blocks(self):
+        rows = self._all("SELECT n, header, body, received, received_wall FROM block")
+        found = {}
+        for number, data, body, received, wall in rows:
+            h = Header.parse(data)
+            row = self.record(number)
+            found[h.id] = PutBlock(
+                h.id, h.person, h.device, h.log, h.sequence, h.lamport, data, body,
+                received, wall, row.item,
+            )  # fmt: skip
+        return found
+
+    @property
+    def places(self):
+        return {(b.device, b.log, b.sequence): id for id, b in self.blocks.items()}
+
+    @property
+    def kept_logs(self):
+        return {(row.device, row.log): row for row in self.logs()}
+
+    @property
+    def kept_forks(self):
+        return {(row.device, row.log): row for row in self.forks()}
+
+    @property
+    def kept_authors(self):
+        return {row.person: row for row in self.authors()}
+
+    def copy(self):
+        other = StoreDisk()
+        taken = self._all("SELECT target, id FROM withdrawn JOIN key ON n = person")
+        rows = [PutWithdrawn(*row) for row in taken]
+        rows += [*self.blocks.values(), *self.logs(), *self.authors(), *self.forks()]
+        other.commit(rows + self.follows())
+        return other
+
+    def restored(self, new_log=False):
+        return restore_chains(self, new_log=new_log)
 
 
 class Person:
@@ -190,6 +262,8 @@ class Log:
 class Peer:
     """One peer's chains, with a person on it."""
 
+    disk_type = Disk
+
     def __init__(
         self, name, person=None, *, disk=None, device=0, limits=None, new_log=False, now=0.0
     ):
@@ -197,11 +271,11 @@ class Peer:
         self.id = name.encode().ljust(32, b".")
         self.person = person or Person(name)
         self.device = device
-        self.disk = Disk() if disk is None else disk
+        self.disk = self.disk_type() if disk is None else disk
         self.limits = limits
         self.people = People([self.person.own(device)])
         self.full = False
-        self.starts = len(self.disk.logs)
+        self.starts = len(self.disk.kept_logs)
         self.start(new_log, now)
 
     def start(self, new_log=False, now=0.0):
