@@ -320,6 +320,8 @@ class Peer:
 
     def account_of(self, peer: bytes, path: Path) -> Account:
         """Say who pays for what this neighbour brings."""
+        if self.mail.people.own_at(peer):
+            return Account(Kind.CONTACT, peer.hex())
         contacts = self.mail.people.contacts_at(peer)
         if len(contacts) == 1:
             return Account(Kind.CONTACT, contacts[0].person.hex())
@@ -392,6 +394,7 @@ class Peer:
                 self.mail.value_seen(value, now)
             case CarriedBy(bundle=bundle, peer=peer):
                 self.mail.outbox.carried(bundle, peer, now)
+                self.exchange.carried(bundle, peer)
             case Evicted(bundle=bundle):
                 self.mail.dropped(bundle, now)
             case WantCame(bundle=bundle, account=account):

@@ -14,6 +14,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from meshpeer.core.chain_writes import DropStanding, PutStanding
@@ -62,6 +63,10 @@ WAITING: Final = 32
 """Neighbours' questions that wait their turn; what comes beyond is not answered."""
 NEAR_SECONDS: Final = 1.5
 """How long neighbours are waited for."""
+PROBED: Final = 100
+"""Hits, the best, of which neighbours are asked whether they hold the file now."""
+PROBE_SECONDS: Final = 0.5
+"""How long they are waited for."""
 NEAR_HITS: Final = 200
 
 
@@ -220,11 +225,15 @@ class SearchService(ChainService):
                 heeded=heeded,
                 facets=request.facets,
             )
-        hits = self._hits(question, found)
+        if question.held and request.after is None:
+            around = await self._held_around(question, heeded)
+            hits = found.hits + around
+            found = found._replace(hits=hits, total=found.total + len(around))
+        views = self._hits(question, found)
         if request.near:
-            hits += await self._near(question)
+            views += await self._near(question)
         return search_facade.Found(
-            hits=hits,
+            hits=views,
             total=found.total,
             more=found.more,
             cut=found.partial,
@@ -306,6 +315,27 @@ class SearchService(ChainService):
             )
             for view, hit in zip(views, found.hits, strict=True)
         ]
+
+    async def _held_around(self, question: Question, heeded: frozenset[bytes]) -> list[Hit]:
+        """Give those of the best hits whose files a neighbour holds now, and this disk doesn't."""
+        anywhere = replace(question, held=False)
+        async with self._node.searching:
+            found: Found = await asyncio.to_thread(
+                self._store.search, anywhere, limit=PROBED, heeded=heeded, facets=False
+            )
+        files = [(hit, hit.record.item.file) for hit in found.hits if hit.record.item]
+        lacking = [(hit, file) for hit, file in files if file and not self._whole(file)]
+        asked = {file for _, file in lacking}
+        holders = self._peer.files.holders(asked, self._node.now())
+        self._node.soon()
+        if not all(holders.values()):
+            await asyncio.sleep(PROBE_SECONDS)
+            holders = self._peer.files.holders(asked, self._node.now())
+        return [hit for hit, file in lacking if holders[file]]
+
+    def _whole(self, file: bytes) -> bool:
+        row = self._store.file(file)
+        return row is not None and row.have is None
 
     async def _near(self, question: Question) -> list[search_facade.Hit]:
         """Ask the neighbours; what is held here was found here."""

@@ -16,7 +16,7 @@ share, not ours.
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2s
 from typing import Final, Protocol
 
@@ -35,6 +35,7 @@ from meshpeer.core.journal import Journal
 from meshpeer.core.sync.account import Account
 from meshpeer.core.sync.account import Kind as AccountKind
 from meshpeer.core.sync.fresh import fresh_header
+from meshpeer.core.writes import PutEvent
 from meshpeer.errors import MeshpeerError, RemoteProtocolError
 
 STRANGER_BUDGET: Final = 1 << 20
@@ -65,6 +66,10 @@ NETWORK_BURST: Final = 256
 """Parts a second given for a contact, a stranger, and all strangers of one network."""
 
 
+MAX_LEAVING: Final = 4_096
+"""Answers of which is remembered to whom they belong, until a neighbour has them."""
+
+
 class Here(Protocol):
     """What answers need of `Files`."""
 
@@ -84,6 +89,14 @@ class _Job:
     parts: deque[int]
     ends: float
     """When the want's lifetime is over, and so its answers'."""
+    given: int = 0
+    here: set[bytes] = field(default_factory=set)
+    """Answers that no neighbour has yet."""
+
+    @property
+    def over(self) -> bool:
+        """Whether all of it was given and left."""
+        return not self.parts and not self.here and self.given > 0
 
 
 class Answers:
@@ -113,6 +126,7 @@ class Answers:
         self._held: dict[bytes, dict[bytes, Account]] = {}
         self._held_count = 0
         self._jobs: deque[_Job] = deque()
+        self._leaving: dict[bytes, _Job] = {}
         self._reading: dict[ReadPart, _Job] = {}
         self._requests: list[ReadPart] = []
         self._put_off: dict[bytes, Account] = {}
@@ -309,6 +323,27 @@ class Answers:
         bundle = Bundle.make(header, seal.close(header.immutable, body))
         if self._post.submit(bundle, now, job.account) is not None:
             job.parts.clear()
+            return
+        job.given += 1
+        job.here.add(bundle.id)
+        self._leaving[bundle.id] = job
+        while len(self._leaving) > MAX_LEAVING:
+            self._leaving.pop(next(iter(self._leaving)))
+        if not job.parts:
+            self._journal.add(
+                PutEvent.of("want", file=job.file.hex(), state="answered", parts=job.given)
+            )
+
+    def carried(self, bundle: bytes, peer: bytes) -> None:
+        """A neighbour has this answer; once they have all, say so."""
+        job = self._leaving.pop(bundle, None)
+        if job is None:
+            return
+        job.here.discard(bundle)
+        if job.over:
+            self._journal.add(
+                PutEvent.of("want", file=job.file.hex(), state="handed_on", peer=peer.hex())
+            )
 
     # ---- what waits
 

@@ -155,6 +155,11 @@ class Exchange:
                     pass
         return events
 
+    def carried(self, bundle: bytes, peer: bytes) -> None:
+        """A neighbour has a bundle that was made here."""
+        self.wants.carried(bundle, peer)
+        self.answers.carried(bundle, peer)
+
     def known(self, file: bytes, now: float) -> None:
         """A file is held here now: wants for it that are in the queue can be answered."""
         self.answers.known(file, now)

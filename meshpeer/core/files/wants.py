@@ -35,6 +35,7 @@ from meshpeer.core.sync.account import Account
 from meshpeer.core.sync.account import Kind as AccountKind
 from meshpeer.core.sync.fresh import fresh_header
 from meshpeer.core.sync.verdict import Deferred, Opened, Rejected, Verdict, Writing
+from meshpeer.core.writes import PutEvent
 from meshpeer.errors import RemoteProtocolError
 
 PATIENCE_S: Final = 5.0
@@ -139,6 +140,15 @@ class Wants:
     def tags(self) -> frozenset[bytes]:
         """Where answers go: to be shown with those of the persons here."""
         return frozenset(self._by_tag)
+
+    def carried(self, bundle: bytes, peer: bytes) -> None:
+        """A neighbour has this want of ours, if it is one."""
+        for sent in self._current.values():
+            if sent.bundle == bundle:
+                file = sent.file.hex()
+                self._journal.add(
+                    PutEvent.of("want", file=file, state="carried", peer=peer.hex())
+                )
 
     def travels(self, file: bytes) -> bool:
         """Whether a want for this file is under way."""
@@ -282,7 +292,10 @@ class Wants:
         bundle = Bundle.make(header, Want(key.public, budget, runs).to_bytes())
         expires = now + LIFETIME
         sent = _Sent(file, bundle.id, key, receipt, expires, _answers(runs))
-        self._journal.add(PutWant(file, bundle.id, key.private, receipt, expires))
+        self._journal.add(
+            PutWant(file, bundle.id, key.private, receipt, expires),
+            PutEvent.of("want", file=file.hex(), state="sent"),
+        )
         self._keep(sent)
         self._current[file] = sent
         self._sent_at[file] = now

@@ -124,6 +124,8 @@ class Depot:
         self.to_load: list[bytes] = []
         self.unsaved: set[bytes] = set()
         """Bundles of our own that no neighbour may get yet: a crash would forget who wrote them."""
+        self.made_here: set[bytes] = set()
+        """Bundles held that were made here for others, such as answers to wants."""
         self.stalled = False
         """Something may lie unread since the disk didn't keep up."""
         self.writing: dict[bytes, Part] = {}
@@ -343,6 +345,7 @@ class Depot:
         """Forget what left the queue, and report what was our own."""
         for entry, why in self.queue.gone():
             self.wires.drop(entry.id)
+            self.made_here.discard(entry.id)
             if entry.suite == SUITE_WANT:
                 self.events.append(WantGone(entry.id, entry.tag))
             if entry.own and why is Why.EXPIRED:

@@ -239,7 +239,8 @@ class Sending:
         if entry is None:
             return
         if code in (Code.DURABLE, Code.DUPLICATE):
-            if self._queue.acknowledged(id, self._peer, now) and entry.own:
+            made_here = entry.own or id in self._depot.made_here
+            if self._queue.acknowledged(id, self._peer, now) and made_here:
                 self._depot.events.append(CarriedBy(id, self._peer, now))
             return
         if code in (Code.OVER, Code.INVALID):

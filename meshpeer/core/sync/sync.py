@@ -93,7 +93,8 @@ class Sync:
     def submit(self, bundle: Bundle, now: float, account: Account = OWN) -> Refusal | None:
         """Hold a bundle made here and send it once it is durable; or say why not.
 
-        One that is charged to another account is not our own persons': nothing is told of it."""
+        One that is charged to another account is not our own persons': all that is told of it is
+        that a neighbour carries it."""
         wire, own = bundle.wire, account == OWN
         refusal = self.queue.admit(bundle.id, bundle.header, wire, account, now, own=own)
         if refusal:
@@ -101,6 +102,8 @@ class Sync:
         self._depot.wires.put(bundle.id, wire)
         if own:
             self._depot.watch(bundle.header.receipt_hash, bundle.id, now)
+        else:
+            self._depot.made_here.add(bundle.id)
         self._depot.collect_gone()
         self._depot.unsaved.add(bundle.id)
         batch = Batch(fresh=[bundle.id])

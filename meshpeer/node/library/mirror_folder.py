@@ -30,7 +30,6 @@ from typing import Final, NamedTuple
 
 from meshpeer.core.file_writes import (
     DropBlob,
-    DropFetch,
     DropMirrored,
     DropPlace,
     FileWrite,
@@ -429,7 +428,7 @@ class MirrorFolder:
         row = PutMirrored(self.directory, entry.path, entry.file, look.size, look.mtime_ns)
         self._rows[entry.path] = row
         place = place_of(full, entry.file, look)
-        return [row, DropPlace(full), place, DropBlob(entry.file), DropFetch(entry.file)]
+        return [row, DropPlace(full), place, DropBlob(entry.file)]
 
     def _holds(self, entry: Entry) -> Look | None:
         """Look at a file by its content."""

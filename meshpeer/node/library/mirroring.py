@@ -310,6 +310,10 @@ class Mirrors:
             group = entries[start : start + GROUP]
             writes, failed = await self._bench.in_thread(folder.put, group)
             self._bench.take(writes)
+            if failed:  # another mirror may have just moved it: see where it lies now
+                await self._bench.durable()
+                more, failed = await self._bench.in_thread(folder.put, failed)
+                self._bench.take(more)
             mirror.missing -= len(group) - len(failed)
             mirror.needed -= {entry.file for entry in group}
             for entry in failed:

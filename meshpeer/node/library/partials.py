@@ -18,6 +18,7 @@ may have emptied `.partial` meanwhile, and an empty sparse file reads as zeros.
 
 import errno
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -75,6 +76,8 @@ class Partials:
         self._begun = begun
         self._open: OrderedDict[bytes, int] = OrderedDict()
         self._made = False
+        self._outlived: list[int] = []
+        self._guard = threading.Lock()  # paths are asked for by readers, too
         self._mirrors: dict[Path, int] = {}
         self._ours: set[bytes] = set()
         """Made by this process for files of which nothing had come."""
@@ -216,8 +219,12 @@ class Partials:
 
     def close(self) -> None:
         """Let every descriptor go."""
-        for descriptor in (*self._open.values(), *self._mirrors.values()):
-            os.close(descriptor)
+        with self._guard:
+            for descriptor in (*self._open.values(), *self._mirrors.values()):
+                os.close(descriptor)
+            for descriptor in self._outlived:
+                os.close(descriptor)
+            self._outlived.clear()
         self._open.clear()
         self._mirrors.clear()
 
@@ -234,15 +241,19 @@ class Partials:
 
     def _confined(self, folder: Path) -> Path:
         """Open a folder that a mirror keeps in its own, so that no link there leads away."""
+        with self._guard:
+            return Path(f"/proc/self/fd/{self._open_confined(folder)}")
+
+    def _open_confined(self, folder: Path) -> int:
         descriptor = self._mirrors.get(folder)
         if descriptor is None or not os.fstat(descriptor).st_nlink:
             at = folder.parts.index(OWN_FOLDER)
             with Confined(Path(*folder.parts[:at])) as mirror:
                 descriptor = os.dup(mirror.folder(folder.parts[at:], make=True))
             if (old := self._mirrors.pop(folder, None)) is not None:
-                os.close(old)
+                self._outlived.append(old)  # the other thread may be about to use it
             self._mirrors[folder] = descriptor
-        return Path(f"/proc/self/fd/{descriptor}")
+        return descriptor
 
     def _path(self, file: bytes, target: str) -> Path:
         try:
