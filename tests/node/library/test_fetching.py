@@ -394,3 +394,19 @@ def test_a_new_name_never_replaces(tmp_path):
     assert kernel.exchange("one", "two", folder, folder)
     os.close(folder)
     assert (tmp_path / "one").read_bytes() == b"2"
+
+
+def test_a_file_that_is_here_is_copied_to_where_it_is_asked_for(tmp_path):
+    async def story():
+        async with peer(tmp_path / "peer") as here:
+            old = tmp_path / "old.bin"
+            old.write_bytes(DATA)
+            published = await here.library.publish(str(old))
+            await here.library.durable()
+            target = tmp_path / "new.bin"
+            here.library.fetch(published.file, name="old.bin", target=str(target))
+            await here.until(target.exists, "the copy")
+            assert target.read_bytes() == DATA
+            await here.until(lambda: len(here.store.places(published.file)) == 2, "places")
+
+    asyncio.run(story())

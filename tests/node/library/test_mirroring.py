@@ -504,3 +504,26 @@ def test_two_thousand_small_files_are_put_in_place_in_seconds(tmp_path):
         assert seconds < 10
 
     asyncio.run(story())
+
+
+def test_a_file_that_a_person_and_two_mirrors_want_goes_to_all_of_them(tmp_path):
+    async def story():
+        data = os.urandom(CHUNK + 1)
+        author = Author({"big": (data, False), "small": (b"small", False)})
+        file, small = manifest_of(data).id, manifest_of(b"small").id
+        async with peer(tmp_path / "peer") as here:
+            here.library.fetch(file, name="big", target=str(tmp_path / "mine.bin"))
+            here.library.fetch(small, name="small", target=str(tmp_path / "mine.txt"))
+            one = await here.library.mirrors.add(str(tmp_path / "one"), ANN, "docs", DAY)
+            two = await here.library.mirrors.add(str(tmp_path / "two"), ANN, "docs", DAY)
+            goal = author.publish(here)
+            await author.bring(here, one, goal)
+            await here.until(lambda: two.current, "the other mirror")
+            await here.until((tmp_path / "mine.bin").exists, "the person's file")
+            await here.until((tmp_path / "mine.txt").exists, "the person's small file")
+            assert tree_of(tmp_path / "one") == contents(author)
+            assert tree_of(tmp_path / "two") == contents(author)
+            assert (tmp_path / "mine.bin").read_bytes() == data
+            assert (tmp_path / "mine.txt").read_bytes() == b"small"
+
+    asyncio.run(story())
