@@ -5,6 +5,7 @@ import pytest
 from meshpeer.cli.client import Api
 from meshpeer.errors import NotFoundError, UsageError
 from meshpeer.node.chain_facade import Post
+from meshpeer.node.file_facade import Publication
 from tests.api.running import running
 
 
@@ -101,3 +102,20 @@ def test_neighbours_are_asked_and_what_they_tell_is_marked_so(peer, api):
     assert told == [("water here", False), ("Water at the old mill", True)]
     assert found["hits"][1]["record"]["author"]["id"] == bob.id
     assert found["hits"][1]["marked"] == "«Water» at the old mill"
+
+
+def test_what_a_neighbour_holds_now_counts_as_held(peer, api, tmp_path):
+    bob = peer.mesh.settle("bob")
+    path = tmp_path / "well.txt"
+    path.write_bytes(b"water\n" * 20_000)
+    published = bob.wait(
+        bob.service.publish(Publication(str(path), description="the old well"))
+    )
+    peer.knows(bob)
+    bob.knows(peer)
+    with peer.meets(bob):
+        peer.hears("record", id=published.record.id)
+        assert look(api, "well")["total"] == 1
+        held = look(api, "well", held=True)
+        assert [hit["record"]["name"] for hit in held["hits"]] == ["well.txt"]
+    assert look(api, "well", held=True)["hits"] == []
