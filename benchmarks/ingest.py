@@ -13,6 +13,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -85,6 +86,7 @@ class Side(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = "gone"
+        self.done.set()
 
     # -- the link
 
@@ -183,10 +185,12 @@ def _round(published: Path, followed: Path) -> float:
     publisher = multiprocessing.Process(target=_serve, args=(published, there, ready))
     publisher.start()
     there.close()
-    ready.wait()
-    seconds = asyncio.run(_take(followed, here))
-    publisher.terminate()
-    publisher.join()
+    try:
+        ready.wait()
+        seconds = asyncio.run(_take(followed, here))
+    finally:
+        publisher.terminate()
+        publisher.join()
     return PERSONS * BLOCKS / seconds
 
 
@@ -205,11 +209,11 @@ async def _take(path: Path, link: socket.socket) -> float:
     loop = asyncio.get_running_loop()
     begin = loop.time()
     await loop.create_connection(lambda: side, sock=link)
-    try:
+    with suppress(TimeoutError):
         await asyncio.wait_for(side.done.wait(), GIVE_UP)
-    except TimeoutError:
-        raise SystemExit(f"only {side.held} blocks came: {side.chains.counters}") from None
     seconds = loop.time() - begin
+    if side.held < PERSONS * BLOCKS:
+        raise SystemExit(f"only {side.held} blocks came: {side.chains.counters}")
     await side.end()
     return seconds
 
