@@ -89,14 +89,18 @@ class _Job:
     parts: deque[int]
     ends: float
     """When the want's lifetime is over, and so its answers'."""
+    tally: "_Tally"
+
+
+@dataclass(slots=True, eq=False)
+class _Tally:
+    """What became of the answers to one want; it outlives the job, which has the manifest."""
+
+    file: bytes
     given: int = 0
+    all_given: bool = False
     here: set[bytes] = field(default_factory=set)
     """Answers that no neighbour has yet."""
-
-    @property
-    def over(self) -> bool:
-        """Whether all of it was given and left."""
-        return not self.parts and not self.here and self.given > 0
 
 
 class Answers:
@@ -126,7 +130,7 @@ class Answers:
         self._held: dict[bytes, dict[bytes, Account]] = {}
         self._held_count = 0
         self._jobs: deque[_Job] = deque()
-        self._leaving: dict[bytes, _Job] = {}
+        self._leaving: dict[bytes, _Tally] = {}
         self._reading: dict[ReadPart, _Job] = {}
         self._requests: list[ReadPart] = []
         self._put_off: dict[bytes, Account] = {}
@@ -220,7 +224,8 @@ class Answers:
         if not parts:
             return
         self._mark(ask, now + MAX_LIFETIME)
-        self._jobs.append(_Job(want, held.file, manifest, account, parts, ends))
+        tally = _Tally(held.file)
+        self._jobs.append(_Job(want, held.file, manifest, account, parts, ends, tally))
         self._go_on(now)
 
     def _chosen(self, want: Want, manifest: Manifest, account: Account) -> deque[int]:
@@ -324,25 +329,27 @@ class Answers:
         if self._post.submit(bundle, now, job.account) is not None:
             job.parts.clear()
             return
-        job.given += 1
-        job.here.add(bundle.id)
-        self._leaving[bundle.id] = job
+        tally = job.tally
+        tally.given += 1
+        tally.all_given = not job.parts
+        tally.here.add(bundle.id)
+        self._leaving[bundle.id] = tally
         while len(self._leaving) > MAX_LEAVING:
             self._leaving.pop(next(iter(self._leaving)))
-        if not job.parts:
-            self._journal.add(
-                PutEvent.of("want", file=job.file.hex(), state="answered", parts=job.given)
-            )
+        if tally.all_given:
+            file, parts = job.file.hex(), tally.given
+            self._journal.add(PutEvent.of("want", file=file, state="answered", parts=parts))
 
     def carried(self, bundle: bytes, peer: bytes) -> None:
         """A neighbour has this answer; once they have all, say so."""
-        job = self._leaving.pop(bundle, None)
-        if job is None:
+        tally = self._leaving.pop(bundle, None)
+        if tally is None:
             return
-        job.here.discard(bundle)
-        if job.over:
+        tally.here.discard(bundle)
+        if tally.all_given and not tally.here:
+            file = tally.file.hex()
             self._journal.add(
-                PutEvent.of("want", file=job.file.hex(), state="handed_on", peer=peer.hex())
+                PutEvent.of("want", file=file, state="handed_on", peer=peer.hex())
             )
 
     # ---- what waits

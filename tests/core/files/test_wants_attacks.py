@@ -231,9 +231,10 @@ def test_answers_from_many_strangers_at_once_are_put_off(monkeypatch):
     world.link(world.mallory, world.bob, AccountKind.STRANGER)
     world.run()
     assert len(list(world.bob.store.overs())) == 2
-    world.later(wants_module.PUT_OFF_S)
-    world.run()
-    assert len(list(world.bob.store.overs())) == 6, "asked for again when there is time"
+    for so_far in (4, 6):
+        world.later(wants_module.PUT_OFF_S)
+        world.run()
+        assert len(list(world.bob.store.overs())) == so_far, "asked for when there is time"
 
 
 class Swarm:

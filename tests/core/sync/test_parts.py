@@ -2,7 +2,7 @@
 
 from meshpeer.core.sync import depot as depot_module
 from meshpeer.core.sync.account import OWN, Account, Kind
-from meshpeer.core.sync.events import WantCame, WantGone
+from meshpeer.core.sync.events import CarriedBy, ValueSeen, WantCame, WantGone
 from meshpeer.core.sync.session import GREETINGS, HELLOS_BURST
 from meshpeer.core.sync.verdict import Writing
 from tests.core.sync.village import HOUR, Peer, Village, bundle, receipt
@@ -139,7 +139,7 @@ def test_a_held_wire_can_be_read():
     assert [type(one).parse(wire).id for wire in read] == [one.id]
 
 
-def test_a_bundle_made_for_another_is_charged_to_it_and_nothing_is_told_of_it():
+def test_a_bundle_made_for_another_is_charged_to_it_and_only_its_leaving_is_told():
     village, bob, carol = Village(), Peer("bob"), Peer("carol")
     account = Account(Kind.STRANGER, "net/ferry")
     assert bob.sync.submit(bundle(1), village.now, account) is None
@@ -150,7 +150,12 @@ def test_a_bundle_made_for_another_is_charged_to_it_and_nothing_is_told_of_it():
     assert (rows[bundle(1).id].account, rows[bundle(1).id].own) == (str(account), False)
     assert rows[bundle(2).id].account == str(OWN)
     assert carol.holds(bundle(1))
-    assert {event.bundle for event in bob.events} == {bundle(2).id}
+    carried = {event.bundle for event in events_of(bob, CarriedBy)}
+    assert carried == {bundle(1).id, bundle(2).id}
+    bob.sync.add_value(receipt(1), 24, village.now)
+    bob.sync.add_value(receipt(2), 24, village.now)
+    village.run()
+    assert {event.bundle for event in events_of(bob, ValueSeen)} == {bundle(2).id}
 
 
 def test_what_is_known_of_a_hash_is_told():
