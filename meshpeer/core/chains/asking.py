@@ -101,8 +101,8 @@ class Asking:
     def __init__(self, plan: Plan, say: Callable[[Get], None], now: float) -> None:
         self._plan, self._say = plan, say
         self._offers: dict[LogKey, Offer] = {}
-        self._screens: deque[LogKey] = deque()
-        self._history: deque[LogKey] = deque()
+        self._screens: dict[LogKey, None] = {}
+        self._history: dict[LogKey, None] = {}
         self._waiting: set[LogKey] = set()
         self._probes: deque[Get] = deque(maxlen=SCREEN)
         self._asks: list[Ask] = []
@@ -134,9 +134,9 @@ class Asking:
         self._offers[key] = offer
         self._waiting.discard(key)
         if offer.spans.top > (log.height if log else 0):
-            self._screens.append(key)
+            self._screens[key] = None
         else:
-            self._history.append(key)
+            self._history[key] = None
 
     def _compare(self, log: Log, head: Head) -> None:
         """If the neighbour has another block at this height, have it: it proves a fork."""
@@ -188,12 +188,14 @@ class Asking:
     def _forget(self, key: LogKey) -> None:
         self._offers.pop(key, None)
         self._waiting.discard(key)
+        self._screens.pop(key, None)
+        self._history.pop(key, None)
 
     # -- asking
 
     def again(self) -> None:
         """What others were to bring may be asked for here."""
-        self._history += self._waiting
+        self._history.update(dict.fromkeys(self._waiting))
         self._waiting.clear()
 
     def pump(self, now: float) -> None:
@@ -218,16 +220,16 @@ class Asking:
         if self._probes:
             return self._probes.popleft()
         while self._screens:
-            key = self._screens.popleft()
-            self._history.append(key)
+            key = _first(self._screens)
+            self._history[key] = None
             gap = self._gap(key, now, screen=True)
             if gap:
                 return Get(*key, *gap)
         for _ in range(len(self._history)):
-            key = self._history.popleft()
+            key = _first(self._history)
             gap = self._gap(key, now)
             if gap:
-                self._history.append(key)
+                self._history[key] = None
                 return Get(*key, *gap)
             offer = self._offers.get(key)
             if offer and self._lacks(self._plan.book.logs.get(key), offer):
@@ -281,7 +283,7 @@ class Asking:
         self._plan.release(ask)
         if ask.key in self._waiting:
             self._waiting.remove(ask.key)
-            self._history.append(ask.key)
+            self._history[ask.key] = None
 
     def _note_lacks(self, offer: Offer, log: Log | None, first: int, last: int) -> None:
         """Of what the neighbour answered, this is not held now, or has no body."""
@@ -325,3 +327,10 @@ class Asking:
         """The link is down."""
         for ask in list(self._asks):
             self._release(ask)
+
+
+def _first(keys: dict[LogKey, None]) -> LogKey:
+    """Take out the key that waits longest."""
+    key = next(iter(keys))
+    del keys[key]
+    return key

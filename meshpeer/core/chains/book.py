@@ -6,11 +6,16 @@ from typing import Final
 from meshpeer.core.chain_writes import PutFork
 from meshpeer.core.chains.archive import ChainArchive, RestoredChains
 from meshpeer.core.chains.log import BLOCK_COST, Log, LogKey
+from meshpeer.core.chains.spans import MAX_SPANS
 from meshpeer.core.formats.block import HEADER_SIZE, MAX_LAMPORT, Header
 
 ACTIVE: Final = 64
 """Logs whose last ids stay in memory."""
 SIZES_AT_ONCE: Final = 1_024
+FREE_SPANS: Final = 4
+"""Spans that each log may have; of more each person has MAX_SPANS in all its logs together."""
+PERSON_FOLLOWS: Final = 1_024
+"""Persons followed that are remembered of one person's logs together."""
 
 
 class Book:
@@ -60,6 +65,24 @@ class Book:
     def logs_of_device(self, person: bytes, device: bytes) -> list[Log]:
         """The logs of one device."""
         return [log for log in self.logs_of(person) if log.device == device]
+
+    def room_for(self, log: Log, sequence: int) -> bool:
+        """Whether a block may come, for its hole: a few for each log, some for each person."""
+        if not log.held.room_for(sequence):
+            return False
+        if (
+            len(log.held) < FREE_SPANS
+            or sequence - 1 in log.held
+            or sequence + 1 in log.held
+        ):
+            return True
+        logs = self._by_person.get(log.person, {}).values()
+        return sum(max(0, len(one.held) - FREE_SPANS) for one in logs) < MAX_SPANS
+
+    def room_for_follow(self, person: bytes) -> bool:
+        """Whether one more Follow record of a person is to be remembered."""
+        logs = self._by_person.get(person, {}).values()
+        return sum(len(log.follows) for log in logs) < PERSON_FOLLOWS
 
     def weight(self, person: bytes) -> int:
         """The bytes that count for a person."""

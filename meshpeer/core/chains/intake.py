@@ -42,7 +42,7 @@ from meshpeer.core.chains.events import (
 )
 from meshpeer.core.chains.interest import Interest, Level
 from meshpeer.core.chains.limits import ChainLimits
-from meshpeer.core.chains.log import BLOCK_COST, Key, Log, conflict
+from meshpeer.core.chains.log import BLOCK_COST, MAX_FOLLOWS, Key, Log, conflict
 from meshpeer.core.formats import record as records
 from meshpeer.core.formats.block import Block, Header
 from meshpeer.core.formats.card import Card
@@ -136,7 +136,7 @@ class Intake:
             return self._refuse("fork")
         if header.sequence in log.held:
             return self._fill(log, block, now)
-        if not log.held.room_for(header.sequence):
+        if not self._book.room_for(log, header.sequence):
             return self._refuse("gap")
         try:
             record = parse_record(body) if body is not None else None
@@ -364,7 +364,13 @@ class Intake:
             case records.Withdraw():
                 self._withdraw(log, record.target)
             case records.Follow():
-                if log.remember_follow(record.person, header.lamport, record.following):
+                more = record.person in log.follows or self._book.room_for_follow(
+                    log.person
+                )
+                said = record.person, header.lamport, record.following
+                if log.remember_follow(
+                    *said, most=MAX_FOLLOWS if more else len(log.follows)
+                ):
                     self._interest.stale = True
             case records.Key():
                 key = Key(record.number, header.lamport, record.sealing)

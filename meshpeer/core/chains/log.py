@@ -195,13 +195,15 @@ class Log:
         self.head = head
         self.told = self.told.kept(first, last, head)
 
-    def remember_follow(self, person: bytes, lamport: int, following: bool) -> bool:
+    def remember_follow(
+        self, person: bytes, lamport: int, following: bool, *, most: int = MAX_FOLLOWS
+    ) -> bool:
         """Note a Follow record; True if it changes whom the log follows."""
         known = self.follows.get(person)
         if known and known[0] >= lamport:
             return False
         self.follows[person] = lamport, following
-        if len(self.follows) > MAX_FOLLOWS:
+        if len(self.follows) > most:
             oldest = min(self.follows, key=lambda one: self.follows[one][0])
             del self.follows[oldest]
             return oldest != person

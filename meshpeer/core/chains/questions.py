@@ -42,6 +42,8 @@ class Asker(Protocol):
 
     @property
     def peer(self) -> bytes: ...
+    @property
+    def reads(self) -> bool: ...
     def say(self, message: Query | Answer) -> None: ...
     def flush(self) -> None: ...
 
@@ -89,7 +91,8 @@ class Questions:
         relay: tuple[bytes, bytes] | None,
         now: float,
     ) -> bytes:
-        id, peers = self._rng(QUERY_ID_SIZE), list(to)
+        id = self._rng(QUERY_ID_SIZE)
+        peers = [peer for peer in to if self._sessions[peer].reads]
         self.expire(now)
         if len(self._asked) >= ASKED:
             del self._asked[next(iter(self._asked))]
@@ -122,7 +125,7 @@ class Questions:
         if session is None:
             return
         for count, answer in enumerate(split_answer(query_id, blocks, self._card)):
-            if count < ANSWERS:
+            if count < ANSWERS and session.reads:
                 session.say(answer)
         session.flush()
 
@@ -150,7 +153,7 @@ class Questions:
             return
         neighbour, id = asked.relay
         asker = self._sessions.get(neighbour)
-        if asker:
+        if asker and asker.reads:
             known = {person: card.to_bytes() for person, card in cards.items()}
             for part in split_answer(id, blocks, known.get):
                 asker.say(part)

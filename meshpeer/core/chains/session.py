@@ -216,6 +216,11 @@ class Session:
         self._said.append(frame)
         self._said_bytes += len(frame)
 
+    @property
+    def reads(self) -> bool:
+        """The neighbour takes what it is sent; to others only what they wait for is said."""
+        return self.up and self._unread() <= LOW_WATER
+
     def _unread(self) -> int:
         return self.link.buffered(STREAM) + self._said_bytes
 
@@ -281,10 +286,13 @@ class Session:
 
     def tell_proof(self, log: Log) -> None:
         """A log is frozen."""
-        proof = self._shared.book.proofs.get(log.log_key)
-        if proof and self.up and self.hash(log.person) in self._follows:
-            self.say(Proof(*map(Header.parse, proof)))
+        if not self.up or self.hash(log.person) not in self._follows:
+            return
+        if self.reads:
+            self._say_proof(log)
             self.flush()
+        else:
+            self._to_tell[log.person] = None
 
     def _tell(self) -> None:
         """Say the heads that wait, as long as the neighbour reads."""

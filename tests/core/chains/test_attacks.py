@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from meshpeer.core.chains import messages, session
 from meshpeer.core.chains.asking import ASKS, LONGEST_S, PATIENCE_S, SCREEN, UNDERWAY
+from meshpeer.core.chains.book import FREE_SPANS, PERSON_FOLLOWS
 from meshpeer.core.chains.events import AnswerCame, Forked, Held, Question
 from meshpeer.core.chains.limits import ChainLimits
 from meshpeer.core.chains.messages import (
     Answer,
     Blocks,
-    Follow,
     Follows,
     Get,
     Heads,
@@ -25,7 +25,7 @@ from meshpeer.core.chains.session import STRIKES
 from meshpeer.core.chains.spans import MAX_SPANS
 from meshpeer.core.formats.block import Block
 from meshpeer.core.formats.card import Cut, Revocation
-from meshpeer.core.formats.record import Devices, Post, Withdraw
+from meshpeer.core.formats.record import Devices, Follow, Post, Withdraw
 from meshpeer.errors import UsageError
 from tests.core.chains.stranger import Stranger
 from tests.core.chains.village import Log, Peer, Person, Village
@@ -598,7 +598,7 @@ def test_who_asks_for_what_is_not_held_gets_an_empty_answer(bob, ann):
 
 def test_who_follows_in_a_flood_is_cut_off(bob):
     eve = Stranger(bob)
-    many = tuple(Follow(bytes(16), bytes(8)) for _ in range(2_000))
+    many = tuple(messages.Follow(bytes(16), bytes(8)) for _ in range(2_000))
     for _ in range(session.FOLLOWS_BURST + STRIKES):
         if eve.end.closed is None:
             eve.say(Follows(False, many))
@@ -694,3 +694,46 @@ def test_blocks_that_nobody_asked_for_are_checked_like_all(bob, ann):
     eve, log = Stranger(bob), Log(ann)
     eve.say(Blocks(log.key.public, log.id, 1, 3, tuple(reversed(log.grow(3)))))
     assert len(bob.rows(ann)) == 3
+
+
+# -- memory
+
+
+def test_heads_said_again_and_again_take_no_more_memory(bob, ann):
+    eve, log = Stranger(bob), Log(ann)
+    log.grow(3)
+    for n in range(ASKS + 10):
+        eve.offers(Log(ann, id=n.to_bytes(16)), height=10)
+    for _ in range(200):
+        eve.offers(log)
+    asking = bob.chains._sessions[eve.end.peer_id]._asking
+    assert len(asking._screens) + len(asking._history) <= ASKS + 11
+
+
+def test_a_person_with_many_logs_may_not_have_holes_in_all_of_them(bob, ann):
+    for n in range(40):
+        log = Log(ann, id=n.to_bytes(16))
+        log.grow(16)
+        bob.take(*log.blocks[::2])
+    spans = sum(len(log.held) for log in bob.chains.book.logs_of(ann.id))
+    assert spans <= 40 * FREE_SPANS + MAX_SPANS
+
+
+def test_a_person_who_follows_the_whole_world_is_remembered_in_part(bob, ann):
+    for n in range(6):
+        log = Log(ann, id=n.to_bytes(16))
+        for other in range(250):
+            log.add(Follow(bytes((n, other)) * 16, True))
+        bob.take(*log.blocks)
+    logs = bob.chains.book.logs_of(ann.id)
+    assert sum(len(log.follows) for log in logs) <= PERSON_FOLLOWS
+    assert len(bob.rows(ann)) == 1_500
+
+
+def test_who_reads_nothing_is_asked_and_answered_nothing_more(bob, ann):
+    eve = Stranger(bob)
+    eve.end.out += bytes(300_000)
+    before = len(eve.end.out)
+    bob.chains.ask(b"apples?", 0.0)
+    bob.chains.answer(eve.end.peer_id, b"question", [Log(ann).add()], 0.0)
+    assert len(eve.end.out) == before
