@@ -113,14 +113,14 @@ class Carrier:
         self.card = Card.sign(self.person, number=1, nickname=name, devices=[certificate])
         self.store, self.ring = Store(":memory:"), Ring()
         self.whole, self.partial = {}, {}
-        self.full = False
+        self.full = self.lazy = False
         self.limits = Limits()
         self.crash_at, self.before, self.commits = 0, False, 0
         self.start()
 
     def start(self):
         now = self.world.now
-        self.journal = Journal()
+        self.journal, self.asked = Journal(), {}
         for chunks in self.partial.values():
             chunks["now"] = dict(chunks["flushed"])
         people = People([Own(self.card, self.device, self.sealing)], self.store.contacts())
@@ -169,7 +169,6 @@ class Carrier:
         self.mail.open(post=self.sync, shelf=self.store, parts=self.parts, now=now)
         for row in self.files.fetches():
             self.wants.look(row.file, now)
-        self.asked = {}
 
     @property
     def own(self):
@@ -321,8 +320,11 @@ class Carrier:
             self.retag()
         for owner in (self.files, self.answers, self.mail):
             for request in owner.requests():
-                moved = True
-                owner.done(request, self.do(request), now)
+                self.asked[request] = owner
+        while self.asked and not self.lazy:
+            moved = True
+            request = next(iter(self.asked))
+            self.asked.pop(request).done(request, self.do(request), now)
         if loads := self.sync.loads():
             moved = True
             found = self.store.wires(loads)

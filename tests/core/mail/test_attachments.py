@@ -185,6 +185,31 @@ def test_a_full_disk_puts_pieces_off_and_gives_no_receipt():
     assert world.ann.arrived(message_id, world.bob)
 
 
+def test_no_receipt_leaves_while_a_chunk_is_not_flushed_and_a_crash_then_loses_nothing():
+    world = friends("ann", "ferry", "bob")
+    message_id, (attachment,) = world.ann.writes(world.bob, "slowly", noise(2))
+    world.meet(world.ann, world.ferry)
+    world.bob.lazy = True
+    chunks = {row.id for row in world.ferry.held() if row.size > CHUNK // 2}
+    for _ in range(2):
+        world.link(world.ferry, world.bob)
+        for _ in range(3):
+            world.run()
+            world.later(5.0)
+        assert world.bob.inbox() == ["slowly"]
+        assert world.bob.asked
+        assert chunks <= {row.id for row in world.ferry.held()}
+        world.crash(world.bob)
+    world.bob.lazy = False
+    world.link(world.ferry, world.bob)
+    for _ in range(3):
+        world.run()
+        world.later(5.0)
+    assert opened(world.bob.content(attachment.file), attachment.key) == noise(2)
+    world.meet(world.ferry, world.ann)
+    assert world.ann.arrived(message_id, world.bob)
+
+
 def piece(sender, receiver, file, part, data, kind=Kind.PIECE):
     seal = Seal(
         sender=sender.sealing,
