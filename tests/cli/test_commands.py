@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import meshpeer.cli.client as client
 import meshpeer.cli.main as main
 from meshpeer.cli.peers import _queue_lines
-from meshpeer.cli.people import _card_lines
+from meshpeer.cli.people import uri_lines
 from meshpeer.node.clock import Clock
 from tests.api.running import running
 
@@ -259,7 +259,7 @@ def test_a_lifetime_that_is_none_is_refused(peer, bob, value):
 
 
 def test_the_qr_code_fits_a_terminal():
-    lines = _card_lines("meshpeer:" + "Ab_-" * 80, qr=True)
+    lines = uri_lines("meshpeer:" + "Ab_-" * 80, qr=True)
     assert 20 < len(lines) <= 40
     assert max(len(re.sub("\x1b\\[[0-9;]*m", "", line)) for line in lines) <= 80
 

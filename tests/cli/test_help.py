@@ -34,11 +34,14 @@ def test_help_has_a_sentence_an_example_and_json(path):
     assert shown.split("\n\n")[1].rstrip().endswith(".")
 
 
-def test_the_commands_of_the_issue_are_there():
+def test_the_commands_of_the_issues_are_there():
     wanted = (
         "init run id card add contacts send inbox read delete outbox requests recall peers"
     )
     wanted += " status service queue check config log sim demo"
+    wanted += " post timeline record withdraw follow unfollow profile label"
+    wanted += " publish unpublish get fetches files file mirror unmirror"
+    wanted += " search searches also device backup restore"
     assert set(wanted.split()) == set(COMMANDS)
 
 
