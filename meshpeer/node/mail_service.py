@@ -7,6 +7,7 @@ from typing import Final
 
 from meshpeer.core.formats.bundle import Priority
 from meshpeer.core.identity import idtext
+from meshpeer.core.mail.letters import UNDERWAY, message_state
 from meshpeer.core.mail.outbox import DEFAULT_LIFETIME, Draft
 from meshpeer.core.mail.people import Contact, Own, Status
 from meshpeer.core.writes import (
@@ -163,8 +164,14 @@ class MailService(Desk):
 
     def _delivery(self, row: MessageRow, deliveries: list[DeliveryRow]) -> facade.Delivery:
         now = self._node.now()
+        files = self._store.attachments(row.message_id, row.contact, sent=True)
+        state = message_state(
+            [delivery.state for delivery in deliveries],
+            files_lack=any(file.state == UNDERWAY for file in files),
+            over=now >= row.stored + row.lifetime,
+        )
         return facade.Delivery(
-            state=STATE_NAMES[_message_state(delivery.state for delivery in deliveries)],
+            state=STATE_NAMES[state],
             carriers=self._carriers(self._store.carriers([row.number]), now),
             remaining_s=max(0, int(max(d.expires for d in deliveries) - now)),
             priority=PRIORITY_NAMES[deliveries[0].priority],
@@ -179,22 +186,6 @@ class MailService(Desk):
             facade.Carrier(idtext.encode(peer), self.name_at(peer), int(now - at))
             for peer, at in first.items()
         ]
-
-
-def _message_state(states: Iterable[DeliveryState]) -> DeliveryState:
-    """Say what is known of a message from what is known of its bundles.
-
-    It arrived when one of the receiver's devices has it; else the liveliest bundle speaks.
-    """
-    found = set(states)
-    order = (
-        DeliveryState.ARRIVED,
-        DeliveryState.RECALL_ASKED,
-        DeliveryState.CARRIED,
-        DeliveryState.QUEUED,
-        DeliveryState.DROPPED,
-    )
-    return next((state for state in order if state in found), DeliveryState.EXPIRED)
 
 
 STATE_NAMES: Final[dict[DeliveryState, facade.StateName]] = {

@@ -7,14 +7,23 @@ the text arrived, the file's own row says it of each file, and only both togethe
 """
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from meshpeer.core.file_writes import PutAttachment
 from meshpeer.core.formats.attachment import Attachment
 from meshpeer.core.journal import Journal
-from meshpeer.core.writes import PutEvent
+from meshpeer.core.writes import DeliveryState, PutEvent
 
-UNDERWAY, ARRIVED = "underway", "arrived"
+UNDERWAY: Final = "underway"
+ARRIVED: Final = "arrived"
+
+_LIVELIEST: Final = (
+    DeliveryState.ARRIVED,
+    DeliveryState.RECALL_ASKED,
+    DeliveryState.CARRIED,
+    DeliveryState.QUEUED,
+    DeliveryState.DROPPED,
+)
 
 
 class Letter(NamedTuple):
@@ -128,3 +137,18 @@ def _row(
         key=attachment.key,
         state=state,
     )
+
+
+def message_state(
+    states: Iterable[DeliveryState], *, files_lack: bool, over: bool
+) -> DeliveryState:
+    """Say what is known of a message from what is known of its bundles and files.
+
+    It arrived when one of the receiver's devices has its text, and all files came; `over`: its
+    lifetime is. A text that arrived alone is on its way still. Else the liveliest bundle speaks.
+    """
+    found = set(states)
+    if DeliveryState.ARRIVED in found and files_lack:
+        found.discard(DeliveryState.ARRIVED)
+        found.add(DeliveryState.EXPIRED if over else DeliveryState.CARRIED)
+    return next((state for state in _LIVELIEST if state in found), DeliveryState.EXPIRED)

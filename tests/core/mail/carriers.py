@@ -28,6 +28,7 @@ from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.journal import Journal
+from meshpeer.core.mail.letters import message_state
 from meshpeer.core.mail.mail import Mail
 from meshpeer.core.mail.outbox import Draft
 from meshpeer.core.mail.people import Own, People
@@ -266,9 +267,9 @@ class Carrier:
     def arrived(self, message_id, other):
         """As a screen says it: from rows alone."""
         files = self.store.attachments(message_id, other.person.public, sent=True)
-        return DeliveryState.ARRIVED in self.states(message_id) and all(
-            file.state == "arrived" for file in files
-        )
+        lack = any(file.state == "underway" for file in files)
+        state = message_state(self.states(message_id), files_lack=lack, over=False)
+        return state is DeliveryState.ARRIVED
 
     def held(self):
         return list(self.store.queue_index())

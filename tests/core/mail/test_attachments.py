@@ -12,6 +12,7 @@ from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.seal import Seal, destination_tag
 from meshpeer.core.mail import attachments as attachments_module
 from meshpeer.core.mail import pieces as pieces_module
+from meshpeer.core.mail.letters import message_state
 from meshpeer.core.mail.people import Status
 from meshpeer.core.sync.fresh import fresh_header
 from meshpeer.core.writes import Box, DeliveryState
@@ -73,6 +74,24 @@ def test_a_message_has_not_arrived_while_a_file_of_it_lacks():
     world.meet(world.ann, world.bob)
     assert world.ann.arrived(message_id, world.bob)
     assert len([b for b in world.ann.told(message_id) if '"arrived"' in b]) == 1
+
+
+@pytest.mark.parametrize(
+    ("states", "lack", "over", "told"),
+    [
+        ({5}, False, False, 5),
+        ({5, 0}, False, True, 5),
+        ({5}, True, False, 1),
+        ({5}, True, True, 4),
+        ({5, 2}, True, False, 2),
+        ({0, 1}, True, False, 1),
+        ({3, 0}, False, False, 0),
+        ({4}, False, True, 4),
+    ],
+)
+def test_what_a_screen_says_of_a_message(states, lack, over, told):
+    found = message_state(map(DeliveryState, states), files_lack=lack, over=over)
+    assert found is DeliveryState(told)
 
 
 def test_pieces_wait_in_small_numbers_in_the_own_queue(monkeypatch):
