@@ -211,8 +211,13 @@ class Store(QueueReads, MailReads, PeopleReads, SearchReads, FileReads, HistoryR
                 (SELECT count(*) FROM message WHERE box = 1),
                 (SELECT count(DISTINCT message) FROM delivery AS one
                     WHERE state < 5 AND expires > ? AND NOT EXISTS (
-                        SELECT 1 FROM delivery WHERE message = one.message AND state = 5)),
+                        SELECT 1 FROM delivery WHERE message = one.message AND state = 5))
+                + (SELECT count(DISTINCT attachment.message) FROM attachment
+                    JOIN delivery ON delivery.message = attachment.message
+                    WHERE attachment.state = 'underway' AND delivery.state = 5
+                        AND expires > ?),
                 (SELECT count(*) FROM contact WHERE status = 'contact')""",
+            now,
             now,
         )
         return Counts(*row)

@@ -68,11 +68,13 @@ def test_a_message_has_not_arrived_while_a_file_of_it_lacks():
     assert DeliveryState.ARRIVED in world.ann.states(message_id), "the text did"
     assert not world.ann.arrived(message_id, world.bob)
     assert not world.ann.has_told_arrived(message_id)
+    assert world.ann.store.counts(world.now).underway == 1
     world.crash(world.ann)
     world.meet(world.ann, world.bob)
     world.later(5.0)
     world.meet(world.ann, world.bob)
     assert world.ann.arrived(message_id, world.bob)
+    assert world.ann.store.counts(world.now).underway == 0
     assert len([b for b in world.ann.told(message_id) if '"arrived"' in b]) == 1
 
 
