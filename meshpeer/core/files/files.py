@@ -290,7 +290,8 @@ class Files:
 
     @property
     def limits(self) -> Limits:
-        """What may be given; may be set at any time, and is told to the neighbours by a wake."""
+        """What may be given; may be set at any time, and is told to the neighbours by the next
+        wake, which is due at once."""
         return self._swarm.limits
 
     @limits.setter
@@ -407,7 +408,7 @@ class Files:
             times.append(self._tick_at)
         if swarm.moved:
             times.append(self._progress_at + PROGRESS_S)
-        if self._sessions and swarm.limits.hours:
+        if self._sessions and (swarm.limits.hours or not self._hours_at):
             times.append(self._hours_at)
         times += [probe.until for probe in self._probes.values()]
         return min((time for time in times if time is not None), default=None)

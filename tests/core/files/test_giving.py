@@ -94,7 +94,7 @@ def test_limits_that_change_are_told_at_the_next_wake():
     town.run(5)
     assert source.files.given == 0
     source.files.limits = Limits()
-    source.wake()
+    source.settle()
     town.run_until(lambda: file in fetcher.completed, limit=2)
 
 
