@@ -147,6 +147,8 @@ class Node:
         parts: dict[str, Mapping[str, int]] = {
             "link": self.peer.endpoint.counters,
             "sync": self.peer.sync.counters,
+            "chains": self.peer.chains.counters,
+            "files": self.peer.files.counters,
             "udp": self.udp.counters,
         }
         return parts | ({"lan": self._lan.counters} if self._lan else {})
