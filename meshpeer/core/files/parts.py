@@ -23,6 +23,8 @@ from meshpeer.errors import RemoteProtocolError
 Stored: TypeAlias = Callable[[bool, float], None]
 """Told whether a part is durable now, and when."""
 
+MAX_WAITING: Final = 512
+"""Parts of manifests that wait for the rest; bundles of more stay with who brought them."""
 WHOLE: Final = -1
 """Stands for the parts of a manifest, where those that wait are counted by part."""
 
@@ -75,7 +77,7 @@ class Parts:
     ) -> Taken:
         """Take a part that came in a bundle; RemoteProtocolError if it is another's.
 
-        Of a WRITING one `stored` says later whether it is durable."""
+        Of a WRITING or WAITING one `stored` says later whether it is durable."""
         if self._files.progress(file) is None:
             return Taken.HERE if self.is_whole(file) else Taken.NOT_NOW
         if part >= PAGE0:
@@ -102,14 +104,17 @@ class Parts:
         if manifest is None and not news:
             # a root that is here already, or a page before it
             return Taken.NOT_NOW
-        waiting = self._waiting.setdefault(file, {}).setdefault(WHOLE, [])
-        waiting.append(stored)
-        if manifest is not None and manifest.size > SMALL:
-            del self._waiting[file][WHOLE]
-            self._journal.then(lambda now: _say(waiting, now))
         if manifest is not None and known is None:
             self._journal.then(self._ask_again)
-        return Taken.WRITING
+        if manifest is not None and manifest.size > SMALL:
+            waiting = [*self._waiting.get(file, {}).pop(WHOLE, []), stored]
+            self._journal.then(lambda now: _say(waiting, now))
+            return Taken.WRITING
+        parts = (len(parts.get(WHOLE, ())) for parts in self._waiting.values())
+        if sum(parts) >= MAX_WAITING:
+            return Taken.NOT_NOW
+        self._waiting.setdefault(file, {}).setdefault(WHOLE, []).append(stored)
+        return Taken.WAITING
 
     def _take_chunk(
         self, file: bytes, part: int, data: bytes, stored: Stored, now: float

@@ -14,6 +14,7 @@ class Taken(Enum):
     """What became of a part that came as a bundle."""
 
     WRITING = "it is on its way to the disk"
+    WAITING = "it is durable as soon as other parts are here"
     HERE = "it is durable here already"
     NOT_NOW = "it can't be taken now, or nobody here fetches that file"
 

@@ -80,7 +80,7 @@ class Fetching(Protocol):
     ) -> Taken:
         """Take a part that came without a link; RemoteProtocolError if it is another's.
 
-        Of a WRITING one `stored` says later whether it is durable."""
+        Of a WRITING or WAITING one `stored` says later whether it is durable."""
         ...
 
 
@@ -193,7 +193,6 @@ class Wants:
                 raise RemoteProtocolError("answer", "to another want")
             if sent.answers_left <= 0:
                 raise RemoteProtocolError("answer", "more than were asked for")
-            sent.answers_left -= 1
             taken = self._files.take_part(
                 part.file,
                 part.part,
@@ -203,15 +202,16 @@ class Wants:
             )
         except RemoteProtocolError as error:
             return Rejected(str(error))
-        sent.answered = True
         if taken is Taken.NOT_NOW and self._files.lacking(sent.file) is not None:
             return Deferred("what it belongs to has not come yet")
-        if taken is not Taken.WRITING:
+        sent.answered = True
+        sent.answers_left -= 1
+        if taken not in (Taken.WRITING, Taken.WAITING):
             return Opened(opened.receipt)
         self._due[sent.file] = max(
             now + QUIET_S, self._sent_at.get(sent.file, now - AGAIN_S) + AGAIN_S
         )
-        return Writing()
+        return Writing(taken is Taken.WAITING)
 
     def next_wakeup(self) -> float | None:
         """When `wake` has something to do, at the latest."""

@@ -165,8 +165,8 @@ class Attachments:
         except RemoteProtocolError as error:
             return Rejected(str(error))
         match taken:
-            case Taken.WRITING:
-                return Writing()
+            case Taken.WRITING | Taken.WAITING:
+                return Writing(taken is Taken.WAITING)
             case Taken.HERE:
                 return Opened(receipt)
             case Taken.NOT_NOW:

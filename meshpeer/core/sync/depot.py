@@ -73,6 +73,7 @@ class Part:
     header: Header
     account: Account
     size: int
+    """Bytes that wait for the disk."""
     held: bool
     """It is one of our own and lies in the queue, until its receipt purges it."""
     answers: list[tuple["Party", int, int]] = field(default_factory=list)
@@ -192,8 +193,8 @@ class Depot:
                 batch.values.append((value, hours))
                 batch.size += size
                 return Code.DURABLE
-            case Writing():
-                self._write(bundle, account, size, held=False)
+            case Writing(waits):
+                self._write(bundle, account, 0 if waits else size, held=False)
                 return None
             case Rejected():
                 self.queue.finish(id, header, account, now)
@@ -208,8 +209,9 @@ class Depot:
                 hours = _hours(bundle.header)
                 self.queue.values.promise(value, hours, OWN, now)
                 batch.values.append((value, hours))
-            case Writing():
-                self._write(bundle, OWN, len(bundle.payload), held=True)
+            case Writing(waits):
+                size = 0 if waits else len(bundle.payload)
+                self._write(bundle, OWN, size, held=True)
             case Rejected() | Deferred():
                 pass
 

@@ -18,6 +18,9 @@ class Writing(NamedTuple):
     Neither answered nor remembered until `Sync.written` or `Sync.not_written` says how it went.
     """
 
+    waits: bool = False
+    """Not for the disk, but for other parts: it must not hold the links back."""
+
 
 class Rejected(NamedTuple):
     """The seal or what it holds is invalid: never to be taken again."""

@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from meshpeer.core.files import parts as parts_module
 from meshpeer.core.formats.attachment import Attachment
 from meshpeer.core.formats.bundle import Bundle, Priority
 from meshpeer.core.formats.manifest import CHUNK
@@ -14,10 +15,11 @@ from meshpeer.core.mail import attachments as attachments_module
 from meshpeer.core.mail import pieces as pieces_module
 from meshpeer.core.mail.letters import message_state
 from meshpeer.core.mail.people import Status
+from meshpeer.core.sync import depot as depot_module
 from meshpeer.core.sync.fresh import fresh_header
 from meshpeer.core.writes import Box, DeliveryState
 from meshpeer.errors import UsageError
-from tests.core.mail.carriers import Crash, World, opened
+from tests.core.mail.carriers import Crash, World, manifest_of, opened
 
 DAY = 86_400.0
 
@@ -229,6 +231,33 @@ def test_no_receipt_leaves_while_a_chunk_is_not_flushed_and_a_crash_then_loses_n
     assert opened(world.bob.content(attachment.file), attachment.key) == noise(2)
     world.meet(world.ferry, world.ann)
     assert world.ann.arrived(message_id, world.bob)
+
+
+def test_roots_of_files_that_never_come_hold_nobody_else_back(monkeypatch):
+    """A contact names many small files and sends of each only what must wait for the rest."""
+    monkeypatch.setattr(depot_module, "INTAKE_LIMIT", 2_000)
+    monkeypatch.setattr(parts_module, "MAX_WAITING", 20)
+    world = World("ann", "bob", "carol")
+    world.friends(world.ann, world.bob, world.carol)
+    contact = world.ann.mail.people.get(world.bob.person.public)
+    manifests = [manifest_of(bytes([n]) * 500) for n in range(32)]
+    for half in (manifests[:16], manifests[16:]):
+        files = [Attachment(one.id, 500, "never", "", bytes(32)) for one in half]
+        draft = world.ann.draft("look", *files)
+        world.ann.mail.send(world.ann.own, contact, draft, world.now)
+    world.meet(world.ann, world.bob)
+    for one in manifests:
+        root = piece(world.ann, world.bob, one.id, ROOT, one.root)
+        world.ann.sync.submit(root, world.now)
+    world.meet(world.ann, world.bob)
+    assert len(world.bob.sync._depot.writing) == 20
+
+    message_id, _ = world.carol.writes(world.bob, "and mine?", noise(0.5))
+    world.link(world.carol, world.bob)
+    for _ in range(3):
+        world.run()
+        world.later(5.0)
+    assert world.carol.arrived(message_id, world.bob)
 
 
 def piece(sender, receiver, file, part, data, kind=Kind.PIECE):
