@@ -259,15 +259,17 @@ class FileService(ChainService):
             raise NotFoundError("nobody fetches that file; `meshpeer fetches` lists them")
         progress = self._peer.files.progress(file)
         held = self._store.file(file)
-        done = held is not None and held.have is None
         places = [place.path for place in self._store.places(file)]
+        done = held is not None and held.have is None and bool(places)
         state = progress.state if progress else ("done" if done else row.state)
+        if state == "done" and not done:
+            state = "fetching"  # all of it came, and is being brought to its place
         size = progress.size if progress and progress.size >= 0 else row.size
         return file_facade.Fetch(
             file=idtext.encode(file),
             name=row.name,
             size=held.size if done and held else size,
-            held=progress.have if progress else (held.size if done and held else 0),
+            held=progress.have if progress else self._held_bytes(file, held),
             state=STATES[state],
             why=progress.why if progress else row.why,
             rate=round(progress.rate, 1) if progress else 0.0,
