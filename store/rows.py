@@ -83,3 +83,6 @@ class Counts(NamedTuple):
     underway: int
     """Messages of ours that arrived nowhere yet and whose time is not over."""
     contacts: int
+    records: int
+    """Blocks of all chains."""
+    files: int

@@ -216,7 +216,8 @@ class Store(QueueReads, MailReads, PeopleReads, SearchReads, FileReads, HistoryR
                     JOIN delivery ON delivery.message = attachment.message
                     WHERE attachment.state = 'underway' AND delivery.state = 5
                         AND expires > ?),
-                (SELECT count(*) FROM contact WHERE status = 'contact')""",
+                (SELECT count(*) FROM contact WHERE status = 'contact'),
+                (SELECT count(*) FROM block), (SELECT count(*) FROM file)""",
             now,
             now,
         )

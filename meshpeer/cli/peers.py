@@ -28,6 +28,8 @@ def _status_lines(status: dict[str, Any]) -> list[str]:
         f"contacts    {status['contacts']}",
         f"messages    {status['unread']} unread, {status['requests']} in requests, "
         f"{status['underway']} underway",
+        f"chains      {status['followed']} followed, {status['records']} records",
+        f"files       {status['files']} here, {status['fetches']} being fetched",
         f"queue       {status['queue_bundles']} bundles, {used} of {limit}",
     ]
     return lines + [f"note        {show.safe(warning)}" for warning in status["warnings"]]

@@ -208,6 +208,14 @@ class Status(msgspec.Struct, frozen=True):
     requests: int
     underway: int
     """Messages of ours that may still arrive."""
+    followed: int
+    """Others whose chains are kept here."""
+    records: int
+    """Blocks of all chains that are here."""
+    files: int
+    """Files that are here, whole or in part."""
+    fetches: int
+    """Files that are asked for and not here yet."""
     queue_bundles: int
     queue_bytes: int
     queue_limit_bytes: int

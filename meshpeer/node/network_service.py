@@ -44,6 +44,10 @@ class NetworkService(Desk):
             unread=counts.unread,
             requests=counts.requests,
             underway=counts.underway,
+            followed=len(self._peer.chains.interest.wanted - self._people.own.keys()),
+            records=counts.records,
+            files=counts.files,
+            fetches=len(self._peer.files.fetches()),
             queue_bundles=len(queue),
             queue_bytes=queue.shares.used,
             queue_limit_bytes=node.config.queue.bytes,
@@ -187,6 +191,9 @@ class NetworkService(Desk):
             )
         if not self._node.online:
             found.append("This peer was set offline: it sends and receives nothing.")
+        for own in self._people.own.values():
+            if not own.listed:
+                found.append(_unlisted(own.card.nickname))
         return found
 
     def _counters(self) -> dict[str, int]:
@@ -216,6 +223,14 @@ _IDS: Final = {
     "attachment": ("file",),
 }
 """Fields that are ids."""
+
+
+def _unlisted(nickname: str) -> str:
+    return (
+        f"This device is not in the list of {nickname}'s devices: it was revoked, or its join "
+        "has not come yet. Others take nothing that it signs. If you are that person, see "
+        "`meshpeer device` on the device that has the key."
+    )
 
 
 def _plain(who: facade.Who) -> dict[str, str | None]:
