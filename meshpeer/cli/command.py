@@ -118,10 +118,15 @@ def _params(function: Callable[..., None]) -> list[click.Parameter]:
     ]
 
 
-def text_from(argument: str | None, what: str) -> str:
-    """Give an argument, or what stdin says where it is missing or `-`."""
+def text_from(argument: str | None, what: str, *, empty: bool = False) -> str:
+    """Give an argument, or what stdin says where it is missing or `-`.
+
+    Where it may be empty, nobody at a terminal is asked to type it.
+    """
+    if empty and argument is None and sys.stdin.isatty():
+        return ""
     text = _typed(argument, what) if argument is None or argument == "-" else argument
-    if not text.strip():
+    if not text.strip() and not empty:
         raise UsageError(f"the {what} is empty")
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise UsageError(f"the {what} is not text: it has bytes that are no UTF-8")

@@ -41,8 +41,9 @@ def send(
     """
     if timeout is not None and wait is None:
         raise UsageError("--timeout says how long to wait, so --wait must say for what")
-    draft: dict[str, object] = {"to": to, "text": text_from(text, "message"), **options}
-    draft["attach"] = [str(existing(path)) for path in attach]
+    files = [str(existing(path)) for path in attach]
+    draft: dict[str, object] = {"to": to, "attach": files, **options}
+    draft["text"] = text_from(text, "message", empty=bool(files))
     draft["lifetime_s"] = draft.pop("lifetime")
     before = session.api.get("status")["last_event"] if wait else ""
     (sent,) = session.api.post("messages", body={"messages": [draft]})["sent"]
@@ -106,9 +107,14 @@ def _follow_line(session: Session, message: dict[str, Any]) -> None:
 def _line(message: dict[str, Any]) -> str:
     mark = " " if message["read"] else "*"
     who, when = show.name(message["contact"]), show.when(message["written"])
-    return (
-        f"{mark}{message['number']:>5}  {when}  {who}  {show.first_line(message['text'])}"
-    )
+    return f"{mark}{message['number']:>5}  {when}  {who}  {_beginning(message, 60)}"
+
+
+def _beginning(message: dict[str, Any], width: int) -> str:
+    """The beginning of its text, and the names of what goes with it."""
+    files = ", ".join(show.safe(file["name"]) for file in message["attachments"])
+    text = show.first_line(message["text"], width)
+    return f"{text} [{files}]".lstrip() if files else text
 
 
 @command("meshpeer read 12")
@@ -143,7 +149,7 @@ def _whole(message: dict[str, Any], session: Session) -> list[str]:
 
 
 def _attached(file: dict[str, Any]) -> str:
-    place = f": {show.safe(file['path'])}" if file["path"] else ""
+    place = f": {show.safe(file['path'])}" if file["path"] else f"  {file['file']}"
     return f"{show.safe(file['name'])}  {show.size(file['size'])}  {file['state']}{place}"
 
 
@@ -183,9 +189,7 @@ def outbox(session: Session, underway: bool, last: int, who: str | None) -> None
 
 def _sent_lines(message: dict[str, Any]) -> list[str]:
     who, when = show.name(message["contact"]), show.when(message["written"])
-    head = (
-        f"{message['number']:>5}  {when}  to {who}  {show.first_line(message['text'], 40)}"
-    )
+    head = f"{message['number']:>5}  {when}  to {who}  {_beginning(message, 40)}"
     left = message["delivery"]["remaining_s"]
     ends = (
         f" ({show.span(left)} left)"
@@ -193,7 +197,15 @@ def _sent_lines(message: dict[str, Any]) -> list[str]:
         else ""
     )
     ends = "" if message["delivery"]["state"] == "arrived" else ends
-    return [head, f"       {show.delivery(message['delivery'])}{ends}"]
+    return [
+        head,
+        f"       {show.delivery(message['delivery'])}{ends}",
+        *(
+            f"       {show.safe(file['name'])}: {file['state']}"
+            for file in message["attachments"]
+            if file["state"] != message["delivery"]["state"]
+        ),
+    ]
 
 
 @command("meshpeer recall 14")

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from meshpeer.core.file_writes import PutFetch, PutWatched
+from meshpeer.core.file_writes import PutAttachment, PutFetch, PutWatched
 from meshpeer.core.formats.listing import Entry, Listing
 from meshpeer.core.formats.manifest import Manifest
 from meshpeer.core.formats.record import Collection, File, FileRef, Post, parse_record
+from meshpeer.core.formats.sealed_file import open_chunk, plain_chunk, sealed_size
 from meshpeer.core.identity import idtext
 from meshpeer.errors import NotFoundError, UsageError
 from meshpeer.node import file_facade
@@ -20,6 +21,7 @@ from meshpeer.node.desk import number_cursor, page_limit
 from meshpeer.node.facade_types import Page
 from meshpeer.node.library.library import Mirror, Published, PublishedFolder
 from meshpeer.node.library.publishing import media_type
+from meshpeer.node.mail_service import opened_size
 from store.rows import FileRow, RecordRow
 
 GRACE_S: Final = 7 * 86_400
@@ -144,12 +146,18 @@ class FileService(ChainService):
             size = row.size
         elif progress is not None and progress.size >= 0:
             size = progress.size
-        if not records and row is None and fetch is None:
+        attached = self._attached(file)
+        if not records and row is None and fetch is None and attached is None:
             raise NotFoundError("nothing is known here of a file with that id")
+        held = self._held_bytes(file, row)
+        if attached is not None:
+            name, kind = attached.name, attached.media_type
+            size = opened_size(attached.size if size < 0 else size)
+            held = min(held, size)
         return file_facade.FileInfo(
             file=idtext.encode(file),
             size=size,
-            held=self._held_bytes(file, row),
+            held=held,
             holders=holders.get(file, 0),
             name=name,
             media_type=kind,
@@ -187,6 +195,7 @@ class FileService(ChainService):
                 in_order=new.in_order,
                 name=ref.name,
                 target=_target_of(ref, target, folder),
+                key=self._key_of(ref.file),
             )
         await self._node.durable()
         return [self._fetch_view(ref.file) for ref in refs]
@@ -197,6 +206,9 @@ class FileService(ChainService):
             row = self.find_record(what)
         except NotFoundError:
             file = self.find_file(what)
+            if attached := self._attached(file):
+                ref = FileRef(file, attached.size, attached.name, attached.media_type)
+                return [ref], False
             records = self._store.records_of_file(file, limit=1)
             name, _, size = _named(records, None)
             return [FileRef(file, size, name or idtext.encode(file)[:11])], False
@@ -204,6 +216,20 @@ class FileService(ChainService):
         if not members:
             raise UsageError(f"record {row.number} brings no files")
         return members, row.item is not None and row.item.kind == "collection"
+
+    def _attached(self, file: bytes) -> PutAttachment | None:
+        """The file of a contact's message that this is, if nobody publishes it in the open.
+
+        Who names a public file in a message can't give it a key that spoils it for others.
+        """
+        if self._store.records_of_file(file, limit=1):
+            return None
+        rows = self._store.attachments_of(file)
+        return next((row for row in rows if self._is_contact(row.contact)), None)
+
+    def _key_of(self, file: bytes) -> bytes | None:
+        attached = self._attached(file)
+        return attached.key if attached is not None else None
 
     async def _members(self, row: RecordRow) -> Sequence[FileRef]:
         """The files that a record brings; of a collection what its listing says."""
@@ -287,21 +313,30 @@ class FileService(ChainService):
         file = self.find_file(what)
         info = await self.file(what)
         end = info.size - 1 if last is None else min(last, info.size - 1)
+        key = self._key_of(file)
         if info.held < info.size and self._peer.files.progress(file) is None:
             name = info.name or idtext.encode(file)[:11]
-            self._node.library.fetch(file, size=info.size, in_order=True, name=name)
-        chunks = self._read(file, first, end)
+            size = info.size if key is None else sealed_size(info.size)
+            self._node.library.fetch(file, size=size, in_order=True, name=name, key=key)
+        chunks = self._read(file, first, end, key)
         return file_facade.Content(
             info.size, info.media_type or media_type(info.name), info.name, chunks
         )
 
-    async def _read(self, file: bytes, first: int, last: int) -> AsyncIterator[bytes]:
+    async def _read(
+        self, file: bytes, first: int, last: int, key: bytes | None
+    ) -> AsyncIterator[bytes]:
         at = first
         while at <= last:
             manifest = await self._manifest(file, at)
-            index = at // manifest.chunk_size
-            data = await self._chunk(file, index, at)
-            start = at - index * manifest.chunk_size
+            chunk_size = manifest.chunk_size
+            step = chunk_size if key is None else plain_chunk(chunk_size)
+            index = at // step
+            data = await self._chunk(file, index, index * chunk_size)
+            if key is not None:
+                ends = index == manifest.count - 1
+                data = open_chunk(key, index, last=ends, data=data, chunk_size=chunk_size)
+            start = at - index * step
             part = data[start : start + last - at + 1]
             yield part
             at += len(part)
@@ -315,6 +350,7 @@ class FileService(ChainService):
             data = self._store.manifest(file)
             if data is not None:
                 return Manifest.from_bytes(file, data)
+            self._check_coming(file)
             self._watch(file, at)
             await news.wait()
 
@@ -326,10 +362,17 @@ class FileService(ChainService):
                 data = await self._node.library.read(file, index)
                 if data is not None:
                     return data
-                if not underway:
-                    raise NotFoundError("the file is not here any more")
+            self._check_coming(file)
             self._watch(file, at)
             await news.wait()
+
+    def _check_coming(self, file: bytes) -> None:
+        """Raise what there is to say, if nobody can wait for this file."""
+        progress = self._peer.files.progress(file)
+        if progress is None:
+            raise NotFoundError("the file is not here, or not any more; fetch it again")
+        if progress.state == "paused":
+            raise UsageError("its fetch is paused; `meshpeer fetches resume` goes on")
 
     def _watch(self, file: bytes, at: int) -> None:
         if self._peer.files.progress(file) is not None:

@@ -1,11 +1,16 @@
 """Messages in their boxes, as the API asks for them."""
 
 import asyncio
+import os
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from contextlib import suppress
+from itertools import groupby, islice
 from typing import Final
 
+from meshpeer.core.file_writes import PutAttachment
+from meshpeer.core.formats.attachment import KEY_SIZE, MAX_ATTACHMENTS, Attachment
 from meshpeer.core.formats.bundle import Priority
+from meshpeer.core.formats.sealed_file import plain_size
 from meshpeer.core.identity import idtext
 from meshpeer.core.mail.letters import UNDERWAY, message_state
 from meshpeer.core.mail.outbox import DEFAULT_LIFETIME, Draft
@@ -18,7 +23,12 @@ from meshpeer.core.writes import (
     PutEvent,
     SetRead,
 )
-from meshpeer.errors import NotFoundError, UsageError
+from meshpeer.errors import (
+    MeshpeerError,
+    NotFoundError,
+    RemoteProtocolError,
+    UsageError,
+)
 from meshpeer.node import facade
 from meshpeer.node.desk import PRIORITY_NAMES, Desk, number_cursor, page_limit
 from meshpeer.node.facade import DRAFTS_LIMIT
@@ -37,6 +47,8 @@ class MailService(Desk):
         if not 1 <= len(drafts) <= DRAFTS_LIMIT:
             raise UsageError(f"{len(drafts)} messages; give 1 to {DRAFTS_LIMIT} at once")
         checked = [self._checked(index, draft) for index, draft in enumerate(drafts)]
+        if any(draft.attach for draft in drafts):
+            checked = await self._with_files(drafts)
         sent = []
         for index, (own, contact, draft) in enumerate(checked, 1):
             message_id = self._peer.send(own, contact, draft, self._node.now())
@@ -91,6 +103,7 @@ class MailService(Desk):
         """Erase messages here."""
         rows = [self.find_message(one) for one in which]
         for row in rows:
+            self._drop_files(row)
             id, box = row.message_id.hex(), row.box.name.lower()
             self._peer.journal.add(
                 EraseMessage(row.message_id, row.contact, sent=row.box is Box.OUTBOX),
@@ -104,13 +117,57 @@ class MailService(Desk):
         self.made_room()
 
     async def recall(self, which: str) -> facade.Message:
-        """Ask every carrier to drop a message of ours."""
+        """Ask every carrier to drop a message of ours, and give its files to nobody any more."""
         row = self.find_message(which, box=Box.OUTBOX)
         self._peer.recall(row.message_id, self._node.now())
+        for file in self._store.attachments(row.message_id, row.contact, sent=True):
+            self._node.library.lost(file.file)
         await self._node.durable()
         return await self.message(str(row.number))
 
-    def _checked(self, index: int, draft: facade.Draft) -> tuple[Own, Contact, Draft]:
+    def _drop_files(self, row: MessageRow) -> None:
+        """What still comes with a message that goes, comes no more; sent files go when theirs is
+        over. A file that came is its owner's, and stays."""
+        sent = row.box is Box.OUTBOX
+        files = self._store.attachments(row.message_id, row.contact, sent=sent)
+        if sent and files:
+            delivery = self._views([row])[0].delivery
+            if delivery is not None and delivery.state in ("queued", "carried"):
+                return
+        for file in files:
+            if sent:
+                self._node.library.lost(file.file)
+            elif file.state == UNDERWAY and len(self._store.attachments_of(file.file)) == 1:
+                with suppress(NotFoundError):
+                    self._node.library.cancel(file.file)
+
+    async def _with_files(
+        self, drafts: Sequence[facade.Draft]
+    ) -> list[tuple[Own, Contact, Draft]]:
+        """Seal what goes with each, so that it can be asked for; all is checked again then."""
+        made: list[Attachment] = []
+        try:
+            for draft in drafts:
+                for path in draft.attach:
+                    made.append(await self._sealed(path))
+            left = iter(made)
+            return [
+                self._checked(index, draft, tuple(islice(left, len(draft.attach))))
+                for index, draft in enumerate(drafts)
+            ]
+        except MeshpeerError:
+            for attachment in made:
+                self._node.library.lost(attachment.file)
+            raise
+
+    async def _sealed(self, path: str) -> Attachment:
+        key = os.urandom(KEY_SIZE)
+        file = await self._node.library.publish(path, key=key)
+        return Attachment(file.file, file.size, file.name, file.media_type, key)
+
+    def _checked(
+        self, index: int, draft: facade.Draft, files: tuple[Attachment, ...] = ()
+    ) -> tuple[Own, Contact, Draft]:
         try:
             own = self.find_own(draft.sender)
             contact = self.find(draft.to)
@@ -118,13 +175,15 @@ class MailService(Desk):
                 raise UsageError(
                     "that person only wrote a request; `meshpeer requests accept` it first"
                 )
+            _check_attached(draft.attach)
             ready = Draft(
-                text=draft.text,
+                text=draft.text if files or draft.text or not draft.attach else "files",
                 lifetime=(
                     DEFAULT_LIFETIME if draft.lifetime_s is None else draft.lifetime_s
                 ),
                 priority=Priority[draft.priority.upper()],
                 reply_to=self._replied(draft.reply_to),
+                attachments=files,
             )
             self._peer.mail.outbox.check(ready, contact)
         except (UsageError, NotFoundError) as error:
@@ -147,6 +206,9 @@ class MailService(Desk):
         return [self._view(row, deliveries.get(row.number, [])) for row in rows]
 
     def _view(self, row: MessageRow, deliveries: list[DeliveryRow]) -> facade.Message:
+        files = self._store.attachments(
+            row.message_id, row.contact, sent=row.box is Box.OUTBOX
+        )
         return facade.Message(
             number=row.number,
             id=row.message_id.hex(),
@@ -159,12 +221,28 @@ class MailService(Desk):
             stored=row.stored_wall,
             read=row.read,
             reply_to=row.reply_to.hex() if row.reply_to else None,
-            delivery=self._delivery(row, deliveries) if deliveries else None,
+            delivery=self._delivery(row, deliveries, files) if deliveries else None,
+            attachments=[self._attachment(file) for file in files],
         )
 
-    def _delivery(self, row: MessageRow, deliveries: list[DeliveryRow]) -> facade.Delivery:
+    def _attachment(self, row: PutAttachment) -> facade.Attachment:
+        places = [place for place in self._store.places(row.file) if place.key == row.key]
+        return facade.Attachment(
+            file=idtext.encode(row.file),
+            name=row.name,
+            size=opened_size(row.size),
+            media_type=row.media_type,
+            state="underway" if row.state == UNDERWAY else "arrived",
+            path=places[-1].path if places else None,
+        )
+
+    def _delivery(
+        self,
+        row: MessageRow,
+        deliveries: list[DeliveryRow],
+        files: Sequence[PutAttachment],
+    ) -> facade.Delivery:
         now = self._node.now()
-        files = self._store.attachments(row.message_id, row.contact, sent=True)
         state = message_state(
             [delivery.state for delivery in deliveries],
             files_lack=any(file.state == UNDERWAY for file in files),
@@ -186,6 +264,33 @@ class MailService(Desk):
             facade.Carrier(idtext.encode(peer), self.name_at(peer), int(now - at))
             for peer, at in first.items()
         ]
+
+
+def opened_size(sealed: int) -> int:
+    """Give the size of what is in a sealed file; as it is where a sender made that up."""
+    with suppress(RemoteProtocolError):
+        return plain_size(sealed)
+    return sealed
+
+
+def _check_attached(paths: Sequence[str]) -> None:
+    """Raise UsageError, saying what to do, for what can't go with a message."""
+    if len(paths) > MAX_ATTACHMENTS:
+        raise UsageError(
+            f"{len(paths)} files; at most {MAX_ATTACHMENTS} go with one message"
+        )
+    if len({os.path.realpath(path) for path in paths}) != len(paths):
+        raise UsageError("one file is named twice")
+    for path in paths:
+        if not os.path.isabs(path) or "\0" in path:
+            raise UsageError(f"{path!r} is not an absolute path")
+        if os.path.isdir(path):
+            raise UsageError(
+                f"{path} is a folder, and only files go with a message: "
+                "pack it into one, such as a .tar.gz, and attach that"
+            )
+        if not os.path.isfile(path):
+            raise UsageError(f"there is no file {path}")
 
 
 STATE_NAMES: Final[dict[DeliveryState, facade.StateName]] = {
