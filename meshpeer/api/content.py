@@ -5,7 +5,9 @@ others is never given a type that a browser would run: what isn't known to be so
 film, plain text or PDF comes as an attachment of octets.
 """
 
+import logging
 import re
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Final
 from urllib.parse import quote
@@ -13,8 +15,10 @@ from urllib.parse import quote
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from meshpeer.errors import UsageError
+from meshpeer.errors import MeshpeerError, NotReachedError, UsageError
 from meshpeer.node.facade import Facade
+
+log = logging.getLogger(__name__)
 
 SHOWN: Final = re.compile(
     r"(audio|video)/[a-z0-9.+-]+|image/(png|jpeg|gif|webp|avif)|text/plain|application/pdf"
@@ -36,6 +40,8 @@ def serve(facade: Facade) -> Handler:
     async def content(request: web.Request) -> web.StreamResponse:
         what = request.match_info["what"]
         size = (await facade.file(what)).size
+        if size < 0:
+            raise NotReachedError("nobody near knows yet how long that file is")
         try:
             first, last = wanted(request.headers.get("Range"), size)
         except UsageError:
@@ -52,11 +58,23 @@ def serve(facade: Facade) -> Handler:
         with suppress(ConnectionResetError):
             await response.prepare(request)
             if request.method != "HEAD":
-                async for part in found.chunks:
-                    await response.write(part)
+                await _send(request, response, found.chunks)
         return response
 
     return content
+
+
+async def _send(
+    request: web.Request, response: web.StreamResponse, chunks: AsyncIterator[bytes]
+) -> None:
+    """What ends early is cut, so that nobody takes it for the whole: its length was promised."""
+    try:
+        async for part in chunks:
+            await response.write(part)
+    except MeshpeerError as error:
+        log.warning("a file could not be given to its end", extra={"reason": str(error)})
+        if request.transport is not None:
+            request.transport.abort()
 
 
 def wanted(asked: str | None, size: int) -> tuple[int, int]:
