@@ -8,7 +8,7 @@ import click
 
 from meshpeer.cli import show
 from meshpeer.cli.command import Session, command, existing, text_from
-from meshpeer.errors import UsageError
+from meshpeer.errors import NotFoundError, UsageError
 
 WHY: Final = {
     "own": "you",
@@ -84,7 +84,7 @@ def _follow_line(session: Session, record: dict[str, Any]) -> None:
 @click.argument("which")
 def record(session: Session, which: str) -> None:
     """Show one record whole, by its number or id."""
-    session.give(session.api.get("records", which), _whole)
+    session.give(session.api.get("records", which), lambda found: _whole(found, session))
 
 
 @command("meshpeer withdraw 12")
@@ -193,7 +193,8 @@ def label(session: Session, target: str, **options: object) -> None:
 
 
 def _record_lines(record: dict[str, Any]) -> list[str]:
-    who, when = show.name(record["author"]), show.when(record["written"])
+    when = show.when(record["written"] or record["received"])
+    who = show.name(record["author"])
     head = f"{record['number']:>6}  {when}  {who}  "
     return [head + said(record), *(f"        {line}" for line in file_lines(record))]
 
@@ -203,7 +204,7 @@ def said(record: dict[str, Any]) -> str:
     tags = " ".join(f"#{show.safe(tag)}" for tag in record["tags"])
     text = show.first_line(record["text"]) if record["text"] else ""
     name = show.safe(record["name"])
-    match record["kind"]:
+    match "withdrawn" if record["withdrawn"] else record["kind"]:
         case "post":
             found = text
         case "file" | "collection" as kind:
@@ -215,8 +216,10 @@ def said(record: dict[str, Any]) -> str:
             found = " ".join(part for part in parts if part)
         case "profile":
             found = f"profile {text}"
+        case "follow" | "withdraw" as kind:
+            found = f"{kind} {record['target'][:11]}…"
         case kind:
-            found = f"{kind} {(record['target'] or '')[:11]}"
+            found = kind
     return f"{found}  {tags}" if tags else found
 
 
@@ -229,14 +232,17 @@ def file_lines(record: dict[str, Any]) -> list[str]:
     ]
 
 
-def _whole(record: dict[str, Any]) -> list[str]:
+def _whole(record: dict[str, Any], session: Session) -> list[str]:
+    kind = "withdrawn" if record["withdrawn"] else record["kind"]
     lines = [
-        f"{record['number']}  {record['kind']}  of {show.name(record['author'])}"
-        f"  {show.when(record['written'])}",
+        f"{record['number']}  {kind}  of {show.name(record['author'])}"
+        f"  {show.when(record['written'] or record['received'])}",
         f"  {record['id']}",
     ]
     if record["reply_to"]:
-        lines.append(f"  answers {record['reply_to']}")
+        lines.append(f"  answers {_answered(record['reply_to'], session)}")
+    if record["withdrawn"]:
+        return [*lines, "  its author took back what it said"]
     lines.append(f"  {said(record)}" if record["kind"] != "post" else "")
     text = show.safe(record["text"], lines=True).rstrip()
     lines += [f"  {line}" for line in text.split("\n")] if text else []
@@ -245,3 +251,11 @@ def _whole(record: dict[str, Any]) -> list[str]:
             f"  file {show.safe(ref['name'])}  {show.size(ref['size'])}  {ref['file']}"
         ]
     return lines
+
+
+def _answered(id: str, session: Session) -> str:
+    try:
+        record = session.api.get("records", id)
+    except NotFoundError:
+        return f"{id}, which is not here"
+    return f"{record['number']}  {said(record)}"

@@ -52,6 +52,8 @@ class Record(msgspec.Struct, frozen=True):
     warning: str = ""
     total: int = 0
     """Bytes of all files of a collection."""
+    withdrawn: bool = False
+    """Whether its author took back what it said: then nothing of that is here."""
 
 
 class Post(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

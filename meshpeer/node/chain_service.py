@@ -262,6 +262,7 @@ class ChainService(Desk):
             rating=record.rating if isinstance(record, Label) else None,
             warning=record.warning if isinstance(record, Label) else "",
             total=record.total if isinstance(record, CollectionRecord) else 0,
+            withdrawn=row.body is None,
         )
 
     def _file_view(self, ref: FileRef) -> chain_facade.FileRef:

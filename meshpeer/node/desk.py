@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from meshpeer.node.node import Node
 
 MESSAGE_ID_DIGITS: Final = 32
+MAX_DIGITS: Final = 18
+"""Of a number in lists: more don't fit the database's integers."""
 PRIORITY_NAMES: Final[tuple[facade.PriorityName, ...]] = ("bulk", "normal", "expedited")
 
 
@@ -86,23 +88,30 @@ class Desk:
 
     def find_record(self, which: str) -> RecordRow:
         """Give a record by its number in lists or its id."""
-        if which.isdecimal() and len(which) < idtext.ID_CHARACTERS // 2:
+        if is_number(which):
             row = self._store.record(int(which))
-        else:
+        elif _looks_like_an_id(which):
             row = self._store.record_of(idtext.decode(which))
+        else:
+            raise UsageError(f"{which!r} is no record: give its number in lists or its id")
         if row is None:
             raise NotFoundError(f"no such record here: {which}")
         return row
 
     def find_file(self, what: str) -> bytes:
         """Give a file's id by its id text, or by the record that publishes one file."""
-        if not what.isdecimal() or len(what) >= idtext.ID_CHARACTERS // 2:
-            id = idtext.decode(what)
-            row = self._store.record_of(id)
-            if row is None:
-                return id
-        else:
+        if is_number(what):
             row = self.find_record(what)
+        elif _looks_like_an_id(what):
+            id = idtext.decode(what)
+            found = self._store.record_of(id)
+            if found is None:
+                return id
+            row = found
+        else:
+            raise UsageError(
+                f"{what!r} is no file: give a record's number, or the id of a record or file"
+            )
         if row.item is None or row.item.file is None:
             raise UsageError(f"record {row.number} publishes no file")
         return row.item.file
@@ -126,7 +135,7 @@ class Desk:
 
     def find_message(self, which: str, *, box: Box | None = None) -> MessageRow:
         """Give the message by number or id; a received one where an id is two messages'."""
-        if which.isdecimal() and len(which) < MESSAGE_ID_DIGITS:
+        if is_number(which):
             row = self._store.message(int(which))
             rows = [row] if row else []
         elif len(which) == MESSAGE_ID_DIGITS and _is_hex(which):
@@ -202,6 +211,11 @@ def contact_view(contact: Contact) -> facade.Contact:
     )
 
 
+def is_number(which: str) -> bool:
+    """Whether this is a record's number in lists, as the database can hold one."""
+    return which.isascii() and which.isdecimal() and len(which) <= MAX_DIGITS
+
+
 def page_limit(limit: int) -> int:
     """Give the limit if it is one; UsageError else."""
     if not 1 <= limit <= PAGE_LIMIT:
@@ -213,7 +227,7 @@ def number_cursor(after: str | None) -> int:
     """Read a cursor that is a number; UsageError if it is none of ours."""
     if after is None:
         return 0
-    if not after.isdecimal() or len(after) > 18:
+    if not is_number(after):
         raise UsageError(f"{after!r} is no cursor of this list")
     return int(after)
 
