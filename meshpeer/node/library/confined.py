@@ -14,7 +14,6 @@ import os
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import PurePath
 from typing import Final, NamedTuple
 
 from meshpeer.errors import NotFoundError, UsageError
@@ -62,7 +61,7 @@ class Confined:
 
     def full(self, path: str) -> str:
         """Give the absolute path, for rows and for people, not for opening."""
-        return str(PurePath(self.path, path))
+        return f"{self.path.rstrip('/')}/{path}"
 
     def spot(self, path: str, *, make: bool = False) -> Spot:
         """Open the folder that `path` lies in; OSError where a step is missing or no folder."""

@@ -58,6 +58,8 @@ REMOVED: Final = "removed"
 DAY: Final = 86_400
 GROUP: Final = 500
 """Files that share a sync."""
+FEW: Final = 16
+"""Up to so many are synced one by one: a whole file system may have much more to write."""
 _STAGE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -177,10 +179,10 @@ class MirrorFolder:
                     self._stage(entry, uses) for entry in entries[start : start + GROUP]
                 ]
                 staged = [each for each in done if each is not None]
-                sync_file_system(self._incoming)
+                self._sync_staged(staged)
                 for each in staged:
                     self._swap_in(each)
-                sync_file_system(self._incoming)
+                self._sync_names(staged)
             except OSError as error:
                 raise refused(self.directory, error) from error
             for each in staged:
@@ -192,6 +194,26 @@ class MirrorFolder:
                 os.unlink(file.hex(), dir_fd=self._incoming)
         writes += (DropPlace(self.target(file)) for file in uses)
         return writes, failed
+
+    def _sync_staged(self, staged: Sequence[Staged]) -> None:
+        if len(staged) > FEW:
+            return sync_file_system(self._incoming)
+        for each in staged:
+            descriptor = os.open(each.name, FILE_FLAGS, dir_fd=self._incoming)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        return None
+
+    def _sync_names(self, staged: Sequence[Staged]) -> None:
+        if len(staged) > FEW:
+            return sync_file_system(self._incoming)
+        for path in {each.entry.path.rpartition("/")[0] for each in staged}:
+            parts = path.split("/") if path else []
+            for depth in range(len(parts) + 1):
+                os.fsync(self._folder.folder(parts[:depth]))
+        return None
 
     def _stage(self, entry: Entry, uses: Counter[bytes]) -> Staged | None:
         """Make the bytes of an entry ready; None if they can't be had whole."""
@@ -406,6 +428,19 @@ class MirrorFolder:
                         shutil.rmtree(name, ignore_errors=True, dir_fd=removed)
         finally:
             os.close(removed)
+
+    def left_over(self, listing: bytes) -> set[bytes]:
+        """Erase what was fetched here and is needed no more; give what lies nowhere else."""
+        away = f"{self._folder.full(OWN_FOLDER)}/{INCOMING}"
+        alone = set()
+        for place in self._store.places_in(away):
+            if place.file != listing:
+                with suppress(OSError):
+                    os.unlink(place.path.rpartition("/")[2], dir_fd=self._incoming)
+                places = self._store.places(place.file)
+                if len(places) == 1 and self._store.blob(place.file) is None:
+                    alone.add(place.file)
+        return alone
 
     # ---- of ours
 

@@ -16,7 +16,13 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 from meshpeer.core.file_writes import DropMirror, FileWrite, PutMirror
 from meshpeer.core.formats.listing import MAX_LISTING, Entry, Listing
 from meshpeer.core.formats.manifest import Manifest
-from meshpeer.errors import MeshpeerError, NotFoundError, RemoteProtocolError, UsageError
+from meshpeer.errors import (
+    MeshpeerError,
+    NotFoundError,
+    RemoteProtocolError,
+    StoreError,
+    UsageError,
+)
 from meshpeer.node.library.confined import Confined
 from meshpeer.node.library.mirror_folder import GROUP, MirrorFolder
 from store.files import FileReads
@@ -94,6 +100,8 @@ class Mirror:
     block: bytes | None = None
     """The record that the folder equals now."""
     goal: Goal | None = None
+    listing: bytes | None = None
+    """The list of files that the folder equals now."""
     files: int = 0
     missing: int = 0
     why: str = ""
@@ -248,12 +256,24 @@ class Mirrors:
             if not await self._fetch_and_put(mirror, folder, goal, differences.lacking):
                 return False
             bench.take(await bench.in_thread(folder.remove, listing, mirror.grace))
+            await self._drop_old_listings(mirror, folder, goal)
             mirror.block = goal.block
             bench.take([mirror.row()])
             await bench.durable()
         finally:
             await bench.in_thread(folder.close)
         return mirror.goal == goal
+
+    async def _drop_old_listings(
+        self, mirror: Mirror, folder: MirrorFolder, goal: Goal
+    ) -> None:
+        await self._bench.durable()  # else what was just moved would seem to lie nowhere
+        old = await self._bench.in_thread(folder.left_over, goal.listing)
+        if mirror.listing is not None:
+            old.add(mirror.listing)
+        for file in old - {goal.listing}:
+            self._bench.lost(file)
+        mirror.listing = goal.listing
 
     async def _listing(
         self, mirror: Mirror, folder: MirrorFolder, goal: Goal
@@ -268,7 +288,13 @@ class Mirrors:
             while data is None:
                 if not await self._something_came(mirror, goal):
                     return None
+                mirror.came.clear()
                 data = await self._bench.content(goal.listing, MAX_LISTING)
+                if data is None:
+                    self._bench.lost(goal.listing)
+                    raise StoreError(
+                        "the list of its files came and can't be read; once more"
+                    )
         try:
             return await self._bench.in_thread(Listing.parse, data)
         except RemoteProtocolError as error:

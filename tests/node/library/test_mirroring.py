@@ -527,3 +527,20 @@ def test_a_file_that_a_person_and_two_mirrors_want_goes_to_all_of_them(tmp_path)
             assert (tmp_path / "mine.txt").read_bytes() == b"small"
 
     asyncio.run(story())
+
+
+def test_lists_that_are_not_the_newest_any_more_go(tmp_path):
+    async def story():
+        author = Author({f"{n:04}-{'x' * 60}": (b"same", False) for n in range(700)})
+        async with peer(tmp_path / "peer") as here:
+            mirror = await mirrored(here, tmp_path / "m", author)
+            lists = [manifest_of(author.listing()).id]
+            for tree in (dict(list(author.tree.items())[:690]), plain(few=b"few")):
+                author.tree = tree
+                await author.bring(here, mirror, author.publish(here))
+                lists.append(manifest_of(author.listing()).id)
+            await here.library.durable()
+            assert [here.store.file(each) is not None for each in lists] == [0, 0, 1]
+            assert list((tmp_path / "m" / ".meshpeer" / "incoming").iterdir()) == []
+
+    asyncio.run(story())
