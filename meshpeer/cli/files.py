@@ -110,7 +110,8 @@ def _file_lines(found: list[dict[str, Any]]) -> list[str]:
     rows = [
         (
             show.size(one["size"]),
-            "whole" if one["held"] == one["size"] else _percent(one),
+            ("whole" if one["held"] == one["size"] else _percent(one))
+            + (", sealed" if one["sealed"] else ""),
             show.safe(one["paths"][0]) if one["paths"] else "",
             one["file"],
         )

@@ -201,11 +201,20 @@ def _sent_lines(message: dict[str, Any]) -> list[str]:
         head,
         f"       {show.delivery(message['delivery'])}{ends}",
         *(
-            f"       {show.safe(file['name'])}: {file['state']}"
+            f"       {show.safe(file['name'])}: {_under_way(file)}"
             for file in message["attachments"]
             if file["state"] != message["delivery"]["state"]
         ),
     ]
+
+
+def _under_way(file: dict[str, Any]) -> str:
+    gone = file["state"] == "underway" and file["path"] is None
+    return (
+        "changed or gone here, so it can't arrive whole: send it again"
+        if gone
+        else file["state"]
+    )
 
 
 @command("meshpeer recall 14")

@@ -83,7 +83,7 @@ def delivery(told: dict[str, Any]) -> str:
     """Say what the sender knows, and no more."""
     if told["state"] != "carried":
         return STATES[told["state"]]
-    if not told["carriers"]:
+    if told["text_arrived"]:
         return "its text arrived, its files not yet"
     carriers = [
         f"{safe(c['name'] or c['peer'][:11])} since {span(c['ago_s'])}"

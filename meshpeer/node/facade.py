@@ -126,6 +126,8 @@ class Delivery(msgspec.Struct, frozen=True):
     remaining_s: int
     priority: PriorityName
     devices: int
+    text_arrived: bool
+    """The message has *arrived* when its files have, too."""
 
 
 class Attachment(msgspec.Struct, frozen=True):

@@ -67,6 +67,8 @@ class HeldFile(msgspec.Struct, frozen=True):
     size: int
     held: int
     paths: list[str]
+    sealed: bool
+    """Whether others get it sealed: it goes, or came, with a message."""
 
 
 class FileInfo(msgspec.Struct, frozen=True):

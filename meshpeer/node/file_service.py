@@ -171,11 +171,13 @@ class FileService(ChainService):
         return progress.have if progress is not None else 0
 
     def _held_view(self, row: FileRow) -> file_facade.HeldFile:
+        places = self._store.places(row.id)
         return file_facade.HeldFile(
             file=idtext.encode(row.id),
             size=row.size,
             held=self._held_bytes(row.id, row),
-            paths=[place.path for place in self._store.places(row.id)],
+            paths=[place.path for place in places],
+            sealed=any(place.key is not None for place in places),
         )
 
     # ---- fetching
@@ -285,24 +287,27 @@ class FileService(ChainService):
             raise NotFoundError("nobody fetches that file; `meshpeer fetches` lists them")
         progress = self._peer.files.progress(file)
         held = self._store.file(file)
-        places = [place.path for place in self._store.places(file)]
-        done = held is not None and held.have is None and bool(places)
-        state = progress.state if progress else ("done" if done else row.state)
-        if state == "done" and not done:
-            state = "fetching"  # all of it came, and is being brought to its place
+        path = self._node.library.path_of(row)
+        state, why = row.state, row.why
+        if progress is not None:
+            state, why = progress.state, progress.why
+        elif state == "done" and self._node.library.is_settling(file):
+            state, why = "fetching", "all of it is here, and is brought to its place"
+        elif state == "done" and (held is None or path is None):
+            state, why = "failed", "it is not at its place any more; get it again"
         size = progress.size if progress and progress.size >= 0 else row.size
         return file_facade.Fetch(
             file=idtext.encode(file),
             name=row.name,
-            size=held.size if done and held else size,
+            size=held.size if state == "done" and held else size,
             held=progress.have if progress else self._held_bytes(file, held),
             state=STATES[state],
-            why=progress.why if progress else row.why,
+            why=why,
             rate=round(progress.rate, 1) if progress else 0.0,
             sources=progress.sources if progress else 0,
             left_s=progress.eta if progress else None,
             priority=row.priority,
-            path=places[-1] if places and done else None,
+            path=path if state == "done" else None,
             want=self._peer.wants_travel(file),
         )
 

@@ -158,6 +158,7 @@ class MailService(Desk):
         except MeshpeerError:
             for attachment in made:
                 self._node.library.lost(attachment.file)
+            await self._node.durable()
             raise
 
     async def _sealed(self, path: str) -> Attachment:
@@ -254,6 +255,7 @@ class MailService(Desk):
             remaining_s=max(0, int(max(d.expires for d in deliveries) - now)),
             priority=PRIORITY_NAMES[deliveries[0].priority],
             devices=len({delivery.device for delivery in deliveries}),
+            text_arrived=any(d.state is DeliveryState.ARRIVED for d in deliveries),
         )
 
     def _carriers(self, rows: Iterable[PutCarried], now: float) -> list[facade.Carrier]:

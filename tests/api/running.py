@@ -7,6 +7,7 @@ Nobody meets by chance, for the LAN is off; what a test waits for is an event of
 import asyncio
 import json
 import threading
+import time
 from contextlib import ExitStack, aclosing, contextmanager
 
 from meshpeer.api.server import Server
@@ -112,6 +113,13 @@ class Peer:
             async for event in events:
                 if event.kind == kind and fields.items() <= json.loads(event.body).items():
                     return
+
+    def until(self, holds):
+        """Ask until this holds of the status: only for what no event tells."""
+        deadline = time.monotonic() + PATIENCE
+        while not holds(self.wait(self.service.status())):
+            assert time.monotonic() < deadline, "it did not happen"
+            time.sleep(0.02)
 
     @contextmanager
     def meets(self, other):

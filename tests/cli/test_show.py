@@ -59,7 +59,10 @@ def test_sizes():
 
 
 def test_only_arrived_is_called_arrived():
-    told = {"carriers": [{"peer": "abcd-efgh-ijkl", "name": "~bus", "ago_s": 70}]}
+    told = {
+        "text_arrived": False,
+        "carriers": [{"peer": "abcd-efgh-ijkl", "name": "~bus", "ago_s": 70}],
+    }
     for state in ("queued", "carried", "recall_asked", "expired"):
         assert "has arrived" not in show.delivery(told | {"state": state})
         assert show.delivery(told | {"state": state}) != "arrived"

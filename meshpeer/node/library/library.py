@@ -267,13 +267,21 @@ class Library:
         """Give a chunk of a file held here, checked; None if it can't be read (any more)."""
         return await self._chunks.read(file, index)
 
+    def is_settling(self, file: bytes) -> bool:
+        """Whether all of a file is here, and is still being brought to where it was asked to."""
+        return file in self._chunks.rows
+
+    def path_of(self, row: PutFetch) -> str | None:
+        """Where a file lies: as asked for if it does, else where it came last."""
+        paths = [place.path for place in self._store.places(row.file)]
+        goal = row.target.rstrip("/")
+        fitting = (path for path in paths if goal in (path, os.path.dirname(path)))
+        return next(fitting, paths[-1] if paths else None)
+
     def _lies_right(self, row: PutFetch) -> bool:
         """Whether a file that is here lies where it was asked to."""
-        if not row.target:
-            return True
-        goal = row.target.rstrip("/")
-        paths = (place.path for place in self._store.places(row.file))
-        return any(path == goal or os.path.dirname(path) == goal for path in paths)
+        goal, path = row.target.rstrip("/"), self.path_of(row)
+        return not goal or (path is not None and goal in (path, os.path.dirname(path)))
 
     # ---- what mirrors fetch
 
