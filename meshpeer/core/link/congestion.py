@@ -5,10 +5,14 @@ loss. `Bbr` therefore models the path, after BBR (Cardwell et al., 2016): the la
 rate of the last ten rounds and the smallest round trip of the last ten seconds tell how much
 fills the path, and pacing at that rate keeps the queue short.
 
-Two things differ. BBR starves above 20 % of loss, because it sends what was delivered and so
+Three things differ. BBR starves above 20 % of loss, because it sends what was delivered and so
 delivers less each round; here the loss that even the emptiest of the last ten rounds had is taken
 as the path's own and sent in addition. And on loopback or a LAN, where a timer is coarser than a
-round trip, the quantum (what leaves at once) grows to what one GSO call carries.
+round trip, the quantum (what leaves at once) grows to what one GSO call carries. Third, a peer
+shares a small board with others and may be scheduled ten milliseconds late: on a LAN, whose round
+trip is a tenth of that, a window of two round trips would then stand empty most of the time, and
+the rate measured would fall with it. So what the path carries in PAUSE_TIME may be under way in
+addition, and a rate is remembered for RATE_TIME at least.
 """
 
 from collections import deque
@@ -17,6 +21,8 @@ from typing import Final, NamedTuple, Protocol
 ROUNDS: Final = 10
 """Rounds over which the largest rate and the smallest loss are remembered; those in which there
 was too little to send don't count."""
+RATE_TIME: Final = 0.25
+PAUSE_TIME: Final = 0.025
 RTT_WINDOW: Final = 10.0
 """Seconds after which the smallest round trip is measured anew, with a drained queue."""
 RTT_WINDOW_ROUNDS: Final = 40
@@ -85,7 +91,7 @@ class Bbr:
         if self._known_rate is not None:
             self.window = max(2 * datagram, min(self.window, int(self._known_rate)))
         self.quantum = self.window
-        self._rates: deque[tuple[int, float]] = deque()
+        self._rates: deque[tuple[int, float, float]] = deque()
         self._losses: deque[float] = deque(maxlen=ROUNDS)
         self._round = 0
         self._round_acked = self._round_lost = 0
@@ -101,7 +107,7 @@ class Bbr:
     @property
     def bandwidth(self) -> float:
         """The path's rate in bytes a second, as far as it is known."""
-        return self._rates[0][1] if self._rates else 0.0
+        return self._rates[0][2] if self._rates else 0.0
 
     def acked(self, ack: Acked) -> None:
         """Take in an acknowledgement and set window, rate and quantum."""
@@ -148,10 +154,11 @@ class Bbr:
     def _note_rate(self, ack: Acked) -> None:
         rate, rates = ack.rate, self._rates
         if rate is not None and not (ack.app_limited and rate < self.bandwidth):
-            while rates and rates[-1][1] <= rate:
+            while rates and rates[-1][2] <= rate:
                 rates.pop()
-            rates.append((self._round, rate))
-        while len(rates) > 1 and rates[0][0] < self._round - ROUNDS:
+            rates.append((self._round, ack.now, rate))
+        oldest_round, oldest = self._round - ROUNDS, ack.now - RATE_TIME
+        while len(rates) > 1 and rates[0][0] < oldest_round and rates[0][1] < oldest:
             rates.popleft()
 
     def _note_rtt(self, ack: Acked) -> None:
@@ -206,7 +213,7 @@ class Bbr:
         self.quantum = max(quantum, 2 * datagram)
         full = bandwidth * self._min_rtt
         gain = STARTUP_GAIN if not self._filled or self._draining else 2.0
-        target = int(gain * full) + 3 * self.quantum
+        target = int(gain * full + bandwidth * PAUSE_TIME) + 3 * self.quantum
         if self._filled:
             self.window = min(self.window + ack.size, target)
         elif self.window < target:

@@ -27,7 +27,7 @@ from meshpeer.core.link.streams import Streams
 
 ACK_EVERY: Final = 24
 """Packets after which the sender asks for an acknowledgement, at most."""
-PACING_SLACK: Final = 0.002
+PACING_SLACK: Final = 0.01
 """Seconds of sending that may be caught up after a late timer."""
 DEAD_PATH_TIMEOUTS: Final = 2
 """Probe timeouts in a row after which another proved path is used."""
