@@ -13,6 +13,8 @@ from meshpeer.cli.command import ListGroup, Session, Span, command, existing
 from meshpeer.errors import MeshpeerError, NotReachedError, UsageError
 
 LOOK_S: Final = 0.3
+FEW: Final = 10
+"""Fetches that are asked for one by one."""
 OVER: Final = ("done", "failed")
 
 
@@ -141,7 +143,8 @@ def get(
     WHAT is a record's number or id, or a file's id. It goes on after you interrupt this, and
     after a restart; if nobody near has it, a want travels until somebody does.
     """
-    target = str(Path(to).expanduser().absolute()) if to else None
+    folder = "/" if to and to.endswith("/") else ""
+    target = str(Path(to).expanduser().absolute()) + folder if to else None
     body = {"what": what, "to": target, "in_order": in_order, "priority": priority}
     found = session.api.post("fetches", body=body)["items"]
     if not detach:
@@ -165,22 +168,30 @@ def _watch(
         show_eta=False,
         update_min_steps=1,
     ) as bar:
-        held = 0
+        held, wait = 0, LOOK_S
         while any(fetch["state"] not in OVER for fetch in found):
             if deadline is not None and time.monotonic() >= deadline:
                 raise NotReachedError("not all of it came in that time; it goes on")
-            time.sleep(LOOK_S)
-            found = [
-                fetch
-                if fetch["state"] in OVER
-                else session.api.get("fetches", fetch["file"])
-                for fetch in found
-            ]
+            time.sleep(wait)
+            began = time.monotonic()
+            found = _look_again(session, found)
+            wait = max(LOOK_S, 5 * (time.monotonic() - began))
             now = sum(fetch["held"] for fetch in found)
             bar.length = max(sum(max(fetch["size"], 0) for fetch in found), 1)
             bar.update(max(now - held, 0), _how(found))
             held = max(now, held)
     return found
+
+
+def _look_again(session: Session, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Ask how far those are that are not over; of many together, a page at a time."""
+    going = {fetch["file"] for fetch in found if fetch["state"] not in OVER}
+    if len(going) <= FEW:
+        now = [session.api.get("fetches", file) for file in going]
+    else:
+        now = [fetch for fetch in session.api.all("fetches") if fetch["file"] in going]
+    news = {fetch["file"]: fetch for fetch in now}
+    return [news.get(fetch["file"], fetch) for fetch in found]
 
 
 def _shown(text: str | None) -> str | None:
@@ -352,7 +363,8 @@ def file(session: Session, what: str) -> None:
 def _info_lines(info: dict[str, Any]) -> list[str]:
     lines = [
         f"{show.safe(info['name'])}  {show.size(info['size'])}  {info['file']}",
-        f"  here {_percent(info) or 'nothing'}; {info['holders']} neighbours hold it now",
+        f"  here {_percent(info) or 'nothing'}; "
+        f"neighbours that hold some of it now: {info['holders']}",
     ]
     for record in info["records"]:
         lines.append(f"  {record['number']}  {show.name(record['author'])}  {said(record)}")

@@ -25,6 +25,7 @@ from meshpeer.node.mail_service import opened_size
 from store.rows import FileRow, RecordRow
 
 GRACE_S: Final = 7 * 86_400
+COLLECTIONS_TOLD: Final = 10
 MAX_GATHERED: Final = 1_000
 STATES: Final[dict[str, file_facade.FetchState]] = {
     "waiting": "waiting",
@@ -187,8 +188,9 @@ class FileService(ChainService):
         self._node.check_disk()
         target = _absolute(new.to) if new.to else ""
         refs, folder = await self._asked_for(new.what)
-        if folder and target:
-            await asyncio.to_thread(os.makedirs, target, exist_ok=True)
+        if target:
+            into = folder or len(refs) > 1 or (new.to or "").endswith("/")
+            await asyncio.to_thread(_make_room_for, refs, target, folder, into)
         for ref in refs:
             self._node.library.fetch(
                 ref.file,
@@ -259,13 +261,13 @@ class FileService(ChainService):
 
     async def one_fetch(self, file: str) -> file_facade.Fetch:
         """Say how far a fetch is."""
-        return self._fetch_view(idtext.decode(file))
+        return self._fetch_view(self.find_file(file))
 
     async def change_fetch(
         self, file: str, change: file_facade.FetchChange
     ) -> file_facade.Fetch:
         """Pause it, let it go on, or change its place in the row."""
-        id, now = idtext.decode(file), self._node.now()
+        id, now = self.find_file(file), self._node.now()
         if change.paused is True:
             self._peer.files.pause(id, now)
         elif change.paused is False:
@@ -278,7 +280,7 @@ class FileService(ChainService):
 
     async def cancel_fetch(self, file: str) -> None:
         """Ask for it no more, and drop what has come."""
-        self._node.library.cancel(idtext.decode(file))
+        self._node.library.cancel(self.find_file(file))
         await self._node.durable()
 
     def _fetch_view(self, file: bytes, row: PutFetch | None = None) -> file_facade.Fetch:
@@ -409,7 +411,7 @@ class FileService(ChainService):
         await self._node.library.mirrors.remove(_absolute(directory))
 
     def _mirror_view(self, mirror: Mirror) -> file_facade.Mirror:
-        why = mirror.why or ("" if mirror.goal else "nothing of it has come yet")
+        why = mirror.why or ("" if mirror.goal else self._not_come(mirror))
         return file_facade.Mirror(
             directory=mirror.directory,
             person=self.who(mirror.person),
@@ -420,6 +422,15 @@ class FileService(ChainService):
             missing=mirror.missing,
             why=why,
         )
+
+    def _not_come(self, mirror: Mirror) -> str:
+        """Say that nothing is known of a collection, and which there are: a slip of the pen?"""
+        rows = self._store.timeline(
+            [mirror.person], kinds=["collection"], after=None, limit=COLLECTIONS_TOLD
+        )
+        names = sorted({row.item.name for row in rows if row.item is not None})
+        others = f"; there are {', '.join(names)}" if names else ""
+        return f"no collection of that name has come yet{others}"
 
 
 def _absolute(path: str) -> str:
@@ -447,9 +458,17 @@ def _target_of(ref: FileRef, target: str, folder: bool) -> str:
     """Where a file goes; members of a collection keep their folders, whose names were checked."""
     if not target or not folder:
         return target
-    path = Path(target, *ref.name.split("/"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return str(path)
+    return str(Path(target, *ref.name.split("/")))
+
+
+def _make_room_for(refs: Sequence[FileRef], target: str, folder: bool, into: bool) -> None:
+    """Make the folders that these files go into."""
+    paths = {os.path.dirname(_target_of(ref, target, folder)) for ref in refs}
+    for path in [target] * into + sorted(paths) * folder:
+        try:
+            os.makedirs(path, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{path} can't be made: {error.strerror}") from error
 
 
 def _free_name(name: str, taken: dict[str, Entry]) -> str:

@@ -29,7 +29,7 @@ from meshpeer.node.config import Config
 from meshpeer.node.giving import giving_limits
 from meshpeer.node.happenings import Happenings
 from meshpeer.node.known_peers import KnownPeers
-from meshpeer.node.library.library import Library
+from meshpeer.node.library.library import Library, Mirror
 from meshpeer.node.loading import load_peer
 from meshpeer.node.plugins import load_transports
 from meshpeer.node.publications import Publications
@@ -114,6 +114,7 @@ class Node:
             done=self.peer.file_done,
             came_whole=lambda file: self.peer.exchange.known(file, self.now()),
             fetched=self._fetched,
+            mirrored=self._mirrored,
         )
         self.publications = Publications(self)
         self.standing = StandingSearches(self.store)
@@ -230,6 +231,12 @@ class Node:
 
     def _fetched(self, file: bytes) -> None:
         self.peer.note(PutEvent.of("fetch", file=file.hex(), state="done"))
+        self.soon()
+
+    def _mirrored(self, mirror: Mirror) -> None:
+        state = "current" if mirror.current else "behind"
+        body = {"directory": mirror.directory, "state": state, "why": mirror.why}
+        self.peer.note(PutEvent.of("mirror", **body))
         self.soon()
 
     def _fetch_attachments(self) -> None:

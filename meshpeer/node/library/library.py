@@ -70,12 +70,13 @@ class Library:
         done: Callable[[Request, bytes | StoreError | None, float], None] | None = None,
         came_whole: Callable[[bytes], None] = lambda file: None,
         fetched: Callable[[bytes], None] = lambda file: None,
+        mirrored: Callable[[Mirror], None] = lambda mirror: None,
     ) -> None:
         """`folder` is where fetched files go; `soon` asks the node for a turn.
 
         `asked` and `done` are where others than `files` ask for parts, too; `came_whole` hears
         of files that can be given from now on, `fetched` of those that somebody asked for and
-        that lie in their place now.
+        that lie in their place now, `mirrored` of mirrors that became equal or can't.
         """
         self._store = store
         self._journal = journal
@@ -101,7 +102,7 @@ class Library:
         self._looker = ThreadPoolExecutor(1, thread_name_prefix="files-look")
         self._publishing = Publishing(store)
         self._watches: dict[str, tuple[Watch, asyncio.Task[None]]] = {}
-        self.mirrors = Mirrors(store, self, keep_free)
+        self.mirrors = Mirrors(store, self, keep_free, mirrored)
 
     # ---- from start to end
 

@@ -125,10 +125,18 @@ class Mirror:
 class Mirrors:
     """All mirrors of this peer."""
 
-    def __init__(self, store: FileReads, bench: Bench, keep_free: int) -> None:
+    def __init__(
+        self,
+        store: FileReads,
+        bench: Bench,
+        keep_free: int,
+        told: Callable[[Mirror], None] = lambda mirror: None,
+    ) -> None:
+        """`told` hears of a mirror that became equal, or can't for now, each time anew."""
         self._store = store
         self._bench = bench
         self._keep_free = keep_free
+        self._told = told
         self._mirrors: dict[str, Mirror] = {}
 
     def __iter__(self) -> Iterator[Mirror]:
@@ -184,7 +192,7 @@ class Mirrors:
         for mirror in self._mirrors.values():
             if directory.rstrip("/") in (mirror.directory, mirror.directory.rstrip("/")):
                 return mirror
-        raise NotFoundError(f"{directory} is no mirror; `meshpeer mirrors` lists them")
+        raise NotFoundError(f"{directory} is no mirror; `meshpeer mirror` lists them")
 
     def collection(self, person: bytes, name: str, goal: Goal) -> None:
         """This is the newest record of a collection now."""
@@ -222,17 +230,20 @@ class Mirrors:
             mirror.news.clear()
             if mirror.goal is None:
                 continue
+            before = mirror.block, mirror.why
             try:
                 while not await self._make_equal(mirror, mirror.goal):
                     pass
                 mirror.why = ""
             except MeshpeerError as error:
-                if mirror.why != str(error):
+                mirror.why = str(error)
+                if mirror.why != before[1]:
                     log.warning(
                         "a mirror",
-                        extra={"folder": mirror.directory, "reason": str(error)},
+                        extra={"folder": mirror.directory, "reason": mirror.why},
                     )
-                mirror.why = str(error)
+            if (mirror.block, mirror.why) != before:
+                self._told(mirror)
 
     async def _make_equal(self, mirror: Mirror, goal: Goal) -> bool:
         """Make the folder equal to this record; False if there is a newer one by now."""

@@ -1,0 +1,268 @@
+"""Publishing, fetching and mirroring, as people do it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.api.running import Mesh
+from tests.cli.calling import call, told
+
+TEXT = b"turn the valve\n" * 50
+FILM = os.urandom(900_000)
+
+
+@pytest.fixture
+def mesh(tmp_path):
+    with Mesh(tmp_path) as mesh:
+        yield mesh
+
+
+@pytest.fixture
+def ann(mesh):
+    ann = mesh.settle("ann")
+    mesh.serve(ann, loopback=False)
+    return ann
+
+
+@pytest.fixture
+def bob(mesh, ann):
+    bob = mesh.settle("bob")
+    mesh.serve(bob, loopback=False)
+    ann.knows(bob, "bob")
+    bob.knows(ann, "ann")
+    return bob
+
+
+@pytest.fixture
+def film(tmp_path):
+    path = tmp_path / "film.mp4"
+    path.write_bytes(FILM)
+    return path
+
+
+@pytest.fixture
+def maps(tmp_path):
+    folder = tmp_path / "Maps"
+    (folder / "north").mkdir(parents=True)
+    (folder / "legend.txt").write_bytes(TEXT)
+    (folder / "north" / "coast.png").write_bytes(FILM[:400_000])
+    (folder / ".draft").write_bytes(b"not yet")
+    return folder
+
+
+def test_a_published_film_is_got_by_its_number(ann, bob, film, tmp_path):
+    done = told(ann, "publish", str(film), "--description", "How the pump is mended")[0]
+    assert done["record"]["files"][0]["media_type"] == "video/mp4"
+    assert done["bytes"] == len(FILM)
+    with ann.meets(bob):
+        bob.hears("record", id=done["record"]["id"])
+        (seen,) = told(bob, "timeline")
+        shown = call(bob, "timeline").stdout
+        assert "file film.mp4: How the pump is mended" in shown
+        assert f"not here: meshpeer get {seen['number']}" in shown
+        target = tmp_path / "Downloads"
+        target.mkdir()
+        (got,) = told(bob, "get", str(seen["number"]), "--to", str(target))
+    assert got["path"] == str(target / "film.mp4")
+    assert (target / "film.mp4").read_bytes() == FILM
+    assert "here" in call(bob, "timeline").stdout
+    assert told(bob, "fetches") == []
+    assert told(bob, "fetches", "list", "--all")[0]["state"] == "done"
+    assert "here 100 %" in call(bob, "file", done["file"]).stdout
+    listed = told(bob, "files")
+    assert [(one["size"], one["paths"]) for one in listed] == [(len(FILM), [got["path"]])]
+
+
+def test_what_is_here_already_is_put_where_it_is_wanted(ann, film, tmp_path):
+    done = told(ann, "publish", str(film))[0]
+    (got,) = told(ann, "get", done["file"], "--to", str(tmp_path / "copy.mp4"))
+    assert (got["state"], got["path"]) == ("done", str(tmp_path / "copy.mp4"))
+    assert (tmp_path / "copy.mp4").read_bytes() == FILM
+    film.unlink()
+    assert told(ann, "get", done["file"])[0]["state"] == "done"
+
+
+def test_a_small_file_lies_in_its_place_when_get_returns(ann, bob, tmp_path):
+    (tmp_path / "note.txt").write_bytes(TEXT)
+    done = told(ann, "publish", str(tmp_path / "note.txt"))[0]
+    with ann.meets(bob):
+        bob.hears("record", id=done["record"]["id"])
+        (got,) = told(bob, "get", done["file"])
+    assert Path(got["path"]).read_bytes() == TEXT
+
+
+def test_a_folder_is_published_got_and_mirrored(ann, bob, maps, tmp_path):
+    done = told(ann, "publish", str(maps), "--tag", "maps")[0]
+    assert (done["files"], done["record"]["kind"]) == (2, "collection")
+    mirror, copy = tmp_path / "Mirror", tmp_path / "Copy"
+    with ann.meets(bob):
+        bob.hears("record", id=done["record"]["id"])
+        got = told(bob, "get", done["record"]["id"], "--to", str(copy))
+        assert {one["state"] for one in got} == {"done"}
+        assert (copy / "north" / "coast.png").read_bytes() == FILM[:400_000]
+        call(bob, "mirror", "ann/Maps", str(mirror))
+        bob.hears("mirror", state="current")
+    assert (mirror / "legend.txt").read_bytes() == TEXT
+    assert not (mirror / ".draft").exists()
+    assert "ann/Maps" in call(bob, "mirror").stdout
+    assert "equal" in call(bob, "mirror").stdout
+    call(bob, "unmirror", str(mirror))
+    assert told(bob, "mirror") == []
+    assert (mirror / "legend.txt").exists()
+
+
+def test_a_watched_folder_is_renewed_in_its_mirror(ann, bob, maps, tmp_path):
+    call(ann, "publish", str(maps), "--watch")
+    assert "Maps" in call(ann, "files", "--watched").stdout
+    mirror = tmp_path / "Mirror"
+    with ann.meets(bob):
+        bob.hears("record", own=False)
+        call(bob, "mirror", "ann/Maps", str(mirror))
+        bob.hears("mirror", state="current")
+        before = bob.wait(bob.service.status()).last_event
+        (maps / "new.txt").write_bytes(b"new")
+        bob.hears("mirror", after=before, state="current")
+    assert (mirror / "new.txt").read_bytes() == b"new"
+    assert call(ann, "unpublish", str(maps)).stdout == "not watched now\n"
+    assert call(ann, "unpublish", str(maps)).exit_code == 4
+    assert call(ann, "files", "--watched").stdout == ""
+
+
+def test_republishing_the_same_costs_a_record_and_no_reading(ann, maps, film):
+    first, again = (told(ann, "publish", str(film))[0] for _ in range(2))
+    assert (again["file"], again["hashed"]) == (first["file"], 0)
+    assert again["record"]["id"] != first["record"]["id"]
+    first, again = (told(ann, "publish", str(maps))[0] for _ in range(2))
+    assert again["record"]["id"] == first["record"]["id"]
+
+
+def test_several_paths_at_once_and_their_names(ann, film, maps):
+    done = told(ann, "publish", str(film), str(maps / "legend.txt"))
+    assert [one["record"]["name"] for one in done] == ["film.mp4", "legend.txt"]
+    assert (
+        told(ann, "publish", str(film), "--name", "Pump.mp4")[0]["record"]["name"]
+        == "Pump.mp4"
+    )
+
+
+def test_a_get_waits_for_who_has_it_as_long_as_it_was_told(ann, bob, film):
+    done = told(ann, "publish", str(film))[0]
+    film.rename(film.with_name("elsewhere"))
+    with ann.meets(bob):
+        bob.hears("record", id=done["record"]["id"])
+        result = call(bob, "get", done["file"], "--timeout", "1s")
+    assert result.exit_code == 6
+    assert "it goes on" in result.stderr
+    (fetch,) = told(bob, "fetches")
+    assert fetch["state"] == "waiting"
+    assert "no peer that can be reached" in call(bob, "fetches").stdout
+
+
+def test_a_detached_fetch_is_paused_resumed_put_first_and_cancelled(ann, bob, film):
+    done = told(ann, "publish", str(film))[0]
+    file = done["file"]
+    with ann.meets(bob):
+        bob.hears("record", id=done["record"]["id"])
+    told(bob, "get", file, "--detach", "--in-order", "--priority", "3")
+    assert told(bob, "fetches", "pause", file)["state"] == "paused"
+    assert told(bob, "fetches", "priority", file, "7")["priority"] == 7
+    assert call(bob, "fetches").stdout.splitlines()[1].split()[0] == "film.mp4"
+    assert told(bob, "fetches", "resume", file)["state"] == "waiting"
+    assert call(bob, "fetches", "cancel", file).stdout == "cancelled\n"
+    assert told(bob, "fetches", "list", "--all") == []
+    for command in ("pause", "resume", "cancel"):
+        result = call(bob, "fetches", command, file)
+        assert (result.exit_code, "nobody fetches" in result.stderr) == (4, True)
+
+
+def test_a_fetch_goes_on_when_the_publisher_comes_back(ann, bob, film):
+    done = told(ann, "publish", str(film))[0]
+    with ann.meets(bob):
+        bob.hears("record", id=done["record"]["id"])
+    told(bob, "get", done["file"], "--detach")
+    with ann.meets(bob):
+        bob.hears("fetch", file=done["file"], state="done")
+    assert told(bob, "get", done["file"])[0]["state"] == "done"
+
+
+def test_a_post_brings_its_files_along(ann, bob, film, maps, tmp_path):
+    posted = told(
+        ann, "post", "Look", "--attach", str(film), "--attach", str(maps / "legend.txt")
+    )
+    with ann.meets(bob):
+        bob.hears("record", id=posted["id"])
+        assert "film.mp4" in call(bob, "timeline").stdout
+        got = told(bob, "get", posted["id"], "--to", str(tmp_path / "Downloads"))
+    assert sorted(os.path.basename(one["path"]) for one in got) == [
+        "film.mp4",
+        "legend.txt",
+    ]
+    assert {os.path.dirname(one["path"]) for one in got} == {str(tmp_path / "Downloads")}
+
+
+def test_a_withdrawn_file_is_given_to_nobody_any_more(ann, bob, film):
+    done = told(ann, "publish", str(film))[0]
+    call(ann, "withdraw", done["record"]["id"])
+    assert film.read_bytes() == FILM
+    with ann.meets(bob):
+        result = call(bob, "get", done["file"], "--timeout", "1s")
+    assert result.exit_code == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("publish", "/nowhere"), "there is no /nowhere"),
+        (("publish", "FILM", "--watch"), "--watch is for folders"),
+        (("publish", "FILM", "FILM", "--name", "x"), "--name is for one path"),
+        (("publish", "FILM", "--name", "a/b"), "name"),
+        (("publish", "FILM", "--tag", "x" * 99), "tag"),
+        (("publish", "FILM", "--media-type", "film"), "media type"),
+        (("publish", "FILM", "--to", "nobody"), "nobody"),
+        (("publish", "/dev/null"), "/dev/null"),
+        (("get", "99"), "no such record here: 99"),
+        (("get", "x"), "'x' is no"),
+        (("get", "1" * 30), "is no"),
+        (("get", "99", "--timeout", "soon"), "duration"),
+        (("file", "99"), "no such record here: 99"),
+        (("fetches", "pause", "x"), "'x'"),
+        (("mirror", "ann"), "AUTHOR/COLLECTION"),
+        (("mirror", "ann/Maps"), "which folder"),
+        (("mirror", "nobody/Maps", "/tmp/x"), "nobody"),
+        (("unmirror", "/nowhere"), "/nowhere"),
+        (("unpublish", "/nowhere"), "/nowhere is not watched"),
+    ],
+)
+def test_what_can_not_be_done_is_said_plainly(ann, film, arguments, says):
+    arguments = [str(film) if word == "FILM" else word for word in arguments]
+    result = call(ann, *arguments)
+    assert result.exit_code in (2, 4)
+    assert result.stdout == ""
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_file_of_nobody_says_that_nothing_is_known_of_it(ann, bob, film):
+    done = told(bob, "publish", str(film))[0]
+    result = call(ann, "file", done["file"])
+    assert (result.exit_code, "nothing is known" in result.stderr) == (4, True)
+
+
+def test_a_post_without_files_is_nothing_to_get(ann):
+    posted = told(ann, "post", "hello")
+    result = call(ann, "get", posted["id"])
+    assert (result.exit_code, "brings no files" in result.stderr) == (2, True)
+
+
+def test_a_bar_shows_a_fetch_to_people_and_the_result_alone_to_programs(ann, bob, film):
+    done = told(ann, "publish", str(film))[0]
+    with ann.meets(bob):
+        bob.hears("record", id=done["record"]["id"])
+        command = [sys.executable, "-m", "meshpeer", "get", done["file"], "--json"]
+        command += ["--state", str(bob.state.root)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(ran.stdout)[0]["state"] == "done"
