@@ -8,6 +8,7 @@ setup: .venv/.ready
 	@echo "downloading what meshpeer needs into .venv: this takes a minute or so"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m compileall -q meshpeer store transports
 	@touch $@
 
 run: setup

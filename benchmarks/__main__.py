@@ -5,6 +5,7 @@ with --json as one flat JSON object on the last line.
 """
 
 import argparse
+import compileall
 import importlib
 import json
 import os
@@ -37,6 +38,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.name is not None and options.name not in names():
         parser.error(f"no benchmark {options.name!r}; there are {', '.join(names())}")
+    # as an installation does, wherever Python was told to keep no bytecode
+    for package in ("meshpeer", "store", "transports"):
+        compileall.compile_dir(package, quiet=1)
     print(machine(), flush=True)
     for name in [options.name] if options.name else names():
         module = importlib.import_module(f"benchmarks.{name}")
