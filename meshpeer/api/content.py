@@ -43,17 +43,18 @@ def serve(facade: Facade) -> Handler:
         if size < 0:
             raise NotReachedError("nobody near knows yet how long that file is")
         try:
-            first, last = wanted(request.headers.get("Range"), size)
+            part = wanted(request.headers.get("Range"), size)
         except UsageError:
             headers = {**HEADERS, "Content-Range": f"bytes */{size}"}
             return web.Response(status=416, headers=headers)
+        first, last = part or (0, size - 1)
         found = await facade.content(what, first, last)
         response = web.StreamResponse(
-            status=206 if "Range" in request.headers else 200,
+            status=206 if part else 200,
             headers=_headers(found.media_type, found.name),
         )
         response.content_length = last - first + 1
-        if response.status == 206:
+        if part:
             response.headers["Content-Range"] = f"bytes {first}-{last}/{size}"
         with suppress(ConnectionResetError):
             await response.prepare(request)
@@ -77,14 +78,14 @@ async def _send(
             request.transport.abort()
 
 
-def wanted(asked: str | None, size: int) -> tuple[int, int]:
-    """Give first and last byte of what was asked; UsageError where there is none.
+def wanted(asked: str | None, size: int) -> tuple[int, int] | None:
+    """Give first and last byte of the part that was asked for; UsageError where there is none.
 
-    Several ranges, or another unit than bytes, are answered with the whole, as may be done.
+    None is the whole. Several ranges, or another unit than bytes, are answered with the whole, as may be done.
     """
     found = RANGE.fullmatch(asked) if asked else None
     if found is None or found.group(0) == "bytes=-":
-        return 0, size - 1
+        return None
     first, last = found.groups()
     if not first:
         length = min(int(last), size)

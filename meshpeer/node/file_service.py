@@ -270,6 +270,7 @@ class FileService(ChainService):
         id, now = self.find_file(file), self._node.now()
         if change.paused is True:
             self._peer.files.pause(id, now)
+            self._node.happenings.wake_readers(id)
         elif change.paused is False:
             self._peer.files.resume(id, now)
         if change.priority is not None:
@@ -280,7 +281,9 @@ class FileService(ChainService):
 
     async def cancel_fetch(self, file: str) -> None:
         """Ask for it no more, and drop what has come."""
-        self._node.library.cancel(self.find_file(file))
+        id = self.find_file(file)
+        self._node.library.cancel(id)
+        self._node.happenings.wake_readers(id)
         await self._node.durable()
 
     def _fetch_view(self, file: bytes, row: PutFetch | None = None) -> file_facade.Fetch:

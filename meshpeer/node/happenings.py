@@ -86,20 +86,21 @@ class Happenings:
                 node.asking.came(event)
             case FileComplete():
                 node.library.complete(event.file)
-                self._wake_readers(event.file)
+                self.wake_readers(event.file)
             case FetchFailed():
                 node.library.failed(event.file, event.why)
                 self._tell("fetch", file=event.file.hex(), state="failed", why=event.why)
-                self._wake_readers(event.file)
+                self.wake_readers(event.file)
             case ChunkCame():
-                self._wake_readers(event.file)
+                self.wake_readers(event.file)
             case HolderBanned():
                 extra = {"peer": encode(event.peer), "reason": event.why}
                 log.warning("a neighbour gave false parts of a file", extra=extra)
             case _:
                 pass  # progress is asked for, and mail and chains have done the rest
 
-    def _wake_readers(self, file: bytes) -> None:
+    def wake_readers(self, file: bytes) -> None:
+        """Let those look again who read a file while it comes."""
         if news := self._chunk_news.pop(file, None):
             news.set()
 
