@@ -21,8 +21,9 @@ from meshpeer.core.identity import idtext
 from meshpeer.core.mail.people import Own, Status
 from meshpeer.errors import RemoteProtocolError, UsageError
 from meshpeer.node import chain_facade
-from meshpeer.node.desk import Desk, page_limit
+from meshpeer.node.desk import Desk, absolute_path, page_limit
 from meshpeer.node.facade_types import Page
+from meshpeer.node.library.library import Published
 from store.chains import SHOWN_KINDS, Cursor
 from store.rows import RecordRow
 
@@ -45,7 +46,7 @@ class ChainService(Desk):
         """Publish a post."""
         own = self.find_own(new.sender)
         reply_to = self.find_record(new.reply_to).id if new.reply_to else None
-        files = [await self._node.library.publish(path) for path in new.attach]
+        files = [await self._published(path) for path in new.attach]
         record = Post(
             text=new.text,
             reply_to=reply_to,
@@ -157,9 +158,7 @@ class ChainService(Desk):
         about = before.about if isinstance(before, Profile) else ""
         avatar = before.avatar if isinstance(before, Profile) else None
         if new.avatar is not None:
-            avatar = (
-                (await self._node.library.publish(new.avatar)).file if new.avatar else None
-            )
+            avatar = (await self._published(new.avatar)).file if new.avatar else None
         record = Profile(
             nickname=own.card.nickname,
             about=about if new.about is None else new.about,
@@ -201,6 +200,9 @@ class ChainService(Desk):
     def record_views(self, rows: Sequence[RecordRow]) -> list[chain_facade.Record]:
         """Give records as the facade shows them."""
         return [self._record_view(row) for row in rows]
+
+    async def _published(self, path: str) -> Published:
+        return await self._node.library.publish(absolute_path(path))
 
     def _say(self, record: Record) -> None:
         self._peer.publish(self.find_own(None), record, self._node.now())

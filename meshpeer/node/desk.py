@@ -4,6 +4,7 @@ who      a petname, an id text, or `~nickname` of the only contact that calls it
 which    a message's number in lists, or its id of 32 hex digits; a record's number or id text
 """
 
+import os
 from typing import TYPE_CHECKING, Final
 
 from meshpeer.core.identity import idtext
@@ -214,6 +215,13 @@ def contact_view(contact: Contact) -> facade.Contact:
 def is_number(which: str) -> bool:
     """Whether this is a record's number in lists, as the database can hold one."""
     return which.isascii() and which.isdecimal() and len(which) <= MAX_DIGITS
+
+
+def absolute_path(path: str) -> str:
+    """Give a path without detours; UsageError if it isn't one from the root on."""
+    if not os.path.isabs(path) or "\0" in path:
+        raise UsageError(f"{path!r} is not an absolute path")
+    return os.path.normpath(path)
 
 
 def page_limit(limit: int) -> int:

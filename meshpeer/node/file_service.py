@@ -17,7 +17,7 @@ from meshpeer.errors import NotFoundError, UsageError
 from meshpeer.node import file_facade
 from meshpeer.node.chain_facade import Record
 from meshpeer.node.chain_service import ChainService
-from meshpeer.node.desk import number_cursor, page_limit
+from meshpeer.node.desk import absolute_path, number_cursor, page_limit
 from meshpeer.node.facade_types import Page
 from meshpeer.node.library.library import Mirror, Published, PublishedFolder
 from meshpeer.node.library.publishing import media_type
@@ -45,7 +45,7 @@ class FileService(ChainService):
         """Publish a file or a folder where it lies."""
         self._node.check_disk()
         own = self.find_own(new.sender)
-        path = _absolute(new.path)
+        path = absolute_path(new.path)
         settings = {
             "tags": new.tags,
             "description": new.description,
@@ -118,7 +118,7 @@ class FileService(ChainService):
 
     async def unwatch(self, directory: str) -> None:
         """Publish this folder no more."""
-        await self._node.library.unwatch(_absolute(directory))
+        await self._node.library.unwatch(absolute_path(directory))
         await self._node.durable()
 
     def _is_watched(self, path: str) -> bool:
@@ -186,7 +186,7 @@ class FileService(ChainService):
     async def fetch(self, new: file_facade.NewFetch) -> list[file_facade.Fetch]:
         """Begin to fetch a file, or all files of a collection or a post."""
         self._node.check_disk()
-        target = _absolute(new.to) if new.to else ""
+        target = absolute_path(new.to) if new.to else ""
         refs, folder = await self._asked_for(new.what)
         if target:
             into = folder or len(refs) > 1 or (new.to or "").endswith("/")
@@ -400,7 +400,7 @@ class FileService(ChainService):
         if grace < 0:
             raise UsageError(f"a grace of {grace} s; it must be 0 or more")
         mirror = await self._node.library.mirrors.add(
-            _absolute(new.directory), person, new.collection, grace
+            absolute_path(new.directory), person, new.collection, grace
         )
         self._node.publications.aim(person, new.collection)
         return self._mirror_view(mirror)
@@ -411,7 +411,7 @@ class FileService(ChainService):
 
     async def unmirror(self, directory: str) -> None:
         """Leave the folder as it is from now on."""
-        await self._node.library.mirrors.remove(_absolute(directory))
+        await self._node.library.mirrors.remove(absolute_path(directory))
 
     def _mirror_view(self, mirror: Mirror) -> file_facade.Mirror:
         why = mirror.why or ("" if mirror.goal else self._not_come(mirror))
@@ -434,12 +434,6 @@ class FileService(ChainService):
         names = sorted({row.item.name for row in rows if row.item is not None})
         others = f"; there are {', '.join(names)}" if names else ""
         return f"no collection of that name has come yet{others}"
-
-
-def _absolute(path: str) -> str:
-    if not os.path.isabs(path) or "\0" in path:
-        raise UsageError(f"{path!r} is not an absolute path")
-    return os.path.normpath(path)
 
 
 def _named(records: Sequence[RecordRow], fetch: PutFetch | None) -> tuple[str, str, int]:

@@ -30,7 +30,13 @@ from meshpeer.errors import (
     UsageError,
 )
 from meshpeer.node import facade
-from meshpeer.node.desk import PRIORITY_NAMES, Desk, number_cursor, page_limit
+from meshpeer.node.desk import (
+    PRIORITY_NAMES,
+    Desk,
+    absolute_path,
+    number_cursor,
+    page_limit,
+)
 from meshpeer.node.facade import DRAFTS_LIMIT
 from store.rows import DeliveryRow, MessageRow
 
@@ -281,11 +287,9 @@ def _check_attached(paths: Sequence[str]) -> None:
         raise UsageError(
             f"{len(paths)} files; at most {MAX_ATTACHMENTS} go with one message"
         )
-    if len({os.path.realpath(path) for path in paths}) != len(paths):
+    if len({os.path.realpath(absolute_path(path)) for path in paths}) != len(paths):
         raise UsageError("one file is named twice")
     for path in paths:
-        if not os.path.isabs(path) or "\0" in path:
-            raise UsageError(f"{path!r} is not an absolute path")
         if os.path.isdir(path):
             raise UsageError(
                 f"{path} is a folder, and only files go with a message: "
