@@ -73,7 +73,11 @@ class Span(click.ParamType):  # type: ignore[type-arg]
 
 
 def command(
-    example: str, *, group: click.Group | None = None, name: str | None = None
+    example: str,
+    *,
+    group: click.Group | None = None,
+    name: str | None = None,
+    cls: type[click.Command] = click.Command,
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Make a command of a function that takes a Session first; help shows the example."""
 
@@ -83,7 +87,7 @@ def command(
             session = Session(State.find(state or inherited), as_json=as_json)
             function(session, **options)
 
-        made = click.Command(
+        made = cls(
             name or function.__name__.strip("_"),
             callback=run,
             params=_params(function),

@@ -12,6 +12,8 @@ from meshpeer.cli.command import ListGroup, Session, command
 from meshpeer.errors import UsageError
 
 SIZES: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+NOT: Final = re.compile(r"-[^-].+", re.DOTALL)
+WITHOUT: Final = "\0"
 SHOWN: Final = 5
 """Values of a facet that are shown."""
 
@@ -46,7 +48,17 @@ class Day(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is not a day such as 2026-11-21", param)
 
 
-@command('meshpeer search "water pump" --kind file --tag repair')
+class Searching(click.Command):
+    """`-word` is a word that must not be there, not a row of options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Hide such words from click, which would call them options that don't exist."""
+        return super().parse_args(
+            ctx, [WITHOUT + arg if NOT.fullmatch(arg) else arg for arg in args]
+        )
+
+
+@command('meshpeer search "water pump" --kind file --tag repair', cls=Searching)
 @click.argument("words", nargs=-1)
 @click.option("--kind", "kinds", multiple=True, help="post, file, collection, ...")
 @click.option("--by", "who", multiple=True, help="Only of this person.")
@@ -80,7 +92,9 @@ def search(
     All WORDS must be there: wat* finds what begins so, "two words" in quotes stand together,
     -word must not be there. A misspelt word finds what is near it. `--near` asks the neighbours.
     """
-    query: dict[str, Any] = {"words": " ".join(_quoted(word) for word in words)}
+    query: dict[str, Any] = {
+        "words": " ".join(_quoted(word.removeprefix(WITHOUT)) for word in words)
+    }
     query |= {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in filters.items()
@@ -131,7 +145,15 @@ def _found_lines(found: dict[str, Any]) -> list[str]:
             lines += [f"        {file['file']}" for file in record["files"]]
     total = f"{found['total']:,}{'+' if found['more'] else ''}"
     lines.append(f"{total} found" + (", time ran out" if found["cut"] else ""))
-    lines += [f"  {name}: {_counts(counts)}" for name, counts in found["facets"].items()]
+    names = {
+        hit["record"]["author"]["id"]: show.name(hit["record"]["author"])
+        for hit in found["hits"]
+    }
+    lines += [
+        f"  {facet}: {_counts(counts, names)}"
+        for facet, counts in found["facets"].items()
+        if len(counts) > 1
+    ]
     if found["next"]:
         lines.append(f"more: --after {found['next']}")
     return lines
@@ -141,9 +163,10 @@ def _rating(hit: dict[str, Any]) -> str:
     return f"  [{hit['rating']:+.1f}]" if hit["rating"] is not None else ""
 
 
-def _counts(counts: list[dict[str, Any]]) -> str:
+def _counts(counts: list[dict[str, Any]], names: dict[str, str]) -> str:
     return ", ".join(
-        f"{show.safe(one['value'])} {one['count']:,}" for one in counts[:SHOWN]
+        f"{names.get(one['value'], show.safe(one['value']))} {one['count']:,}"
+        for one in counts[:SHOWN]
     )
 
 

@@ -63,11 +63,7 @@ class ChainService(Desk):
         self, after: str | None, limit: int, *, who: str | None, kinds: list[str]
     ) -> Page[chain_facade.Record]:
         """List records, newest first."""
-        unknown = set(kinds) - set(KINDS)
-        if unknown:
-            raise UsageError(
-                f"no kind {sorted(unknown)[0]!r}; there are {', '.join(KINDS)}"
-            )
+        self.check_kinds(kinds)
         persons = [self.find_person(who)] if who else self._kept()
         rows = self._store.timeline(
             persons,
@@ -189,6 +185,13 @@ class ChainService(Desk):
         return await self.publish_record(own, record)
 
     # ---- for the other services, too
+
+    @staticmethod
+    def check_kinds(kinds: Iterable[str]) -> None:
+        """Raise UsageError for a kind of record that there isn't."""
+        for kind in kinds:
+            if kind not in KINDS:
+                raise UsageError(f"no kind {kind!r}; there are {', '.join(KINDS)}")
 
     async def publish_record(self, own: Own, record: Record) -> chain_facade.Record:
         """Append a record to this person's chain; it is durable when this returns."""

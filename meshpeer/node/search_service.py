@@ -279,6 +279,7 @@ class SearchService(ChainService):
         return lambda limit: self._store.others_with_file(file, limit)
 
     def _question(self, query: search_facade.SearchQuery) -> Question:
+        self.check_kinds(query.kinds)
         question = Question(
             words=query.words,
             kinds=tuple(query.kinds),

@@ -80,7 +80,7 @@ def test_a_standing_search_tells_what_turns_up(peer, api):
 
 @pytest.mark.parametrize(
     "query",
-    [{"words": "x" * 600}, {"tags": [""]}, {"smallest": -1}, {"kinds": ["k"] * 17}],
+    [{"words": "x" * 600}, {"tags": [""]}, {"smallest": -1}, {"kinds": ["post"] * 17}],
 )
 def test_what_is_no_search_is_refused_with_a_reason(api, query):
     with pytest.raises(UsageError, match="search"):
