@@ -63,7 +63,7 @@ class Hasher:
     """Hashes files one after the other with one buffer; for one thread."""
 
     def __init__(self) -> None:
-        self._buffer = memoryview(bytearray(STEP))
+        self._lazy_buffer: memoryview | None = None
 
     def file(self, path: str, progress: Progress | None = None) -> Hashed:
         """Hash the ordinary file at `path`, or say in a MeshpeerError why it can't be."""
@@ -134,6 +134,13 @@ class Hasher:
                 progress(end, size)
                 told = end
         return bytes(hashes)
+
+    @property
+    def _buffer(self) -> memoryview:
+        """Made when something is hashed: a peer that only carries does without."""
+        if self._lazy_buffer is None:
+            self._lazy_buffer = memoryview(bytearray(STEP))
+        return self._lazy_buffer
 
     def _chunk(self, descriptor: int, start: int, end: int) -> bytes | None:
         hasher = blake3()
