@@ -49,4 +49,8 @@ def _advice(state: State) -> list[str]:
         ]
     else:
         lines.append('  `meshpeer send NAME "text"` writes to a contact')
+    if status["records"]:
+        lines.append("  `meshpeer timeline` shows what was published")
+    if status["fetches"]:
+        lines.append("  `meshpeer fetches` shows how far the files are that you get")
     return [*lines, "  `meshpeer --help` lists all commands"]

@@ -225,6 +225,11 @@ def said(record: dict[str, Any]) -> str:
 
 def file_lines(record: dict[str, Any]) -> list[str]:
     """Name the files that a record brings."""
+    if record["kind"] == "collection":
+        return [
+            f"{record['members']:,} files  {show.size(record['total'])}"
+            f"  meshpeer get {record['number']}"
+        ]
     return [
         f"{show.safe(ref['name'])}  {show.size(ref['size'])}"
         f"  {'here' if ref['held'] else 'not here: meshpeer get ' + str(record['number'])}"
@@ -246,6 +251,8 @@ def _whole(record: dict[str, Any], session: Session) -> list[str]:
     lines.append(f"  {said(record)}" if record["kind"] != "post" else "")
     text = show.safe(record["text"], lines=True).rstrip()
     lines += [f"  {line}" for line in text.split("\n")] if text else []
+    if record["kind"] == "collection":
+        lines += [f"  {line}" for line in file_lines(record)]
     for ref in record["files"]:
         lines += [
             f"  file {show.safe(ref['name'])}  {show.size(ref['size'])}  {ref['file']}"

@@ -1,5 +1,6 @@
 """Publishing files, getting them, keeping folders equal."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,8 @@ from meshpeer.errors import MeshpeerError, NotReachedError, UsageError
 LOOK_S: Final = 0.3
 FEW: Final = 10
 """Fetches that are asked for one by one."""
+MANY: Final = 20
+"""More files that came are told in a line."""
 OVER: Final = ("done", "failed")
 
 
@@ -205,7 +208,7 @@ def _how(found: list[dict[str, Any]]) -> str:
     left = max((fetch["left_s"] or 0 for fetch in going), default=0)
     why = next((fetch["why"] for fetch in going if fetch["why"]), "")
     parts = [
-        f"{show.size(rate)}/s from {sources}" if sources else "",
+        f"{show.size(rate)}/s from {sources}" if sources and rate else "",
         f"{show.span(left)} left" if left else "",
         show.safe(why) if not sources else "",
     ]
@@ -213,6 +216,17 @@ def _how(found: list[dict[str, Any]]) -> str:
 
 
 def _done_lines(found: list[dict[str, Any]]) -> list[str]:
+    done = [fetch for fetch in found if fetch["state"] == "done"]
+    if len(done) <= MANY:
+        return _fetched_lines(found)
+    paths = [fetch["path"] for fetch in done if fetch["path"]]
+    total = show.size(sum(fetch["size"] for fetch in done))
+    where = show.safe(os.path.commonpath(paths)) if paths else ""
+    others = [fetch for fetch in found if fetch["state"] != "done"]
+    return [f"{len(done):,} files in {where}  {total}", *_fetched_lines(others)]
+
+
+def _fetched_lines(found: list[dict[str, Any]]) -> list[str]:
     return [
         f"{show.safe(fetch['path'] or fetch['name'])}  {show.size(max(fetch['size'], 0))}"
         + ("" if fetch["state"] == "done" else f"  {_state(fetch)}")

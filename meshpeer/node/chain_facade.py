@@ -52,6 +52,8 @@ class Record(msgspec.Struct, frozen=True):
     warning: str = ""
     total: int = 0
     """Bytes of all files of a collection."""
+    members: int = 0
+    """How many these are; `files` has only the list of them."""
     withdrawn: bool = False
     """Whether its author took back what it said: then nothing of that is here."""
 

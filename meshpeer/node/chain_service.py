@@ -267,6 +267,7 @@ class ChainService(Desk):
             rating=record.rating if isinstance(record, Label) else None,
             warning=record.warning if isinstance(record, Label) else "",
             total=record.total if isinstance(record, CollectionRecord) else 0,
+            members=record.files if isinstance(record, CollectionRecord) else 0,
             withdrawn=row.body is None,
         )
 

@@ -177,8 +177,8 @@ class FilesFacade(Protocol):
         """List files held here."""
         ...
 
-    async def file(self, what: str) -> FileInfo:
-        """Give what is known of a file, and how many neighbours hold it now."""
+    async def file(self, what: str, *, probe: bool = True) -> FileInfo:
+        """Give what is known of a file; with `probe` also how many neighbours hold it now."""
         ...
 
     async def fetch(self, new: NewFetch) -> list[Fetch]:

@@ -26,6 +26,8 @@ from store.rows import FileRow, RecordRow
 
 GRACE_S: Final = 7 * 86_400
 COLLECTIONS_TOLD: Final = 10
+PROBE_S: Final = 0.3
+"""How long neighbours are given to say whether they hold a file."""
 MAX_GATHERED: Final = 1_000
 STATES: Final[dict[str, file_facade.FetchState]] = {
     "waiting": "waiting",
@@ -133,14 +135,12 @@ class FileService(ChainService):
         following = str(rows[-1].number) if len(rows) == limit else None
         return Page([self._held_view(row) for row in rows], following)
 
-    async def file(self, what: str) -> file_facade.FileInfo:
-        """Give what is known of a file, and how many neighbours hold it now."""
+    async def file(self, what: str, *, probe: bool = True) -> file_facade.FileInfo:
+        """Give what is known of a file; with `probe` also how many neighbours hold it now."""
         file = self.find_file(what)
         row = self._store.file(file)
         records = self._store.records_of_file(file)
         fetch = self._store.fetch(file)
-        holders = self._peer.files.holders([file], self._node.now())
-        self._node.soon()
         name, kind, size = _named(records, fetch)
         progress = self._peer.files.progress(file)
         if row is not None and row.size >= 0:
@@ -159,11 +159,20 @@ class FileService(ChainService):
             file=idtext.encode(file),
             size=size,
             held=held,
-            holders=holders.get(file, 0),
+            holders=await self._holders(file) if probe else 0,
             name=name,
             media_type=kind,
             records=self.record_views(records),
         )
+
+    async def _holders(self, file: bytes) -> int:
+        """Ask the neighbours, and give them a moment to answer."""
+        counted = self._peer.files.holders([file], self._node.now())
+        self._node.soon()
+        if self._peer.neighbours and not counted[file]:
+            await asyncio.sleep(PROBE_S)
+            counted = self._peer.files.holders([file], self._node.now())
+        return counted[file]
 
     def _held_bytes(self, file: bytes, row: FileRow | None) -> int:
         if row is not None and row.have is None:
@@ -321,7 +330,7 @@ class FileService(ChainService):
     async def content(self, what: str, first: int, last: int | None) -> file_facade.Content:
         """Give bytes `first` to `last` of a file, held or not, as they arrive."""
         file = self.find_file(what)
-        info = await self.file(what)
+        info = await self.file(what, probe=False)
         end = info.size - 1 if last is None else min(last, info.size - 1)
         key = self._key_of(file)
         if info.held < info.size and self._peer.files.progress(file) is None:

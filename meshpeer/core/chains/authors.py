@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from meshpeer.core.chain_writes import PutAuthor
 from meshpeer.core.chains.archive import PeopleLike, RestoredChains
+from meshpeer.core.chains.log import Log
 from meshpeer.core.formats.block import MAX_SEQUENCE
 from meshpeer.core.formats.card import Card
 from meshpeer.errors import RemoteProtocolError
@@ -94,6 +95,11 @@ class Authors:
         if known is not None and offered.number <= known.number:
             return None
         return Card.parse(data)
+
+    def is_here(self, log: Log) -> bool:
+        """Whether it is a log of a device on this very peer."""
+        own = self._people.own.get(log.person)
+        return own is not None and own.device.public == log.device
 
     def put(self, card: Card) -> PutAuthor:
         """This is the newest card of its person now."""

@@ -1,10 +1,14 @@
-"""All logs known here, and how the blocks of a log are found: in memory while young, else on disk."""
+"""All logs known here, how their blocks are found, and what changed since the last commit.
+
+The header of a block is in memory while its commit is awaited, else on the disk.
+"""
 
 from collections.abc import Iterator
 from typing import Final
 
 from meshpeer.core.chain_writes import PutFork
 from meshpeer.core.chains.archive import ChainArchive, RestoredChains
+from meshpeer.core.chains.batch import Batch
 from meshpeer.core.chains.log import BLOCK_COST, Log, LogKey
 from meshpeer.core.chains.spans import MAX_SPANS
 from meshpeer.core.formats.block import HEADER_SIZE, MAX_LAMPORT, Header
@@ -27,6 +31,8 @@ class Book:
         self.proofs: dict[LogKey, tuple[bytes, bytes]] = {}
         self.unsaved: dict[bytes, Header] = {}
         """Blocks that are journalled, by id."""
+        self.batch = Batch()
+        """What changed since the journal was last given the rows of the logs."""
         self.lamport = 0
         self._by_person: dict[bytes, dict[LogKey, Log]] = {}
         self._active: dict[LogKey, Log] = {}
@@ -40,6 +46,11 @@ class Book:
         self.logs[log.log_key] = log
         self._by_person.setdefault(log.person, {})[log.log_key] = log
         self.saw(log.lamport)
+
+    def touch(self, log: Log) -> None:
+        """A log changed: its row is to be written, and neighbours are to be told."""
+        self.batch.touched[log] = None
+        self.batch.persons[log.person] = None
 
     def drop(self, log: Log) -> None:
         """Forget a log."""

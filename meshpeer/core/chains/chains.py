@@ -16,15 +16,17 @@ from meshpeer.core.chains.archive import (
 )
 from meshpeer.core.chains.asking import Plan
 from meshpeer.core.chains.authors import Authors
+from meshpeer.core.chains.batch import Batch
 from meshpeer.core.chains.book import Book
 from meshpeer.core.chains.events import Event, Held
-from meshpeer.core.chains.intake import Batch, Intake
+from meshpeer.core.chains.intake import Intake
 from meshpeer.core.chains.interest import FOLLOWED, MUTED, Interest, Level
 from meshpeer.core.chains.limits import ChainLimits
 from meshpeer.core.chains.log import NOT_SAID, Key, Log
 from meshpeer.core.chains.messages import Get, Head
 from meshpeer.core.chains.publishing import Publisher
 from meshpeer.core.chains.questions import Questions
+from meshpeer.core.chains.removal import Removal
 from meshpeer.core.chains.serving import READ, ReadBlocks
 from meshpeer.core.chains.session import STREAM, Session
 from meshpeer.core.formats.block import Block
@@ -68,16 +70,24 @@ class Chains:
             people, restored.follows, self.book.logs.values, self.limits.nearby_persons
         )
         self.plan = Plan(self.book, self.authors)
+        self._removal = Removal(
+            book=self.book,
+            authors=self.authors,
+            interest=self.interest,
+            journal=journal,
+            limits=self.limits,
+        )
         self.intake = Intake(
             book=self.book,
             authors=self.authors,
             interest=self.interest,
             people=people,
+            removal=self._removal,
             journal=journal,
             wall=wall,
             limits=self.limits,
             also=also,
-            landing=self,
+            landed=self._landed,
         )
         self._publisher = Publisher(
             book=self.book,
@@ -284,7 +294,7 @@ class Chains:
         """A verified card: what it revokes goes. True if it is newer than what was known."""
         taken = self.intake.take_card(card)
         if not taken:
-            self.intake.recut(card.person)
+            self._removal.recut(card.person)
         self._settle(None, now)
         return taken
 
@@ -321,7 +331,7 @@ class Chains:
         self._waiting_bytes += self.intake.settle(source, now)
         self._check_disk(now)
 
-    def landed(self, batch: Batch, now: float) -> None:
+    def _landed(self, batch: Batch, now: float) -> None:
         """A batch is durable: tell the peer and the neighbours."""
         self._waiting_bytes -= batch.size
         self._events += [event for event in batch.events if self._still(event)]
@@ -358,7 +368,7 @@ class Chains:
         self._look_at_cards()
         more, gone = self.interest.refresh(self.book.persons.keys())
         for person in gone:
-            self.intake.drop_person(person)
+            self._removal.drop_person(person)
         self._settle(None, now)
         if more:
             for session in list(self._sessions.values()):
@@ -371,4 +381,4 @@ class Chains:
             if card is not None and self._cut_by.get(person) != card.number:
                 before, self._cut_by[person] = self._cut_by.get(person), card.number
                 if before is not None or card.revoked:
-                    self.intake.recut(person)
+                    self._removal.recut(person)

@@ -105,7 +105,7 @@ class Publisher:
             raise UsageError(
                 "that is somebody else's; you can withdraw only what you wrote"
             )
-        if self._intake.lasts(target):
+        if self._intake.effects.lasts(target):
             raise UsageError(
                 "that took effect already and can't be withdrawn; publish its opposite instead "
                 "(unfollow, or a newer device list)"

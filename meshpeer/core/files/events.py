@@ -48,6 +48,12 @@ class FetchFailed(NamedTuple):
     why: str
 
 
+class FetchCancelled(NamedTuple):
+    """Nobody here asks for the file any more."""
+
+    file: bytes
+
+
 class HolderBanned(NamedTuple):
     """What this neighbour gave isn't what the file's id says: it is not asked for it again."""
 
@@ -64,5 +70,11 @@ class HoldersCounted(NamedTuple):
 
 
 Event: TypeAlias = (
-    FetchProgress | ChunkCame | FileComplete | FetchFailed | HolderBanned | HoldersCounted
+    FetchProgress
+    | ChunkCame
+    | FileComplete
+    | FetchFailed
+    | FetchCancelled
+    | HolderBanned
+    | HoldersCounted
 )

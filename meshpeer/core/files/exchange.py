@@ -14,6 +14,7 @@ from meshpeer.core.file_writes import PutAnswered, PutWant
 from meshpeer.core.files.answers import Answers
 from meshpeer.core.files.events import (
     Event,
+    FetchCancelled,
     FetchFailed,
     FetchProgress,
     FileComplete,
@@ -147,6 +148,9 @@ class Exchange:
             match event:
                 case FetchProgress(file=file):
                     self.wants.look(file, now)
+                case FetchCancelled(file=file):
+                    self.wants.finished(file, now)
+                    self.parts.look(file, now)
                 case FileComplete(file=file) | FetchFailed(file=file):
                     self.wants.finished(file, now)
                     self.parts.look(file, now)

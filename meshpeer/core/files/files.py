@@ -12,7 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from meshpeer.core.file_writes import DropFetch, DropFile, PutFetch
-from meshpeer.core.files.events import Event, FetchProgress, FileComplete, Progress
+from meshpeer.core.files.events import (
+    Event,
+    FetchCancelled,
+    FetchProgress,
+    FileComplete,
+    Progress,
+)
 from meshpeer.core.files.fetch import Fetch, Probe
 from meshpeer.core.files.limits import Limits, Pace
 from meshpeer.core.files.link_like import LinkLike
@@ -176,6 +182,7 @@ class Files:
         self._journal.add(DropFetch(file), DropFile(file))
         self._told.pop(file, None)
         self._swarm.tell_tag(fetch.tag)
+        self._swarm.events.append(FetchCancelled(file))
         self._settle(now)
 
     def watch_from(self, file: bytes, offset: int, now: float) -> None:

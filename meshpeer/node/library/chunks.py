@@ -266,6 +266,10 @@ class Chunks:
         if self._settler is None and not self._closed:
             self._settler = self._loop.call_later(SETTLE_S, self._settle)
 
+    def _when_to_settle(self) -> float:
+        """A whole group needs to wait for no others."""
+        return 0.0 if len(self._to_settle) >= SETTLE_GROUP else SETTLE_S
+
     def _settle(self) -> None:
         """Give small files their names, many with one sync."""
         self._settler = None
@@ -306,7 +310,7 @@ class Chunks:
     def _settled(
         self, files: list[bytes], done: "asyncio.Future[list[tuple[bytes, Whole]]]"
     ) -> None:
-        wait = SETTLE_S
+        wait = self._when_to_settle()
         try:
             for file, whole in done.result():
                 self._placed(file, whole)
