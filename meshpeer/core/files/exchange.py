@@ -168,10 +168,6 @@ class Exchange:
         """A file is held here now: wants for it that are in the queue can be answered."""
         self.answers.known(file, now)
 
-    def fetches_changed(self, now: float) -> None:
-        """Somebody here asked for a file, or does so no more."""
-        self._look_soon(now)
-
     def _look_soon(self, now: float) -> None:
         if self.files.fetching:
             self._look_at = now
