@@ -77,3 +77,20 @@ def test_a_backup_is_made_through_the_running_peer(call, pair, tmp_path, monkeyp
     assert path.stat().st_mode & 0o777 == 0o600
     refused = call(pair[0], "backup", tmp_path, typed=f"{WORDS}\n")
     assert (refused.exit_code, "name another file" in refused.stderr) == (2, True)
+
+
+def test_a_device_that_was_revoked_hears_of_it_says_so_and_publishes_no_more(call, pair):
+    laptop, phone = pair
+    asked = call(phone, "device", "request").stdout.strip()
+    card = call(laptop, "device", "add", asked, "--yes").stdout.strip()
+    call(phone, "device", "join", card, "--yes")
+    assert "note" not in call(phone, "status").stdout
+    with laptop.meets(phone):
+        call(laptop, "device", "revoke", "2", "--yes")
+        phone.until(lambda status: status.warnings)
+    shown = call(phone, "status").stdout
+    assert "This device is not in the list of laptop's devices" in shown
+    assert "note" not in call(laptop, "status").stdout
+    refused = call(phone, "post", "I am the thief")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "device" in refused.stderr
