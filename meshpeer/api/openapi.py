@@ -50,6 +50,7 @@ CONTENT: Final = {
                 "description": "The range that was asked for.",
                 "content": {"application/octet-stream": {}},
             },
+            "416": {"description": "The file has no such part."},
             "default": {"$ref": "#/components/responses/Problem"},
         },
     }

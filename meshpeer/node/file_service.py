@@ -73,7 +73,10 @@ class FileService(ChainService):
         folder = await self._node.library.publish_folder(path, hidden=new.hidden)
         name = new.name or folder.name
         row = self._node.publications.publish_folder(own, name, folder, settings)
-        if new.watch and not self._is_watched(path):
+        is_watched = self._is_watched(path)
+        if is_watched:  # what was said last holds from now on
+            await self._node.library.unwatch(path)
+        if new.watch or is_watched:
             watched = PutWatched(path, own.person, name, json.dumps(settings).encode())
             self._node.library.keep_watched(watched)
             self._node.publications.watch(watched)

@@ -132,6 +132,17 @@ def test_a_watched_folder_is_renewed_in_its_mirror(ann, bob, maps, tmp_path):
     assert call(ann, "files", "--watched").stdout == ""
 
 
+def test_what_was_said_last_of_a_watched_folder_holds(ann, maps):
+    call(ann, "publish", str(maps), "--watch", "--tag", "old")
+    told(ann, "publish", str(maps), "--tag", "new")
+    before = ann.wait(ann.service.status()).last_event
+    (maps / "more.txt").write_bytes(b"more")
+    ann.hears("record", after=before, own=True)
+    newest = told(ann, "timeline")[-1]
+    assert (newest["members"], newest["tags"]) == (3, ["new"])
+    assert len(told(ann, "files", "--watched")) == 1
+
+
 def test_republishing_the_same_costs_a_record_and_no_reading(ann, maps, film):
     first, again = (told(ann, "publish", str(film))[0] for _ in range(2))
     assert (again["file"], again["hashed"]) == (first["file"], 0)
