@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
-from meshpeer.core.formats.bundle import Bundle
+from meshpeer.core.formats.bundle import Bundle, rewrite
 from meshpeer.core.sync.account import Account
 from meshpeer.core.sync.depot import LASTING, Batch, Depot
 from meshpeer.core.sync.link_like import LinkLike
@@ -74,13 +74,13 @@ class Intake:
         """Something is to be asked for later."""
         return bool(self._later)
 
-    def transfers(self) -> Iterator[tuple[int, int, Transfer]]:
+    def transfers(self, now: float) -> Iterator[tuple[int, int, Transfer]]:
         """Read a part of each stream if the disk keeps up: stream, number and transfer."""
         self.behind = False
         for stream, transfers in self._transfers.items():
             if self._may_read() and (data := self._link.read(stream, CHUNK)):
                 self.behind |= len(data) == CHUNK
-                for transfer in list(transfers.feed(data)):
+                for transfer in list(transfers.feed(data, now)):
                     number = self._next[stream]
                     self._next[stream] += 1
                     yield stream, number, transfer
@@ -93,13 +93,14 @@ class Intake:
         None: the depot answers it later."""
         if transfer.id is not None:
             self._came(transfer.id)
-        wire = self._depot.partials.complete(transfer)
-        if wire is None:
+        whole = self._depot.partials.complete(transfer)
+        if whole is None:
             return Code.DAMAGED
-        bundle = self._parse(transfer, wire)
+        bundle = self._parse(transfer, whole.data)
         if bundle is None:
             return Code.DAMAGED
         self._came(bundle.id)
+        bundle, wire = _aged(bundle, whole.data, int(now - whole.since))
         code = self._depot.take(bundle, wire, self.account, batch, now)
         if code is None:
             self._depot.answer_later(bundle.id, self._peer, stream, number)
@@ -262,3 +263,12 @@ class Intake:
         if not self._depot.open:
             self._depot.stalled = True
         return self._depot.open
+
+
+def _aged(bundle: Bundle, wire: bytes, seconds: int) -> tuple[Bundle, bytes]:
+    """The bundle as it is so many seconds after its header came."""
+    if not seconds:
+        return bundle, wire
+    hops, age = bundle.header.hops, bundle.header.age + seconds
+    header = bundle.header.with_hops_and_age(hops, age)
+    return bundle._replace(header=header), rewrite(wire, hops, age)

@@ -304,7 +304,7 @@ class Session:
     # -- bundles
 
     def _take_transfers(self, batch: Batch, now: float) -> None:
-        for stream, number, transfer in self._intake.transfers():
+        for stream, number, transfer in self._intake.transfers(now):
             try:
                 code = self._intake.take(transfer, stream, number, batch, now)
             except RemoteProtocolError as error:

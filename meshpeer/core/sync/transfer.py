@@ -7,6 +7,9 @@
 Up to 4 KiB a transfer has no name: two bytes are all that goes around it. Above, it answers a
 WANT, and says of what it is the end, so that what a cut link left behind is completed, by
 whoever holds the bundle. What is left behind is bounded in bytes; the oldest goes first.
+
+The age that a wire tells was right when its start came. The end may come much later, after a
+meeting or two, so when that was is remembered: a bundle would else live longer by each cut.
 """
 
 from collections.abc import Iterator
@@ -40,6 +43,8 @@ class Transfer(NamedTuple):
     piece: bytes
     id: bytes | None
     offset: int
+    since: float = 0.0
+    """When its first byte came."""
 
 
 class Transfers:
@@ -47,9 +52,12 @@ class Transfers:
 
     def __init__(self) -> None:
         self._data = bytearray()
+        self._since = 0.0
 
-    def feed(self, data: bytes) -> Iterator[Transfer]:
+    def feed(self, data: bytes, now: float) -> Iterator[Transfer]:
         """Give each transfer that is now whole; an error here is for good, nothing is kept."""
+        if not self._data:
+            self._since = now
         self._data += data
         at = 0
         try:
@@ -57,8 +65,9 @@ class Transfers:
                 start, size, id, offset = head
                 if start + size > len(self._data):
                     break
-                yield Transfer(bytes(self._data[start : start + size]), id, offset)
-                at = start + size
+                piece = bytes(self._data[start : start + size])
+                yield Transfer(piece, id, offset, self._since)
+                at, self._since = start + size, now
         except RemoteProtocolError:
             at = len(self._data)
             raise
@@ -71,7 +80,7 @@ class Transfers:
         if head is None or head[2] is None:
             return None
         start, _, id, offset = head
-        return Transfer(bytes(self._data[start:]), id, offset)
+        return Transfer(bytes(self._data[start:]), id, offset, self._since)
 
     def _head(self, at: int) -> tuple[int, int, bytes | None, int] | None:
         """Where the piece starts, its size, id and offset; None while that isn't all there."""
@@ -91,12 +100,19 @@ class Transfers:
         return offset[1], size, bytes(self._data[at : at + ID_SIZE]), offset[0]
 
 
+class Start(NamedTuple):
+    """The start of a wire, and when it began to come."""
+
+    data: bytes
+    since: float
+
+
 class Partials:
     """Starts of wires whose transfer was cut, by id."""
 
     def __init__(self, limit: int = PARTIALS_LIMIT) -> None:
         self._limit = limit
-        self._starts: dict[bytes, bytes] = {}
+        self._starts: dict[bytes, Start] = {}
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -104,35 +120,45 @@ class Partials:
 
     def offset(self, id: bytes) -> int:
         """From where on the bundle is to be sent."""
-        return len(self._starts.get(id, b""))
+        start = self._starts.get(id)
+        return len(start.data) if start else 0
 
     def keep(self, cut: Transfer) -> None:
         """Remember what came; what another link brought meanwhile is kept if it is more."""
         if cut.id is None:
             return
-        start = self._starts.get(cut.id, b"")[: cut.offset] + cut.piece
-        if cut.offset + len(cut.piece) > len(start) or len(start) <= HEADER_SIZE:
+        before, since = self._start(cut)
+        data = before + cut.piece
+        if cut.offset + len(cut.piece) > len(data) or len(data) <= HEADER_SIZE:
             return
-        self._put(cut.id, start)
+        self._put(cut.id, Start(data, since))
 
-    def complete(self, transfer: Transfer) -> bytes | None:
-        """The whole wire, or None if its start isn't here. The start is given away."""
-        if transfer.id is None or not transfer.offset:
-            self.forget(transfer.id or b"")
-            return transfer.piece
-        start = self._starts.get(transfer.id, b"")[: transfer.offset]
-        self.forget(transfer.id)
-        return start + transfer.piece if len(start) == transfer.offset else None
+    def complete(self, transfer: Transfer) -> Start | None:
+        """The whole wire, and since when it came, or None if its start isn't here. The start is
+        given away."""
+        before, since = self._start(transfer)
+        self.forget(transfer.id or b"")
+        if len(before) < transfer.offset:
+            return None
+        return Start(before + transfer.piece, since)
 
     def forget(self, id: bytes) -> None:
         """Drop what there is of a bundle."""
-        self._bytes -= len(self._starts.pop(id, b""))
+        start = self._starts.pop(id, None)
+        self._bytes -= len(start.data) if start else 0
 
-    def _put(self, id: bytes, start: bytes) -> None:
-        if len(start) <= self.offset(id):
+    def _start(self, transfer: Transfer) -> Start:
+        """What is here before this piece; the piece's own time if it has the header itself."""
+        known = self._starts.get(transfer.id or b"") if transfer.offset else None
+        if known is None:
+            return Start(b"", transfer.since)
+        return Start(known.data[: transfer.offset], known.since)
+
+    def _put(self, id: bytes, start: Start) -> None:
+        if len(start.data) <= self.offset(id):
             return
         self.forget(id)
         self._starts[id] = start
-        self._bytes += len(start)
+        self._bytes += len(start.data)
         while self._bytes > self._limit:
             self.forget(next(iter(self._starts)))

@@ -161,7 +161,7 @@ def test_transfers_survive_a_stream_cut_anywhere(sizes, step):
     stream = b"".join(frame(wire, b"i" * 32, 0) for wire in wires)
     transfers, came = Transfers(), []
     for at in range(0, len(stream), step):
-        came += transfers.feed(stream[at : at + step])
+        came += transfers.feed(stream[at : at + step], 0.0)
     assert [transfer.piece for transfer in came] == wires
 
 
@@ -172,14 +172,14 @@ def test_a_small_bundle_has_two_bytes_around_it():
 @pytest.mark.parametrize("head", [varint(0), varint(2 * 4_097), varint(2 * 400_000 + 1)])
 def test_a_transfer_of_no_legal_size_ends_the_stream(head):
     with pytest.raises(RemoteProtocolError):
-        list(Transfers().feed(head))
+        list(Transfers().feed(head, 0.0))
 
 
 @pytest.mark.parametrize("whole", [b"", frame(b"wire" * 20, b"i" * 32, 0)])
 def test_of_a_stream_that_was_ended_nothing_is_kept(whole):
     transfers = Transfers()
     with pytest.raises(RemoteProtocolError):
-        list(transfers.feed(whole + varint(1)))
+        list(transfers.feed(whole + varint(1), 0.0))
     assert transfers.cut() is None
 
 
@@ -188,20 +188,31 @@ def test_of_a_stream_that_was_ended_nothing_is_kept(whole):
 def test_noise_gives_transfers_or_the_one_error(noise):
     transfers = Transfers()
     with suppress(RemoteProtocolError):
-        list(transfers.feed(noise))
+        list(transfers.feed(noise, 0.0))
     transfers.cut()
 
 
 def test_what_was_cut_is_completed_by_whoever_has_the_rest():
     partials, wire, id = Partials(), bytes(range(256)) * 40, b"i" * 32
     transfers = Transfers()
-    assert list(transfers.feed(frame(wire, id, 0)[:3_000])) == []
+    assert list(transfers.feed(frame(wire, id, 0)[:3_000], 5.0)) == []
     partials.keep(transfers.cut())
     offset = partials.offset(id)
     assert 2_900 < offset < 3_000
-    (rest,) = Transfers().feed(frame(wire, id, offset))
-    assert partials.complete(rest) == wire
+    (rest,) = Transfers().feed(frame(wire, id, offset), 900.0)
+    assert partials.complete(rest) == (wire, 5.0)
     assert partials.offset(id) == 0
+
+
+def test_each_transfer_is_as_old_as_its_first_byte():
+    transfers, one = Transfers(), frame(bytes(5_000), b"i" * 32, 0)
+    assert list(transfers.feed(one[:1], 1.0)) == []
+    assert [came.since for came in transfers.feed(one[1:] + one + one[:9], 2.0)] == [
+        1.0,
+        2.0,
+    ]
+    assert [came.since for came in transfers.feed(one[9:], 3.0)] == [2.0]
+    assert [came.since for came in transfers.feed(one, 4.0)] == [4.0]
 
 
 def test_an_end_without_its_start_is_no_bundle():

@@ -252,7 +252,7 @@ def test_what_is_worth_more_overtakes_what_waits(bob):
 
 def sent(stranger, stream):
     """The ids of the bundles that went out to a stranger on a stream."""
-    transfers = Transfers().feed(bytes(stranger.end.out[stream]))
+    transfers = Transfers().feed(bytes(stranger.end.out[stream]), 0.0)
     return [Bundle.parse(transfer.piece).id for transfer in transfers]
 
 

@@ -139,6 +139,18 @@ def test_a_cut_transfer_goes_on_where_it_stopped_at_any_neighbour(village):
     assert carl.disk.bundles[big.id].wire[49:] == big.wire[49:]
 
 
+def test_a_bundle_that_comes_in_two_meetings_ages_between_them(village):
+    ann, bob, carl = Peer("ann"), Peer("bob"), Peer("carl")
+    big = bundle(1, size=300_000)
+    ann.sync.submit(big, village.now)
+    assert village.meet(ann, bob, budget=200_000) < 210_000
+    village.now = 3_600.0
+    assert village.meet(ann, bob) < 110_000
+    assert bob.queue.get(big.id).deadline <= big.header.lifetime
+    village.meet(bob, carl)
+    assert carl.queue.get(big.id).deadline <= big.header.lifetime
+
+
 def test_a_recall_purges_copies_and_keeps_the_bundle_from_coming_back(village):
     ann, bob, carl = Peer("ann"), Peer("bob"), Peer("carl")
     ann.sync.submit(bundle(1), village.now)
