@@ -37,7 +37,7 @@ def send(
     """Queue TEXT (or stdin) for TO and print the message's id and state.
 
     It is on this disk when the command returns. Files that go with it are sealed, so that only TO
-    can open them; leave them where they are until they have arrived.
+    can open them; leave them where they are until they have arrived. A folder goes as one tar.
     """
     if timeout is not None and wait is None:
         raise UsageError("--timeout says how long to wait, so --wait must say for what")

@@ -43,8 +43,8 @@ from meshpeer.core.link.link import Link
 from meshpeer.core.link.path import Datagram, Path
 from meshpeer.core.mail import mail
 from meshpeer.core.mail.attachments import Wanted
+from meshpeer.core.mail.draft import Draft
 from meshpeer.core.mail.mail import Mail, Restored
-from meshpeer.core.mail.outbox import Draft
 from meshpeer.core.mail.people import Contact, Own, People
 from meshpeer.core.mail.sealing_keys import KeyRing
 from meshpeer.core.sync.account import Account, Kind

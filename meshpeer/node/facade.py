@@ -98,7 +98,8 @@ class Draft(msgspec.Struct, frozen=True):
     sender: str | None = None
     """Which of our persons writes; needed only where several live on this peer."""
     attach: list[str] = []
-    """Paths of files on this machine that go with it, sealed so that only `to` can open them."""
+    """Paths of files on this machine that go with it, sealed so that only `to` can open them; a
+    folder goes as one tar."""
 
 
 class Sent(msgspec.Struct, frozen=True):

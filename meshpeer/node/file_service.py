@@ -226,6 +226,10 @@ class FileService(ChainService):
                 ref = FileRef(file, attached.size, attached.name, attached.media_type)
                 return [ref], False
             records = self._store.records_of_file(file, limit=1)
+            if not records and self._store.attachments_of(file):
+                raise UsageError(
+                    "that file came with a request; `meshpeer requests accept` its sender first"
+                )
             name, _, size = _named(records, None)
             return [FileRef(file, size, name or idtext.encode(file)[:11])], False
         members = await self._members(row)

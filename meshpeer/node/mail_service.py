@@ -12,8 +12,8 @@ from meshpeer.core.formats.attachment import KEY_SIZE, MAX_ATTACHMENTS, Attachme
 from meshpeer.core.formats.bundle import Priority
 from meshpeer.core.formats.sealed_file import plain_size
 from meshpeer.core.identity import idtext
+from meshpeer.core.mail.draft import DEFAULT_LIFETIME, Draft, check
 from meshpeer.core.mail.letters import UNDERWAY, message_state
-from meshpeer.core.mail.outbox import DEFAULT_LIFETIME, Draft
 from meshpeer.core.mail.people import Contact, Own, Status
 from meshpeer.core.writes import (
     Box,
@@ -169,6 +169,8 @@ class MailService(Desk):
 
     async def _sealed(self, path: str) -> Attachment:
         key = os.urandom(KEY_SIZE)
+        if await asyncio.to_thread(os.path.isdir, path):
+            path = await self._node.library.pack(path)
         file = await self._node.library.publish(path, key=key)
         return Attachment(file.file, file.size, file.name, file.media_type, key)
 
@@ -192,7 +194,7 @@ class MailService(Desk):
                 reply_to=self._replied(draft.reply_to),
                 attachments=files,
             )
-            self._peer.mail.outbox.check(ready, contact)
+            check(ready, contact)
         except (UsageError, NotFoundError) as error:
             if index:
                 raise type(error)(f"message {index + 1} of the batch: {error}") from error
@@ -290,13 +292,8 @@ def _check_attached(paths: Sequence[str]) -> None:
     if len({os.path.realpath(absolute_path(path)) for path in paths}) != len(paths):
         raise UsageError("one file is named twice")
     for path in paths:
-        if os.path.isdir(path):
-            raise UsageError(
-                f"{path} is a folder, and only files go with a message: "
-                "pack it into one, such as a .tar.gz, and attach that"
-            )
-        if not os.path.isfile(path):
-            raise UsageError(f"there is no file {path}")
+        if not os.path.isfile(path) and not os.path.isdir(path):
+            raise UsageError(f"there is no file or folder {path}")
 
 
 STATE_NAMES: Final[dict[DeliveryState, facade.StateName]] = {

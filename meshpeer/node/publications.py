@@ -135,7 +135,8 @@ class Publications:
                     data = await library.content(file, LISTING_LIMIT)
         except TimeoutError:
             raise NotReachedError(
-                "nobody near has the list of its files now; it comes when somebody does"
+                "nobody near has the list of its files now. It is asked for: get this again "
+                "when `meshpeer fetches` lists it no more, or mirror it"
             ) from None
         return data
 

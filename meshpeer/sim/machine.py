@@ -20,7 +20,7 @@ from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.link.path import Datagram, Traits
-from meshpeer.core.mail.outbox import Draft
+from meshpeer.core.mail.draft import Draft
 from meshpeer.core.mail.people import Own
 from meshpeer.core.peer import LinkDown, LinkUp
 from meshpeer.core.sync.shares import Limits

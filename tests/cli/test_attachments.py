@@ -1,6 +1,7 @@
 """Files that go with messages, sealed for one receiver."""
 
 import os
+import tarfile
 
 import pytest
 
@@ -114,7 +115,7 @@ def test_a_text_is_not_needed_where_a_file_goes(ann, carla, plans):
     ("attach", "says"),
     [
         (["nowhere"], "there is no "),
-        (["."], "pack it into one"),
+        (["empty"], "has no files"),
         (["plans.txt", "plans.txt"], "named twice"),
         (["plans.txt", "map.bin", "evil\n"], "name"),
     ],
@@ -123,12 +124,34 @@ def test_what_can_not_go_along_is_said_and_nothing_is_left_of_it(
     ann, carla, plans, tmp_path, attach, says
 ):
     (tmp_path / "evil\n").write_bytes(b"x")
+    (tmp_path / "empty").mkdir()
     arguments = [word for name in attach for word in ("--attach", str(tmp_path / name))]
     result = call(ann, "send", "carla", "x", *arguments)
     assert result.exit_code == 2
     assert says in result.stderr
     assert told(ann, "outbox") == []
     assert told(ann, "status")["files"] == 0
+
+
+def test_a_folder_goes_as_one_tar_which_is_erased_when_its_message_is_over(
+    ann, carla, tmp_path
+):
+    (tmp_path / "Maps" / "north").mkdir(parents=True)
+    (tmp_path / "Maps" / "north" / "coast.txt").write_bytes(SMALL)
+    (tmp_path / "Maps" / "way out").symlink_to("/etc/passwd")
+    sent = told(ann, "publish", str(tmp_path / "Maps"), "--to", "carla")
+    packed = attached(ann, sent["id"])["Maps.tar"]["path"]
+    with ann.meets(carla):
+        ann.hears("state", id=sent["id"], state="arrived")
+        carla.hears("fetch", state="done")
+    with tarfile.open(attached(carla, sent["id"])["Maps.tar"]["path"]) as tar:
+        (entry,) = tar.getmembers()
+        assert (entry.name, entry.uid, entry.uname) == ("Maps/north/coast.txt", 0, "")
+        assert tar.extractfile(entry).read() == SMALL
+    assert os.path.exists(packed)
+    call(ann, "delete", sent["id"])
+    assert not os.path.exists(packed)
+    assert (tmp_path / "Maps" / "north" / "coast.txt").exists()
 
 
 def test_seventeen_files_are_too_many(ann, carla, plans, tmp_path):
@@ -150,6 +173,8 @@ def test_what_a_stranger_attaches_comes_once_the_stranger_is_accepted(mesh, ann,
         ann.hears("message", id=sent["id"])
         assert attached(ann, sent["id"])["plans.txt"]["state"] == "underway"
         assert told(ann, "fetches", "list", "--all") == []
+        file = attached(ann, sent["id"])["plans.txt"]["file"]
+        assert "requests accept" in call(ann, "get", file).stderr
         call(ann, "requests", "accept", "~dan", "--name", "dan")
         ann.hears("attachment", state="arrived")
         dan.hears("state", id=sent["id"], state="arrived")

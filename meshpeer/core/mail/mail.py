@@ -11,10 +11,11 @@ from meshpeer.core.formats.record import Key
 from meshpeer.core.journal import Journal
 from meshpeer.core.mail import inbox
 from meshpeer.core.mail.attachments import Attachments, Files, Wanted
+from meshpeer.core.mail.draft import Draft
 from meshpeer.core.mail.inbox import Inbox
 from meshpeer.core.mail.lamport import Lamport
 from meshpeer.core.mail.letters import Letter
-from meshpeer.core.mail.outbox import Draft, Outbox, Pending, Written
+from meshpeer.core.mail.outbox import Outbox, Written
 from meshpeer.core.mail.people import Contact, Own, People
 from meshpeer.core.mail.pieces import Pieces
 from meshpeer.core.mail.pieces import Post as PiecesPost
@@ -25,6 +26,7 @@ from meshpeer.core.mail.sealing_keys import (
     NoRing,
     SealingKeys,
 )
+from meshpeer.core.mail.underway import Pending
 from meshpeer.core.sync.queue import Refusal
 from meshpeer.errors import MeshpeerError
 

@@ -6,24 +6,24 @@ journal, so none is shown that could be lost; and a state never falls.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from heapq import heappop, heappush
 from math import ceil
 from typing import Final, NamedTuple, Protocol
 
 from meshpeer.core.file_writes import PutAttachment
-from meshpeer.core.formats.attachment import Attachment, faults
+from meshpeer.core.formats.attachment import Attachment
 from meshpeer.core.formats.bundle import MAX_LIFETIME, Bundle, Priority
-from meshpeer.core.formats.message import MAX_TEXT, Message
+from meshpeer.core.formats.message import Message
 from meshpeer.core.formats.receipt import MAX_HOURS, value_hashes
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.preimage import one_way
 from meshpeer.core.identity.seal import MESSAGE_ID_SIZE, Seal, destination_tag
 from meshpeer.core.journal import Journal
+from meshpeer.core.mail.draft import Draft, check
 from meshpeer.core.mail.lamport import Lamport
 from meshpeer.core.mail.letters import Letter, Letters
 from meshpeer.core.mail.people import Contact, Own, People, Status
 from meshpeer.core.mail.sealing_keys import SealingKeys
+from meshpeer.core.mail.underway import Pending, Underway
 from meshpeer.core.sync.fresh import fresh_header
 from meshpeer.core.writes import (
     Box,
@@ -35,40 +35,12 @@ from meshpeer.core.writes import (
 )
 from meshpeer.errors import UsageError
 
-DEFAULT_LIFETIME: Final = 7 * 86_400
 RECALL_EXTRA_HOURS: Final = 48
 """A recall outlives its bundle by so much: ages along the way are only hints."""
-
 
 _UNCONFIRMED: Final = frozenset(
     {DeliveryState.QUEUED, DeliveryState.CARRIED, DeliveryState.DROPPED}
 )
-
-
-@dataclass(slots=True)
-class Pending:
-    """One bundle of ours that has not arrived, as far as we know."""
-
-    message_id: bytes
-    contact: bytes
-    bundle: bytes
-    receipt: bytes
-    expires: float
-    state: DeliveryState
-    device: bytes = b""
-    """The sealing key that it was sealed to."""
-
-
-class Draft(NamedTuple):
-    """What a person wants to say, and how."""
-
-    text: str
-    lifetime: int = DEFAULT_LIFETIME
-    priority: Priority = Priority.NORMAL
-    reply_to: bytes | None = None
-    kind: str = "text"
-    attachments: tuple[Attachment, ...] = ()
-    """Files sealed for this message alone, which are held here."""
 
 
 class Sent(Protocol):
@@ -123,6 +95,20 @@ class Written(Protocol):
         ...
 
 
+class Composed(NamedTuple):
+    """A message in bytes, to be sealed to each device of its receiver."""
+
+    own: Own
+    contact: bytes
+    message_id: bytes
+    body: bytes
+    lifetime: int
+    """Seconds."""
+    priority: Priority
+    expires: float
+    """Running seconds."""
+
+
 class Resealed(NamedTuple):
     """Bundles to be queued, and values to be flooded with their hours."""
 
@@ -154,14 +140,9 @@ class Outbox:
         self._keys = keys
         self._written = written
         self.letters = Letters(journal, letters)
-        self._pending: dict[bytes, Pending] = {}
-        self._by_message: dict[bytes, set[bytes]] = {}
-        self._by_bundle: dict[bytes, bytes] = {}
-        self._expiries: list[tuple[float, bytes]] = []
+        self._underway = Underway(pending)
         self._expired: set[bytes] = set()
         """Letters of which that was told."""
-        for one in pending:
-            self._await(one)
 
     def compose(
         self, own: Own, contact: Contact, draft: Draft, now: float
@@ -170,7 +151,7 @@ class Outbox:
 
         The bundles are the caller's to queue. UsageError for what can't be sent.
         """
-        self.check(draft, contact)
+        check(draft, contact)
         message_id = self._rng(MESSAGE_ID_SIZE)
         message = Message(
             kind=draft.kind,
@@ -199,21 +180,17 @@ class Outbox:
             self._lamport.write(),
         )
         body = message.to_bytes(sender=own.person, receiver=contact.person)
-        expires = now + draft.lifetime
-        bundles = [
-            self._seal(
-                own,
-                contact,
-                self._keys.receiver(contact.person, device),
-                message_id,
-                body,
-                draft.lifetime,
-                draft.priority,
-                expires,
-                now,
-            )
-            for device in contact.card.devices
-        ]
+        composed = Composed(
+            own,
+            contact.person,
+            message_id,
+            body,
+            draft.lifetime,
+            draft.priority,
+            now + draft.lifetime,
+        )
+        keys = [self._keys.receiver(contact.person, one) for one in contact.card.devices]
+        bundles = [self._seal(composed, key, now) for key in keys]
         if draft.attachments:
             self.letters.add(
                 Letter(
@@ -232,35 +209,12 @@ class Outbox:
         )
         return message_id, bundles
 
-    @staticmethod
-    def check(draft: Draft, contact: Contact) -> None:
-        """Raise UsageError, saying what to do, for a message that can't be sent."""
-        try:
-            size = len(draft.text.encode())
-        except UnicodeEncodeError as error:
-            raise UsageError("the text is not valid Unicode") from error
-        if not draft.text and not draft.attachments:
-            raise UsageError("an empty message; write something")
-        if fault := faults(draft.attachments):
-            raise UsageError(fault)
-        if size > MAX_TEXT:
-            raise UsageError(f"a message of {size:,} bytes; the limit is {MAX_TEXT:,}")
-        if not 1 <= draft.lifetime <= MAX_LIFETIME:
-            raise UsageError(
-                f"a lifetime of {draft.lifetime:,} s; it must be 1 to {MAX_LIFETIME:,} (35 days)"
-            )
-        if contact.status is Status.BLOCKED:
-            raise UsageError("that contact is blocked; unblock it first")
-
     def recall(self, message_id: bytes, now: float) -> list[tuple[bytes, int]]:
         """Journal that this message is asked back; give recall values and hours to flood.
 
         UsageError if nothing of it is under way any more.
         """
-        waiting = [
-            self._pending[receipt_hash]
-            for receipt_hash in self._by_message.get(message_id, ())
-        ]
+        waiting = self._underway.of_message(message_id)
         if not waiting and self.letters.get(message_id) is None:
             raise UsageError("it has arrived or is long over: nothing is under way")
         for pending in waiting:
@@ -269,35 +223,32 @@ class Outbox:
 
     def watched(self) -> Iterator[tuple[bytes, bytes]]:
         """Give receipt hash and bundle id of all that may still arrive; a file has no bundle."""
-        for receipt_hash, pending in self._pending.items():
-            yield receipt_hash, pending.bundle
+        for pending in self._underway:
+            yield pending.receipt_hash, pending.bundle
         for receipt_hash in self.letters.watched():
             yield receipt_hash, b""
 
     def carried(self, bundle: bytes, peer: bytes, now: float) -> None:
         """A neighbour acknowledged this bundle as durable."""
-        receipt_hash = self._by_bundle.get(bundle)
-        if receipt_hash is not None:
-            pending = self._pending[receipt_hash]
+        pending = self._underway.by_bundle(bundle)
+        if pending is not None:
             self._rise(pending, DeliveryState.CARRIED, now, peer=peer.hex())
 
     def dropped(self, bundle: bytes, now: float) -> None:
         """The queue here gave this bundle up for want of room."""
-        receipt_hash = self._by_bundle.get(bundle)
-        if receipt_hash is not None:
-            pending = self._pending[receipt_hash]
-            if pending.state is DeliveryState.QUEUED:
-                self._rise(pending, DeliveryState.DROPPED, now)
+        pending = self._underway.by_bundle(bundle)
+        if pending is not None and pending.state is DeliveryState.QUEUED:
+            self._rise(pending, DeliveryState.DROPPED, now)
 
     def value_seen(self, value: bytes, now: float) -> None:
         """A receipt or recall came by; if it is the receipt of a message of ours, that arrived."""
-        _, receipts = value_hashes(value)
-        pending = self._pending.get(receipts)
+        _, receipt_hash = value_hashes(value)
+        pending = self._underway.by_receipt(receipt_hash)
         if pending is None:
-            self._file_seen(receipts)
+            self._file_seen(receipt_hash)
             return
         self._rise(pending, DeliveryState.ARRIVED, now)
-        self._forget(receipts, pending)
+        self._underway.forget(receipt_hash)
         contact = self._people.get(pending.contact)
         if contact is not None and not contact.introduced:
             self._journal.add(self._people.introduce(contact.person))
@@ -309,8 +260,8 @@ class Outbox:
             for letter in self.letters
             if letter.message_id not in self._expired
         ]
-        first = [self._expiries[0][0]] if self._expiries else []
-        return min([*ends, *first], default=None)
+        first = self._underway.next_end()
+        return min(ends if first is None else [*ends, first], default=None)
 
     def wake(self, now: float) -> list[bytes]:
         """Say what expired; give the receipt hashes of what can't arrive any more.
@@ -318,17 +269,12 @@ class Outbox:
         What expired may still turn out to have arrived, for the longest lifetime.
         """
         forgotten = []
-        while self._expiries and self._expiries[0][0] <= now:
-            _, receipt_hash = heappop(self._expiries)
-            pending = self._pending.get(receipt_hash)
-            if pending is None:
-                continue
+        for receipt_hash, pending in self._underway.ended(now):
             if pending.state is DeliveryState.EXPIRED:
-                self._forget(receipt_hash, pending)
+                self._underway.forget(receipt_hash)
                 forgotten.append(receipt_hash)
             else:
                 self._rise(pending, DeliveryState.EXPIRED, now)
-                heappush(self._expiries, (now + MAX_LIFETIME, receipt_hash))
         return forgotten + self._end_letters(now)
 
     def _end_letters(self, now: float) -> list[bytes]:
@@ -354,7 +300,7 @@ class Outbox:
             return sealed
         current = [self._keys.receiver(person, one) for one in contact.card.devices]
         stale: dict[bytes, list[Pending]] = {}
-        for pending in self._pending.values():
+        for pending in self._underway:
             unconfirmed = pending.state in _UNCONFIRMED and pending.expires > now
             if pending.contact == person and unconfirmed and pending.device not in current:
                 stale.setdefault(pending.message_id, []).append(pending)
@@ -369,7 +315,7 @@ class Outbox:
 
     def stale_contacts(self) -> set[bytes]:
         """Whom `reseal` may have something for, after a restart."""
-        return {pending.contact for pending in self._pending.values()}
+        return {pending.contact for pending in self._underway}
 
     def _seal_again(
         self, message_id: bytes, contact: Contact, current: Sequence[bytes], now: float
@@ -391,84 +337,57 @@ class Outbox:
                 attachments=tuple(Attachment(*file[4:9]) for file in files),
             ).to_bytes(sender=own.person, receiver=contact.person)
             priority = Priority(before[0].priority) if before else Priority.NORMAL
-            return [
-                self._seal(
-                    own,
-                    contact,
-                    device,
-                    message_id,
-                    body,
-                    row.lifetime,
-                    priority,
-                    row.stored + row.lifetime,
-                    now,
-                )
-                for device in current
-                if device not in known
-            ]
+            composed = Composed(
+                own,
+                contact.person,
+                message_id,
+                body,
+                row.lifetime,
+                priority,
+                row.stored + row.lifetime,
+            )
+            return [self._seal(composed, key, now) for key in current if key not in known]
         return []
 
-    def _seal(
-        self,
-        own: Own,
-        contact: Contact,
-        device: bytes,
-        message_id: bytes,
-        body: bytes,
-        lifetime: int,
-        priority: Priority,
-        expires: float,
-        now: float,
-    ) -> Bundle:
+    def _seal(self, message: Composed, key: bytes, now: float) -> Bundle:
+        """Seal a message to one sealing key, and journal that this is under way."""
         seal = Seal(
-            sender=own.sealing,
-            receiver=device,
-            message_id=message_id,
+            sender=message.own.sealing,
+            receiver=key,
+            message_id=message.message_id,
             ephemeral=KeyPair.generate(self._rng),
         )
         header = fresh_header(
-            priority=priority,
-            tag=destination_tag(device),
+            priority=message.priority,
+            tag=destination_tag(key),
             receipt_hash=seal.receipt_hash,
-            lifetime=lifetime,
+            lifetime=message.lifetime,
             wall=self._wall(),
             rng=self._rng,
-            age=max(0, int(now + lifetime - expires)),
+            age=max(0, int(now + message.lifetime - message.expires)),
         )
-        bundle = Bundle.make(header, seal.close(header.immutable, body))
+        bundle = Bundle.make(header, seal.close(header.immutable, message.body))
+        pending = Pending(
+            message.message_id,
+            message.contact,
+            bundle.id,
+            seal.receipt,
+            message.expires,
+            DeliveryState.QUEUED,
+            key,
+        )
         self._journal.add(
-            PutDelivery(message_id, bundle.id, device, seal.receipt, expires, priority)
-        )
-        self._await(
-            Pending(
-                message_id,
-                contact.person,
-                bundle.id,
-                seal.receipt,
-                expires,
-                DeliveryState.QUEUED,
-                device,
+            PutDelivery(
+                pending.message_id,
+                pending.bundle,
+                key,
+                pending.receipt,
+                pending.expires,
+                message.priority,
             )
         )
+        self._underway.add(pending)
         return bundle
-
-    def _await(self, pending: Pending) -> None:
-        receipt_hash = one_way(one_way(pending.receipt))
-        self._pending[receipt_hash] = pending
-        self._by_message.setdefault(pending.message_id, set()).add(receipt_hash)
-        self._by_bundle[pending.bundle] = receipt_hash
-        until = pending.expires
-        if pending.state is DeliveryState.EXPIRED:
-            until += MAX_LIFETIME
-        heappush(self._expiries, (until, receipt_hash))
-
-    def _forget(self, receipt_hash: bytes, pending: Pending) -> None:
-        del self._pending[receipt_hash]
-        del self._by_bundle[pending.bundle]
-        others = self._by_message[pending.message_id]
-        others.discard(receipt_hash)
-        if not others:
-            del self._by_message[pending.message_id]
 
     def _rise(
         self, pending: Pending, state: DeliveryState, now: float, **more: str

@@ -35,6 +35,7 @@ from meshpeer.core.files.requests import Request
 from meshpeer.core.formats.manifest import Manifest
 from meshpeer.core.journal import Journal
 from meshpeer.errors import NotFoundError, StoreError, UsageError
+from meshpeer.node.library import packing
 from meshpeer.node.library.chunks import Chunks, is_a_mirrors
 from meshpeer.node.library.hashing import Progress
 from meshpeer.node.library.mirroring import Goal, Mirror, Mirrors, Needed
@@ -85,6 +86,7 @@ class Library:
         self._fetched = fetched
         self._now = now
         self._soon = soon
+        self._keep_free = keep_free
         self.folder = folder
         self._chunks = Chunks(
             store,
@@ -110,6 +112,7 @@ class Library:
         """Take up what a stop or a crash left in the middle."""
         self._chunks.start()
         self.mirrors.start()
+        self._looker.submit(self._sweep_packed)
 
     async def close(self) -> None:
         """Let everything go; what is under way is taken up at the next start."""
@@ -163,6 +166,19 @@ class Library:
         for file in changes.gone:
             self._forget(file)
         self._soon()
+
+    async def pack(self, directory: str) -> str:
+        """Make a tar of a folder, to be published sealed; it goes with `lost`, or at a start."""
+        return await self.in_thread(packing.pack, directory, self.folder, self._keep_free)
+
+    def _sweep_packed(self) -> None:
+        needed = {
+            place.path
+            for row in self._store.attachments_underway()
+            if row.sent
+            for place in self._store.places(row.file)
+        }
+        packing.sweep(self.folder, needed)
 
     # ---- watching
 
@@ -349,7 +365,9 @@ class Library:
         return Manifest.from_bytes(file, data).count if data is not None else 0
 
     def lost(self, file: bytes) -> None:
-        """The bytes of this file are not what its rows say: forget it."""
+        """The bytes of this file are not what its rows say, or not to be given: forget it."""
+        for place in self._store.places(file):
+            packing.erase(place.path, self.folder)
         self.take([DropFile(file)])
         self._forget(file)
 
