@@ -20,9 +20,9 @@ from meshpeer.core.link.path import Path
 from meshpeer.core.mail import lamport
 from meshpeer.core.mail.letters import ARRIVED, Letter
 from meshpeer.core.mail.mail import Restored
-from meshpeer.core.mail.outbox import Pending
 from meshpeer.core.mail.people import Own, People
 from meshpeer.core.mail.sealing_keys import KeyRing
+from meshpeer.core.mail.underway import Pending
 from meshpeer.core.peer import Peer, Remembered
 from meshpeer.core.sync.account import Account
 from meshpeer.core.sync.policy import Policy, SimplePolicy

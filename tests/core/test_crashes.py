@@ -15,7 +15,7 @@ from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.preimage import one_way
-from meshpeer.core.mail.outbox import Draft
+from meshpeer.core.mail.draft import Draft
 from meshpeer.core.mail.people import Own
 from meshpeer.core.sync.shares import Limits
 from meshpeer.core.writes import Box, DeliveryState

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from meshpeer.core.identity import idtext
-from meshpeer.core.mail.outbox import Draft
+from meshpeer.core.mail.draft import Draft
 from meshpeer.core.writes import Box
 from meshpeer.errors import UsageError
 from meshpeer.node.config import parse

@@ -28,9 +28,9 @@ from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.journal import Journal
+from meshpeer.core.mail.draft import Draft
 from meshpeer.core.mail.letters import message_state
 from meshpeer.core.mail.mail import Mail
-from meshpeer.core.mail.outbox import Draft
 from meshpeer.core.mail.people import Own, People
 from meshpeer.core.sync.account import Kind
 from meshpeer.core.sync.events import CarriedBy, Evicted, ValueSeen, WantCame, WantGone
