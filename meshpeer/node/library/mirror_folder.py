@@ -2,6 +2,7 @@
 
     compare   what lies where by its row's size and time; where that says nothing, by content
     stage     the bytes into `.meshpeer/incoming`, from a blob, from an equal file, or fetched
+              (staging.py)
     (sync)    one call makes all staged bytes durable
     put       each staged file swapped with what has its name, in one step
     (sync)    the names
@@ -24,7 +25,7 @@ import stat
 import time
 from calendar import timegm
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -38,29 +39,25 @@ from meshpeer.core.file_writes import (
 )
 from meshpeer.core.formats.listing import OWN_FOLDER, Entry, Listing
 from meshpeer.core.formats.manifest import Manifest, want_tag
-from meshpeer.errors import MeshpeerError, RemoteProtocolError, StoreError, UsageError
-from meshpeer.node.library.confined import FILE_FLAGS, Confined, open_ordinary
-from meshpeer.node.library.hashing import Hasher, Look
+from meshpeer.errors import MeshpeerError, StoreError, UsageError
+from meshpeer.node.library.confined import Confined
+from meshpeer.node.library.hashing import Hashed, Hasher, Look
 from meshpeer.node.library.kernel import (
-    copy_range,
     exchange,
     give_name,
     rename_new,
     sync_file_system,
 )
 from meshpeer.node.library.naming import aside, candidates
-from meshpeer.node.library.partials import KEEP_FREE, check_room, refused
-from meshpeer.node.library.reading import is_same, place_of
+from meshpeer.node.library.partials import KEEP_FREE, refused
+from meshpeer.node.library.reading import place_of
+from meshpeer.node.library.staging import FEW, INCOMING, Staged, Staging
 from store.files import FileReads
 
-INCOMING: Final = "incoming"
 REMOVED: Final = "removed"
 DAY: Final = 86_400
 GROUP: Final = 500
 """Files that share a sync."""
-FEW: Final = 16
-"""Up to so many are synced one by one: a whole file system may have much more to write."""
-_STAGE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Differences(NamedTuple):
@@ -69,14 +66,6 @@ class Differences(NamedTuple):
     lacking: list[Entry]
     adopted: list[FileWrite]
     same: int
-
-
-class Staged(NamedTuple):
-    """Bytes that are ready under a name of ours, with the looks that they keep."""
-
-    entry: Entry
-    name: str
-    look: Look
 
 
 class MirrorFolder:
@@ -93,33 +82,28 @@ class MirrorFolder:
         """`began`: whether the folder was equal to a listing before."""
         self._store = store
         self._hasher = Hasher()
-        self._keep_free = keep_free
-        self._number = 0
         self._rows: dict[str, PutMirrored] = {}
-        self._held: list[Manifest] = []
         self.known: list[Manifest] = []
         """Of files that lay in the folder already."""
         self._folder = Confined(directory, make=not began)
         try:
-            self._incoming = self._own(INCOMING, make=not began)
+            self.staging = Staging(
+                store,
+                self._folder,
+                self._own(INCOMING, make=not began),
+                hasher=self._hasher,
+                keep_free=keep_free,
+            )
+            self._incoming = self.staging.descriptor
             self.directory = self._folder.path
             self.sweep()
         except BaseException:
             self._folder.close()
             raise
 
-    @property
-    def incoming(self) -> int:
-        """The open folder in which bytes wait for their place."""
-        return self._incoming
-
-    def target(self, file: bytes) -> str:
-        """Give the path where a fetched file is expected."""
-        return self._folder.full(f"{OWN_FOLDER}/{INCOMING}/{file.hex()}")
-
     def close(self) -> None:
         """Let every descriptor go."""
-        os.close(self._incoming)
+        self.staging.close()
         self._folder.close()
 
     def sweep(self) -> None:
@@ -143,25 +127,12 @@ class MirrorFolder:
                 lacking.append(entry)
             elif row is not None and row.file == entry.file and _untouched(row, found):
                 self._set_mode(entry, found)
-            elif found.st_size == entry.size and (look := self._holds(entry)) is not None:
+            elif found.st_size == entry.size and (same := self._holds(entry)) is not None:
                 self._set_mode(entry, found)
-                adopted += self._file_row(entry)
-                adopted += self._row(entry, look)
+                adopted += self._adopt(entry, same)
             else:
                 lacking.append(entry)
         return Differences(lacking, adopted, len(listing.entries) - len(lacking))
-
-    def here(self, entry: Entry) -> bool:
-        """Whether the bytes of a file can be had on this disk."""
-        with suppress(OSError):
-            os.stat(entry.file.hex(), dir_fd=self._incoming, follow_symlinks=False)
-            return True
-        row = self._store.file(entry.file)
-        if row is None or row.have is not None:
-            return False
-        return (
-            bool(self._store.places(entry.file)) or self._store.blob(entry.file) is not None
-        )
 
     # ---- stage and put
 
@@ -176,10 +147,11 @@ class MirrorFolder:
         for start in range(0, len(entries), GROUP):
             try:
                 done = [
-                    self._stage(entry, uses) for entry in entries[start : start + GROUP]
+                    self.staging.stage(entry, uses)
+                    for entry in entries[start : start + GROUP]
                 ]
                 staged = [each for each in done if each is not None]
-                self._sync_staged(staged)
+                self.staging.sync(staged)
                 for each in staged:
                     self._swap_in(each)
                 self._sync_names(staged)
@@ -189,101 +161,18 @@ class MirrorFolder:
                 writes += self._row(each.entry, each.look)
             there = {each.entry.path for each in staged}
             failed += (e for e in entries[start : start + GROUP] if e.path not in there)
-        for file in uses:
-            with suppress(OSError):
-                os.unlink(file.hex(), dir_fd=self._incoming)
-        writes += (DropPlace(self.target(file)) for file in uses)
+        self.staging.drop(uses)
+        writes += (DropPlace(self.staging.target(file)) for file in uses)
         return writes, failed
-
-    def _sync_staged(self, staged: Sequence[Staged]) -> None:
-        if len(staged) > FEW:
-            return sync_file_system(self._incoming)
-        for each in staged:
-            descriptor = os.open(each.name, FILE_FLAGS, dir_fd=self._incoming)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        return None
 
     def _sync_names(self, staged: Sequence[Staged]) -> None:
         if len(staged) > FEW:
-            return sync_file_system(self._incoming)
+            sync_file_system(self._incoming)
+            return
         for path in {each.entry.path.rpartition("/")[0] for each in staged}:
             parts = path.split("/") if path else []
             for depth in range(len(parts) + 1):
                 os.fsync(self._folder.folder(parts[:depth]))
-        return None
-
-    def _stage(self, entry: Entry, uses: Counter[bytes]) -> Staged | None:
-        """Make the bytes of an entry ready; None if they can't be had whole."""
-        uses[entry.file] -= 1
-        came = entry.file.hex()
-        if not uses[entry.file] and self._is_fetched(entry):
-            return self._dressed(
-                entry, came, os.open(came, FILE_FLAGS, dir_fd=self._incoming)
-            )
-        check_room(self.directory, entry.size, self._keep_free)
-        name = f"new-{self._number}"
-        self._number += 1
-        descriptor = os.open(name, _STAGE, 0o600, dir_fd=self._incoming)
-        try:
-            whole = self._fill(entry, descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        if whole:
-            return self._dressed(entry, name, descriptor)
-        os.close(descriptor)
-        os.unlink(name, dir_fd=self._incoming)
-        return None
-
-    def _dressed(self, entry: Entry, name: str, descriptor: int) -> Staged:
-        try:
-            os.fchmod(descriptor, 0o755 if entry.executable else 0o644)
-            os.utime(descriptor, (entry.mtime, entry.mtime))
-            return Staged(entry, name, Look.of(os.fstat(descriptor)))
-        finally:
-            os.close(descriptor)
-
-    def _is_fetched(self, entry: Entry) -> bool:
-        """Whether the very file that the library brought here still is what it was."""
-        place = self._store.place(self.target(entry.file))
-        with suppress(OSError):
-            found = os.stat(entry.file.hex(), dir_fd=self._incoming, follow_symlinks=False)
-            return place is not None and place.file == entry.file and is_same(place, found)
-        return False
-
-    def _fill(self, entry: Entry, descriptor: int) -> bool:
-        blob = self._store.blob(entry.file)
-        if blob is not None:
-            return os.pwrite(descriptor, blob, 0) == entry.size
-        expected = self._manifest(entry)
-        for source in self._sources(entry):
-            try:
-                copied = copy_range(source, descriptor, entry.size)
-                os.ftruncate(descriptor, entry.size)
-            finally:
-                os.close(source)
-            if copied != entry.size:
-                continue
-            hashes = self._hasher.chunks(descriptor, entry.size)
-            if expected is not None and hashes == expected.hashes:
-                return True
-        return False
-
-    def _sources(self, entry: Entry) -> Iterable[int]:
-        with suppress(OSError):
-            yield open_ordinary(entry.file.hex(), self._incoming)
-        for place in self._store.places(entry.file):
-            if place.key is not None:
-                continue
-            with suppress(OSError):
-                source = open_ordinary(place.path)
-                if is_same(place, os.fstat(source)):
-                    yield source
-                else:
-                    os.close(source)
 
     def _swap_in(self, staged: Staged) -> None:
         folder, name = self._spot(staged.entry.path)
@@ -429,19 +318,6 @@ class MirrorFolder:
         finally:
             os.close(removed)
 
-    def left_over(self, listing: bytes) -> set[bytes]:
-        """Erase what was fetched here and is needed no more; give what lies nowhere else."""
-        away = f"{self._folder.full(OWN_FOLDER)}/{INCOMING}"
-        alone = set()
-        for place in self._store.places_in(away):
-            if place.file != listing:
-                with suppress(OSError):
-                    os.unlink(place.path.rpartition("/")[2], dir_fd=self._incoming)
-                places = self._store.places(place.file)
-                if len(places) == 1 and self._store.blob(place.file) is None:
-                    alone.add(place.file)
-        return alone
-
     # ---- of ours
 
     def _own(self, name: str, *, make: bool) -> int:
@@ -465,8 +341,8 @@ class MirrorFolder:
         place = place_of(full, entry.file, look)
         return [row, DropPlace(full), place, DropBlob(entry.file)]
 
-    def _holds(self, entry: Entry) -> Look | None:
-        """Look at a file by its content."""
+    def _holds(self, entry: Entry) -> Hashed | None:
+        """Look at a file by its content; None if it isn't that of the entry."""
         with suppress(OSError, MeshpeerError):
             descriptor = self._folder.open_file(entry.path)
             try:
@@ -474,17 +350,15 @@ class MirrorFolder:
             finally:
                 os.close(descriptor)
             if found.manifest.id == entry.file:
-                self._held.append(found.manifest)
-                return found.look
+                return found
         return None
 
-    def _file_row(self, entry: Entry) -> list[FileWrite]:
+    def _adopt(self, entry: Entry, found: Hashed) -> list[FileWrite]:
         """What was found by its content may be a file that was never fetched."""
-        manifest = self._held.pop()
-        self.known.append(manifest)
-        return [
-            PutFile(entry.file, want_tag(entry.file), entry.size, manifest.to_bytes(), None)
-        ]
+        self.known.append(found.manifest)
+        manifest = found.manifest.to_bytes()
+        row = PutFile(entry.file, want_tag(entry.file), entry.size, manifest, None)
+        return [row, *self._row(entry, found.look)]
 
     def _set_mode(self, entry: Entry, found: os.stat_result) -> None:
         if bool(found.st_mode & 0o100) == entry.executable:
@@ -494,12 +368,6 @@ class MirrorFolder:
             mode = found.st_mode & 0o666
             os.fchmod(descriptor, mode | (mode & 0o444) >> 2 if entry.executable else mode)
             os.close(descriptor)
-
-    def _manifest(self, entry: Entry) -> Manifest | None:
-        data = self._store.manifest(entry.file)
-        with suppress(RemoteProtocolError):
-            return Manifest.from_bytes(entry.file, data) if data is not None else None
-        return None
 
 
 def _untouched(row: PutMirrored, found: os.stat_result) -> bool:

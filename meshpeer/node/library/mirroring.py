@@ -279,7 +279,7 @@ class Mirrors:
         self, mirror: Mirror, folder: MirrorFolder, goal: Goal
     ) -> None:
         await self._bench.durable()  # else what was just moved would seem to lie nowhere
-        old = await self._bench.in_thread(folder.left_over, goal.listing)
+        old = await self._bench.in_thread(folder.staging.left_over, goal.listing)
         if mirror.listing is not None:
             old.add(mirror.listing)
         for file in old - {goal.listing}:
@@ -294,7 +294,7 @@ class Mirrors:
         data = await self._bench.content(goal.listing, MAX_LISTING)
         if data is None:
             name = f"{mirror.collection} (listing)"
-            target = folder.target(goal.listing)
+            target = folder.staging.target(goal.listing)
             self._need(mirror, [Needed(goal.listing, goal.size, name, target)])
             while data is None:
                 if not await self._something_came(mirror, goal):
@@ -320,7 +320,9 @@ class Mirrors:
         for entry in lacking:
             waiting.setdefault(entry.file, []).append(entry)
         first = [entries[0] for entries in waiting.values()]
-        here = await self._bench.in_thread(lambda: [e for e in first if folder.here(e)])
+        here = await self._bench.in_thread(
+            lambda: [e for e in first if folder.staging.here(e)]
+        )
         ready = {entry.file for entry in here}
         self._need(mirror, (_needed(folder, e) for e in first if e.file not in ready))
         while waiting:
@@ -383,7 +385,7 @@ class Mirrors:
 
 def _needed(folder: MirrorFolder, entry: Entry) -> Needed:
     name = entry.path.rpartition("/")[2]
-    return Needed(entry.file, entry.size, name, folder.target(entry.file))
+    return Needed(entry.file, entry.size, name, folder.staging.target(entry.file))
 
 
 def _checked(directory: str) -> str:
