@@ -73,6 +73,7 @@ class FileService(ChainService):
         folder = await self._node.library.publish_folder(path, hidden=new.hidden)
         name = new.name or folder.name
         row = self._node.publications.publish_folder(own, name, folder, settings)
+        await self._node.durable()  # else the watch would not see it, and publish it again
         is_watched = self._is_watched(path)
         if is_watched:  # what was said last holds from now on
             await self._node.library.unwatch(path)
