@@ -18,3 +18,7 @@ class Bucket:
             return False
         self._left -= cost
         return True
+
+    def ready(self, cost: float = 1) -> float:
+        """When so much is there to be taken, if nobody takes any before."""
+        return self._at + max(cost - self._left, 0.0) / self._rate

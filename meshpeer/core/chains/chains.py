@@ -128,7 +128,7 @@ class Chains:
             self.link_down(known.link, now)
         self._refresh(now)
         session = self._sessions[link.peer_id] = Session(self, link, now)
-        session.start()
+        session.start(now)
 
     def link_down(self, link: LinkLike, now: float) -> None:
         """The link is gone; what it was to bring is asked of others."""

@@ -79,7 +79,7 @@ class Intake:
             return self._refuse("unwanted")
         if log is not None:
             if log.person != header.person:
-                raise RemoteProtocolError("person", "not whose log it is")
+                return self._refuse("person")
             if header.sequence in log.held:
                 known = self._book.id_of(log, header.sequence)
                 if known == header.id and (body is None or header.sequence not in log.bare):

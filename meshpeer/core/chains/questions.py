@@ -29,12 +29,20 @@ from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 QUERIES_BURST: Final = 10
 QUERIES_PER_S: Final = 0.5
 """Questions taken from a neighbour."""
+OWN_BURST: Final = 6
+OWN_PER_S: Final = 0.3
+PASSED_BURST: Final = 3
+PASSED_PER_S: Final = 0.15
+"""Questions that a neighbour is asked, our own and those passed on: together less than it takes,
+or strangers who ask much would make our neighbours close their links to us."""
 ANSWERS: Final = 8
 """Messages of answers that one neighbour may send for a question."""
 TIMEOUT_S: Final = 60.0
 """Answers that come later are not taken."""
 ASKED: Final = 256
 """Questions that wait for answers, our own and those passed on."""
+PASSED: Final = 192
+"""Of these, the most that are passed on, so that they leave room for our own."""
 
 
 class Asker(Protocol):
@@ -44,6 +52,7 @@ class Asker(Protocol):
     def peer(self) -> bytes: ...
     @property
     def reads(self) -> bool: ...
+    def may_ask(self, now: float, *, passed: bool) -> bool: ...
     def say(self, message: Query | Answer) -> None: ...
     def flush(self) -> None: ...
 
@@ -92,8 +101,17 @@ class Questions:
         now: float,
     ) -> bytes:
         id = self._rng(QUERY_ID_SIZE)
-        peers = [peer for peer in to if self._sessions[peer].reads]
         self.expire(now)
+        passed = relay is not None
+        if passed and sum(one.relay is not None for one in self._asked.values()) >= PASSED:
+            return id
+        peers = [
+            peer
+            for peer in to
+            if (one := self._sessions[peer]).reads and one.may_ask(now, passed=passed)
+        ]
+        if passed and not peers:
+            return id
         if len(self._asked) >= ASKED:
             del self._asked[next(iter(self._asked))]
         self._asked[id] = Asked(now + TIMEOUT_S, dict.fromkeys(peers, ANSWERS), relay)

@@ -1,7 +1,8 @@
 """Answers to a neighbour's GETs: read from the disk piece by piece, as fast as it takes them.
 
 One read of at most READ blocks is under way for each neighbour, and none while much waits to be
-sent, so who asks for all and reads nothing costs a quarter of a megabyte.
+sent, so who asks for all and reads nothing costs half a megabyte. Of large blocks fewer are given
+at once: a neighbour on a slow link would else seem to read nothing, and be struck for it.
 """
 
 from collections import deque
@@ -9,12 +10,16 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from meshpeer.core.chains.book import Book
+from meshpeer.core.chains.log import Log
 from meshpeer.core.chains.messages import Blocks, Get, pack, pack_blocks
+from meshpeer.core.formats.block import Header
 from meshpeer.core.link.streams import LOW_WATER
 from meshpeer.errors import RemoteProtocolError
 
 READ: Final = 128
 """Blocks read at once."""
+GIVEN: Final = LOW_WATER
+"""Bytes given at once, and what the last block has above."""
 GETS: Final = 256
 """GETs that may wait for their answers."""
 
@@ -67,7 +72,7 @@ class Serving:
                 self._gets.popleft()
                 self._write(pack(Blocks(*get, ())))
             else:
-                first = max(get.first, span[0], top - READ + 1)
+                first = max(get.first, span[0], top - _at_once(log) + 1)
                 self._reading = get
                 self._read(get._replace(first=first, last=top))
 
@@ -77,8 +82,27 @@ class Serving:
         if get is None or not self._gets:
             return
         self._gets.popleft()
-        if part.first > get.first:
-            self._gets.appendleft(get._replace(last=part.first - 1))
-        for frame in pack_blocks(get, rows, part.first):
+        given, first = _given(rows), part.first
+        if given < len(rows):
+            rows, first = rows[:given], Header.parse(rows[given - 1][0]).sequence
+        if first > get.first:
+            self._gets.appendleft(get._replace(last=first - 1))
+        for frame in pack_blocks(get, rows, first):
             self._write(frame)
         self.pump()
+
+
+def _at_once(log: Log | None) -> int:
+    """How many blocks to read, going by how large those of this log are."""
+    usual = log.weight // max(1, log.held.count) if log else 0
+    return max(1, min(READ, GIVEN // max(1, usual)))
+
+
+def _given(rows: Sequence[tuple[bytes, bytes | None]]) -> int:
+    """How many of these blocks to give."""
+    size = 0
+    for count, (header, body) in enumerate(rows, 1):
+        size += len(header) + len(body or b"")
+        if size >= GIVEN:
+            return count
+    return len(rows)

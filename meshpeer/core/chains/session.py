@@ -40,7 +40,15 @@ from meshpeer.core.chains.messages import (
     pack,
     unpack,
 )
-from meshpeer.core.chains.questions import QUERIES_BURST, QUERIES_PER_S, Questions
+from meshpeer.core.chains.questions import (
+    OWN_BURST,
+    OWN_PER_S,
+    PASSED_BURST,
+    PASSED_PER_S,
+    QUERIES_BURST,
+    QUERIES_PER_S,
+    Questions,
+)
 from meshpeer.core.chains.serving import Serving
 from meshpeer.core.formats.block import Header
 from meshpeer.core.link.streams import LOW_WATER
@@ -59,6 +67,8 @@ MAX_FOLLOWS: Final = 16_384
 """Persons that one neighbour may want."""
 FOLLOWS_BURST: Final = 64
 FOLLOWS_PER_S: Final = 0.2
+"""What a neighbour may say of them; half of it is what we say, or a contact that follows one
+person after the other would make us say so much that all neighbours close their links."""
 CARDS_BURST: Final = 2_048
 CARDS_PER_S: Final = 10.0
 """Cards read from a neighbour: each costs a signature."""
@@ -109,6 +119,11 @@ class Session:
         self._card_rate = Bucket(rate=CARDS_PER_S, burst=CARDS_BURST, now=now)
         self._proof_rate = Bucket(rate=PROOFS_PER_S, burst=PROOFS_BURST, now=now)
         self._query_rate = Bucket(rate=QUERIES_PER_S, burst=QUERIES_BURST, now=now)
+        self._own_questions = Bucket(rate=OWN_PER_S, burst=OWN_BURST, now=now)
+        self._passed_questions = Bucket(rate=PASSED_PER_S, burst=PASSED_BURST, now=now)
+        self._say_rate = Bucket(rate=FOLLOWS_PER_S / 2, burst=FOLLOWS_BURST // 2, now=now)
+        self._to_want: dict[bytes, None] = {}
+        """Who is wanted, too, and is not said yet."""
         self._asking = Asking(shared.plan, self.say, now)
         self._serving = Serving(
             shared.book, self._put, self._unread, lambda get: shared.read(self, get)
@@ -117,16 +132,17 @@ class Session:
 
     # -- what the peer does
 
-    def start(self) -> None:
+    def start(self, now: float) -> None:
         """Say whose chains are wanted."""
-        self._say_follows(self._shared.interest.wanted, begins=True)
+        wanted = self._shared.interest.wanted
+        self._say_rate.take(now, _messages(len(wanted)))
+        self._say_follows(wanted, begins=True)
         self.flush()
 
     def want(self, persons: Iterable[bytes], now: float) -> None:
         """More persons are wanted."""
-        if self.up:
-            self._say_follows(persons, begins=False)
-            self.flush()
+        self._to_want.update(dict.fromkeys(persons))
+        self.go_on(now)
 
     def readable(self, now: float) -> None:
         """Bytes came, or may be read again: a part of them, for others wait for their turn."""
@@ -170,6 +186,8 @@ class Session:
         times = [self._asking.next_check()]
         if self._held_up is not None:
             times.append(self._held_up + LOOK_AGAIN_S)
+        if self._to_want:
+            times.append(self._say_rate.ready(_messages(len(self._to_want))))
         return min((time for time in times if time is not None), default=None)
 
     @property
@@ -187,9 +205,7 @@ class Session:
         if self.up:
             self._tell()
             self._asking.pump(now)
-            if self._asking.overflow and self._asking.idle:
-                self._asking.overflow = False
-                self._say_follows(self._shared.interest.wanted, begins=True)
+            self._say_wants(now)
             self._serving.pump()
             held_up = self._to_tell or self._serving.held_up
             self._held_up = now if held_up else None
@@ -215,6 +231,23 @@ class Session:
     def _put(self, frame: bytes) -> None:
         self._said.append(frame)
         self._said_bytes += len(frame)
+
+    def _say_wants(self, now: float) -> None:
+        """Say who is wanted, too; or, where offers were left out, ask for all of them again."""
+        wanted = self._shared.interest.wanted
+        again = self._asking.overflow and self._asking.idle
+        persons = list(wanted) if again else [p for p in self._to_want if p in wanted]
+        if (again or persons) and not self._say_rate.take(now, _messages(len(persons))):
+            return
+        self._to_want.clear()
+        if again:
+            self._asking.overflow = False
+        if again or persons:
+            self._say_follows(persons, begins=again)
+
+    def may_ask(self, now: float, *, passed: bool) -> bool:
+        """Whether one more question may go to the neighbour, who would strike us for a flood."""
+        return (self._passed_questions if passed else self._own_questions).take(now)
 
     @property
     def reads(self) -> bool:
@@ -434,6 +467,11 @@ def heads_of(log: Log) -> list[Head]:
         Head(log.device, log.id, *span, told.head if span[1] == told.height else NOT_SAID)
         for span in reversed(told.spans)
     ]
+
+
+def _messages(persons: int) -> int:
+    """How many messages name so many persons."""
+    return max(1, -(-persons // FOLLOWS_AT_ONCE))
 
 
 def _keyed(data: bytes, key: bytes, size: int) -> bytes:
