@@ -15,13 +15,14 @@ from meshpeer.core.file_writes import DropFetch, DropFile, PutFetch
 from meshpeer.core.files.events import (
     Event,
     FetchCancelled,
-    FetchProgress,
     FileComplete,
     Progress,
 )
-from meshpeer.core.files.fetch import Fetch, Probe
+from meshpeer.core.files.fetch import Fetch
 from meshpeer.core.files.limits import Limits, Pace
 from meshpeer.core.files.link_like import LinkLike
+from meshpeer.core.files.probing import Probing
+from meshpeer.core.files.reporting import Reporting
 from meshpeer.core.files.requests import ReadPart, Request
 from meshpeer.core.files.runs import to_runs
 from meshpeer.core.files.session import Session
@@ -33,16 +34,8 @@ from meshpeer.errors import NotFoundError, RemoteProtocolError, StoreError
 
 TICK_S: Final = 0.25
 """While something was asked for, how often to look at what takes long."""
-PROGRESS_S: Final = 0.5
 HOURS_S: Final = 60.0
 """How often to look at the clock where the owner set hours."""
-PROBE_S: Final = 60.0
-"""How long neighbours are asked to tell who holds a file that nobody here fetches."""
-MAX_PROBES: Final = 256
-FORGETS: Final = 0.4
-"""How fast the shown rate follows what comes."""
-SLOWEST: Final = 1_000.0
-"""Bytes a second below which the rate of a fetch of which nothing came is 0."""
 
 
 class Files:
@@ -72,10 +65,9 @@ class Files:
         self._sessions: dict[bytes, Session] = {}
         self._count = 0
         self._tick_at = now
-        self._progress_at = now
         self._hours_at = now
-        self._probes: dict[bytes, Probe] = {}
-        self._told: dict[bytes, tuple[int, str, str]] = {}
+        self._reporting = Reporting(self._swarm, journal, now)
+        self._probing = Probing(self._swarm)
         restored = restored or RestoredFiles()
         for row in sorted(restored.fetches, key=lambda row: row.added):
             self._take_up(row, restored, now)
@@ -134,7 +126,7 @@ class Files:
                 self._is_here(row, held.size)
             else:
                 self._journal.add(row)
-                self._drop_probe(file)
+                self._probing.drop(file)
                 self._new_fetch(row)
 
     def _is_here(self, row: PutFetch, size: int) -> None:
@@ -180,7 +172,7 @@ class Files:
         self._swarm.forget_news(fetch)
         self._swarm.stop_looking(fetch)
         self._journal.add(DropFetch(file), DropFile(file))
-        self._told.pop(file, None)
+        self._reporting.forget(file)
         self._swarm.tell_tag(fetch.tag)
         self._swarm.events.append(FetchCancelled(file))
         self._settle(now)
@@ -207,7 +199,7 @@ class Files:
     def progress(self, file: bytes) -> Progress | None:
         """How far a fetch has come; None if nobody fetches this."""
         fetch = self._swarm.fetch(file)
-        return self._progress(fetch) if fetch else None
+        return self._reporting.progress(fetch) if fetch else None
 
     def manifest(self, file: bytes) -> Manifest | None:
         """The manifest of a file that is fetched, as soon as it is known."""
@@ -228,18 +220,6 @@ class Files:
     def _renew(self, fetch: Fetch) -> None:
         for holding in fetch.holdings.values():
             holding.source.renew(holding)
-
-    def _progress(self, fetch: Fetch) -> Progress:
-        size, here, sources = fetch.size, fetch.bytes_here, fetch.sources
-        state, why = fetch.row.state, fetch.row.why
-        if fetch.why:
-            state, why = "waiting", fetch.why
-        elif self._journal.blocked:
-            state, why = "waiting", "the disk takes nothing now; make room on it"
-        elif state == "fetching" and not (sources or fetch.landing or fetch.arriving):
-            state, why = "waiting", "no peer that can be reached now holds it"
-        left = (size - here) / fetch.rate if fetch.rate >= 1 and size >= 0 else None
-        return Progress(here, size, fetch.rate, sources, left, state, why)
 
     # -- what comes otherwise than over a link
 
@@ -312,28 +292,9 @@ class Files:
 
     def holders(self, files: Iterable[bytes], now: float) -> Mapping[bytes, int]:
         """How many neighbours hold each, as far as is known; HoldersCounted tells of changes."""
-        found = {}
-        for file in files:
-            wanted = self._swarm.wanted.get(file)
-            if wanted is None:
-                self._make_room_for_probe()
-                wanted = self._probes[file] = Probe(file, now + PROBE_S)
-                self._swarm.look_for(wanted)
-            elif isinstance(wanted, Probe):
-                wanted.until = now + PROBE_S
-            found[file] = wanted.holders
+        found = {file: self._probing.holders(file, now) for file in files}
         self._settle(now)
         return found
-
-    def _make_room_for_probe(self) -> None:
-        if len(self._probes) >= MAX_PROBES:
-            oldest = min(self._probes.values(), key=lambda probe: probe.until)
-            self._drop_probe(oldest.file)
-
-    def _drop_probe(self, file: bytes) -> None:
-        probe = self._probes.pop(file, None)
-        if probe:
-            self._swarm.stop_looking(probe)
 
     # -- links
 
@@ -392,15 +353,13 @@ class Files:
     def wake(self, now: float) -> None:
         """Do what is due; early or late does no harm."""
         self._check_hours(now)
-        for probe in list(self._probes.values()):
-            if now >= probe.until:
-                self._drop_probe(probe.file)
+        self._probing.wake(now)
         if now >= self._tick_at:
             self._tick_at = now + TICK_S
             for session in self._sessions.values():
                 session.source.tick(now)
         self._landing.wake(now)
-        self._report(now)
+        self._reporting.wake(now)
         self._read_on(now)
         self._settle(now)
 
@@ -410,14 +369,17 @@ class Files:
         behind = swarm.open and any(session.behind for session in self._sessions.values())
         if behind or swarm.touched:
             return 0.0
-        times = [swarm.announce_at, swarm.give_at, self._landing.next_wakeup()]
+        times = [
+            swarm.announce_at,
+            swarm.give_at,
+            self._landing.next_wakeup(),
+            self._reporting.next_wakeup(),
+            self._probing.next_wakeup(),
+        ]
         if any(source.busy for source in swarm.sources.values()):
             times.append(self._tick_at)
-        if swarm.moved:
-            times.append(self._progress_at + PROGRESS_S)
         if self._sessions and (swarm.limits.hours or not self._hours_at):
             times.append(self._hours_at)
-        times += [probe.until for probe in self._probes.values()]
         return min((time for time in times if time is not None), default=None)
 
     def _check_hours(self, now: float) -> None:
@@ -428,29 +390,6 @@ class Files:
             if session.giving.open != self._swarm.may_give(session.link):
                 session.giving.tell_all()
 
-    def _report(self, now: float) -> None:
-        """Measure how fast files come, and tell how far they are."""
-        elapsed = now - self._progress_at
-        if elapsed < PROGRESS_S:
-            return
-        self._progress_at = now
-        elapsed = min(elapsed, 2 * PROGRESS_S)  # before, nothing was fetched
-        for fetch in list(self._swarm.moved):
-            rate = fetch.taken / elapsed
-            if not fetch.taken and fetch.rate < SLOWEST:
-                del self._swarm.moved[fetch]
-                rate = fetch.rate = 0.0
-            fetch.rate = fetch.rate + FORGETS * (rate - fetch.rate) if fetch.rate else rate
-            fetch.taken = 0
-            self._tell_progress(fetch)
-
-    def _tell_progress(self, fetch: Fetch) -> None:
-        progress = self._progress(fetch)
-        seen = progress.have, progress.state, progress.why
-        if seen != self._told.get(fetch.file):
-            self._told[fetch.file] = seen
-            self._swarm.events.append(FetchProgress(fetch.file, progress))
-
     # -- inside
 
     def events(self) -> list[Event]:
@@ -458,7 +397,7 @@ class Files:
         events, self._swarm.events = self._swarm.events, []
         for event in events:
             if isinstance(event, FileComplete):
-                self._told.pop(event.file, None)
+                self._reporting.forget(event.file)
         return events
 
     @property
