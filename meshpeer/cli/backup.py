@@ -28,7 +28,7 @@ def backup(session: Session, path: Path) -> None:
 
     session.api.get("backup")
     body = {"path": str(path.expanduser().absolute()), "passphrase": new_passphrase()}
-    told = session.api.post("backup", body=body)
+    told = session.api.post("backup", body=body, patient=True)
     try:
         while told["state"] == "making":
             _progress(told["done"], told["total"])

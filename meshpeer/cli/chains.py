@@ -41,7 +41,8 @@ def post(
         "attach": [str(existing(path)) for path in attach],
         **options,
     }
-    session.give(session.api.post("posts", body=body), _record_lines)
+    done = session.api.post("posts", body=body, patient=bool(attach))
+    session.give(done, _record_lines)
 
 
 @command("meshpeer timeline --last 20")

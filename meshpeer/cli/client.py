@@ -40,9 +40,9 @@ class Api:
         """Read something; query parameters that are None are left out."""
         return self._call("GET", path, query=query)
 
-    def post(self, *path: str, body: dict[str, Json]) -> Json:
-        """Make or do something."""
-        return self._call("POST", path, body=body)
+    def post(self, *path: str, body: dict[str, Json], patient: bool = False) -> Json:
+        """Make or do something; `patient` if a whole disk may have to be read for it."""
+        return self._call("POST", path, body=body, patient=patient)
 
     def put(self, *path: str, body: dict[str, Json]) -> Json:
         """Set something."""
@@ -88,8 +88,9 @@ class Api:
         path: tuple[str, ...],
         query: dict[str, object] | None = None,
         body: dict[str, Json] | None = None,
+        patient: bool = False,
     ) -> Json:
-        connection, answer = self._request(method, path, query, body)
+        connection, answer = self._request(method, path, query, body, patient)
         try:
             return json.loads(answer.read())
         finally:
@@ -101,11 +102,12 @@ class Api:
         path: tuple[str, ...],
         query: dict[str, object] | None = None,
         body: dict[str, Json] | None = None,
+        patient: bool = False,
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         target = "/" + "/".join(quote(part, safe="") for part in path)
         if given := {name: _text(v) for name, v in (query or {}).items() if v is not None}:
             target += "?" + urlencode(given)
-        connection = _UnixConnection(self._state)
+        connection = _UnixConnection(self._state, None if patient else ANSWER_S)
         payload = json.dumps(body) if body is not None else None
         headers = {"Content-Type": "application/json"} if payload is not None else {}
         try:
@@ -134,13 +136,14 @@ class Api:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, timeout: float | None) -> None:
         super().__init__("localhost")
         self._state = state
+        self._answers_within = timeout
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(ANSWER_S)
+        self.sock.settimeout(self._answers_within)
         with self._state.socket_address() as address:
             self.sock.connect(address)
 

@@ -59,7 +59,10 @@ def publish(
     for path in found:
         session.say(f"reading {path}")
         body = {"path": str(path), "name": name, "tags": list(tags), "sender": sender}
-        done.append(session.api.post("files", body=body | options))
+        done.append(session.api.post("files", body=body | options, patient=True))
+        for left_out in done[-1]["left_out"]:
+            why = show.safe(f"{left_out['path']}: {left_out['why']}")
+            session.say(f"left out: {why}")
     session.give(done, lambda done: [line for one in done for line in _published(one)])
 
 
@@ -72,7 +75,8 @@ def _send_sealed(
         "sender": sender,
         "attach": [str(path) for path in paths],
     }
-    (sent,) = session.api.post("messages", body={"messages": [draft]})["sent"]
+    api = session.api
+    (sent,) = api.post("messages", body={"messages": [draft]}, patient=True)["sent"]
     session.give(sent, lambda sent: [f"{sent['id']}  {sent['state']}"])
 
 

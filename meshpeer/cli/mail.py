@@ -46,7 +46,8 @@ def send(
     draft["text"] = text_from(text, "message", empty=bool(files))
     draft["lifetime_s"] = draft.pop("lifetime")
     before = session.api.get("status")["last_event"] if wait else ""
-    (sent,) = session.api.post("messages", body={"messages": [draft]})["sent"]
+    drafts = {"messages": [draft]}
+    (sent,) = session.api.post("messages", body=drafts, patient=bool(files))["sent"]
     if wait is not None:
         sent["state"] = _wait(session, sent, wait, before, timeout)
     session.give(sent, lambda sent: [f"{sent['id']}  {sent['state']}"])

@@ -41,6 +41,14 @@ class Gathering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sender: str | None = None
 
 
+class LeftOut(msgspec.Struct, frozen=True):
+    """A file of a folder that was not published."""
+
+    path: str
+    """In the folder."""
+    why: str
+
+
 class Published(msgspec.Struct, frozen=True):
     """What was published: one record, of a file or a collection."""
 
@@ -50,6 +58,8 @@ class Published(msgspec.Struct, frozen=True):
     bytes: int
     hashed: int
     """Bytes that had to be read; the others were known by path, size and time."""
+    left_out: list[LeftOut] = []
+    """The first of them, if there are many."""
 
 
 class Watched(msgspec.Struct, frozen=True):

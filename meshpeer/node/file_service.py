@@ -230,7 +230,7 @@ class FileService(ChainService):
             if not records and self._store.attachments_of(file):
                 raise UsageError(
                     "that file came with a request; `meshpeer requests accept` its sender first"
-                )
+                ) from None
             name, _, size = _named(records, None)
             return [FileRef(file, size, name or idtext.encode(file)[:11])], False
         members = await self._members(row)
@@ -512,4 +512,5 @@ def _folder_published(record: Record, folder: PublishedFolder) -> file_facade.Pu
         folder.files,
         folder.total,
         folder.hashed,
+        [file_facade.LeftOut(each.path, each.why) for each in folder.skipped],
     )

@@ -115,6 +115,17 @@ def test_a_folder_is_published_got_and_mirrored(ann, bob, maps, tmp_path):
     assert (mirror / "legend.txt").exists()
 
 
+def test_what_of_a_folder_can_not_be_published_is_named(ann, maps):
+    (maps / "link").symlink_to("/etc/passwd")
+    (maps / "evil\x1b[2J.txt").write_bytes(b"x")
+    (maps / "con.txt").write_bytes(b"x")
+    result = call(ann, "publish", str(maps))
+    assert "2 files" in result.stdout
+    for name in ("link", "evil", "con.txt"):
+        assert f"left out: {name}" in result.stderr
+    assert "\x1b" not in result.stderr
+
+
 def test_a_watched_folder_is_renewed_in_its_mirror(ann, bob, maps, tmp_path):
     call(ann, "publish", str(maps), "--watch")
     assert "Maps" in call(ann, "files", "--watched").stdout
