@@ -12,8 +12,20 @@ from typing import TYPE_CHECKING, Final
 from meshpeer.core.file_writes import PutFetch, PutFile
 from meshpeer.core.files.chooser import Rarity
 from meshpeer.core.files.messages import PAGE0, ROOT
-from meshpeer.core.files.runs import everything, first_from, from_bitmap, to_bitmap
-from meshpeer.core.formats.manifest import CHUNK, Manifest, Root, want_tag
+from meshpeer.core.files.runs import (
+    MAX_CHUNKS,
+    everything,
+    first_from,
+    from_bitmap,
+    to_bitmap,
+)
+from meshpeer.core.formats.manifest import (
+    CHUNK,
+    Manifest,
+    Root,
+    chunk_size_for,
+    want_tag,
+)
 from meshpeer.errors import RemoteProtocolError
 
 if TYPE_CHECKING:
@@ -24,12 +36,17 @@ COMING_S: Final = 1.0
 COMING_CHUNKS times as long as a chunk takes."""
 COMING_CHUNKS: Final = 4
 COMING_LIMIT_S: Final = 10.0
+COMING_AT_ONCE: Final = 16
+"""Times kept of one neighbour at which to wait no longer; with more, some wait for the last."""
 AGAIN_S: Final = 0.3
 """A part that was asked for so long ago, and AGAIN times as long as a further neighbour would
 take, is asked of that one too."""
 AGAIN: Final = 2.0
 ASKED_OF: Final = 2
 """Neighbours that are asked for one part at a time."""
+LATE_S: Final = 10.0
+"""Who was asked so long ago counts no more among these, and is not asked in place of others: a
+byte now and then keeps a neighbour from being silent, and two of these would keep a part."""
 URGENT: Final = 4
 """Chunks from the cursor on that are asked again soon when somebody watches."""
 ROOT_SIZE: Final = 4_096
@@ -73,10 +90,14 @@ class Holding:
     def hear_coming(self, chunks: int, until: float) -> None:
         """These are on their way to it; what it said before of the same chunks counts alone."""
         news = chunks & ~self._heard
-        if news:
-            self._heard |= news
-            self.coming |= news & ~self.chunks
-            self._due.append((until, news))
+        if not news:
+            return
+        self._heard |= news
+        self.coming |= news & ~self.chunks
+        if len(self._due) >= COMING_AT_ONCE:
+            last, others = self._due.pop()
+            until, news = max(last, until), others | news
+        self._due.append((until, news))
 
     def expire_coming(self, now: float) -> None:
         """Wait no longer for what should have come by now."""
@@ -257,11 +278,17 @@ class Fetch(Wanted):
         """The chunks that this neighbour has."""
         return self._all if holding.whole else holding.chunks
 
+    @property
+    def possible(self) -> int:
+        """The chunks that it can have, as far as anybody knows."""
+        if self.manifest or self.size < 0:
+            return self._all or everything(MAX_CHUNKS)
+        return everything(-(-self.size // chunk_size_for(self.size)))
+
     def gain(self, holding: Holding, chunks: int, *, whole: bool = False) -> None:
         """The neighbour has these too."""
         before = self.reach(holding)
-        if self.manifest:
-            chunks &= self._all
+        chunks &= self.possible
         holding.answered = True
         holding.whole = holding.whole or whole
         holding.chunks |= chunks
@@ -326,10 +353,10 @@ class Fetch(Wanted):
             return None
         if self.manifest is None:
             part = self._next_of_manifest()
-            return part if part is not None else self._again(holding, now, AGAIN_S)
+            return part if part is not None else self._again(holding, now)
         unasked = self.lacking & ~self.asked_chunks & self.reach(holding)
         if self.row.in_order:
-            urgent = self._again(holding, now, AGAIN_S, near=True)
+            urgent = self._again(holding, now, near=True)
             if urgent is not None or unasked:
                 return urgent if urgent is not None else first_from(unasked, self.cursor)
         elif unasked:
@@ -340,7 +367,7 @@ class Fetch(Wanted):
                 self.held_back = False
                 start = int.from_bytes(rng(4)) % self.manifest.count
                 return first_from(self.rarity.rarest(unasked), start)
-        return self._again(holding, now, AGAIN_S)
+        return self._again(holding, now)
 
     def _next_of_manifest(self) -> int | None:
         if self.root is None:
@@ -348,19 +375,22 @@ class Fetch(Wanted):
         pages = (PAGE0 + page for page in self.root.missing)
         return next((page for page in pages if page not in self.asked), None)
 
-    def _again(
-        self, holding: Holding, now: float, least: float, *, near: bool = False
-    ) -> int | None:
+    def _again(self, holding: Holding, now: float, *, near: bool = False) -> int | None:
         """A part that another was asked for, and is slower to bring than this one would be."""
+        asked_here = (self.asked.get(part, {}).get(holding) for part in holding.asked)
+        if any(since is not None and now - since > LATE_S for since in asked_here):
+            return None
         for part, asked in self.asked.items():
-            if holding in asked or len(asked) >= ASKED_OF:
+            if holding in asked:
+                continue
+            if sum(now - since <= LATE_S for since in asked.values()) >= ASKED_OF:
                 continue
             if part < PAGE0 and not self.reach(holding) >> part & 1:
                 continue
             if near and not self.cursor <= part < self.cursor + URGENT:
                 continue
             takes = AGAIN * holding.source.time_for(self.part_size(part))
-            if now - min(asked.values()) > max(least, takes):
+            if now - min(asked.values()) > max(AGAIN_S, takes):
                 return part
         return None
 

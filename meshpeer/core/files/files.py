@@ -115,8 +115,10 @@ class Files:
         )
         before = self._swarm.fetch(file)
         if before is not None:
+            # they are hints: of two that differ neither may end what the other began
+            agreed = size < 0 or size == before.row.size
             before.row = row._replace(
-                size=max(size, before.row.size), added=before.row.added
+                size=before.row.size if agreed else -1, added=before.row.added
             )
             self._journal.add(before.row)
             self._renew(before)

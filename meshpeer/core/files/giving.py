@@ -22,6 +22,7 @@ from meshpeer.core.files.messages import (
     Why,
 )
 from meshpeer.core.files.requests import ReadPart
+from meshpeer.core.files.runs import count_runs
 from meshpeer.core.files.saying import Saying
 from meshpeer.core.formats.manifest import Manifest
 from meshpeer.errors import RemoteProtocolError, StoreError
@@ -35,6 +36,8 @@ MAX_SOUGHT_IN_ALL: Final = 65_536
 SEEKS_BURST: Final = 8_192
 SEEKS_PER_S: Final = 4_000.0
 """Files that a neighbour may begin to look for; each costs a look-up."""
+RUNS_FREE: Final = 64
+"""So many runs in what is told of one count for as much as a further look-up."""
 REFUSALS_BURST: Final = 4_096
 REFUSALS_PER_S: Final = 200.0
 """Parts that aren't here, that a neighbour may ask for; above, each further ask is malformed."""
@@ -75,14 +78,22 @@ class Giving:
         ):
             self._saying.item(No, (handle, ROOT, Why.LIMIT))
             return
+        here = self._swarm.here(tag)
+        if here and here.chunks is not None:
+            runs = count_runs(here.chunks) + count_runs(here.coming)
+            if not self._seeks.take(now, runs / RUNS_FREE):
+                self._saying.item(No, (handle, ROOT, Why.LIMIT))
+                return
         self._tags[handle] = tag
         self._swarm.sought += 1
         self._swarm.seekers.setdefault(tag, seekers)[self] = handle
-        self.tell(handle, tag)
+        self._tell(handle, here)
 
     def tell(self, handle: int, tag: bytes) -> None:
         """Say what is here of what it looks for."""
-        here = self._swarm.here(tag)
+        self._tell(handle, self._swarm.here(tag))
+
+    def _tell(self, handle: int, here: "Here | None") -> None:
         if here is None or not self.open:
             why = Why.UNKNOWN if here is None else Why.LATER
             self._saying.item(No, (handle, ROOT, why))

@@ -1,7 +1,8 @@
 """Cuts stream 6 into parts as they come.
 
 The stream itself cuts: it is read up to the end of the part and no further, so a chunk's bytes
-are joined once. What nobody wants any more is read and dropped piece by piece.
+are joined once. Of a part that comes in crumbs, where each would weigh as much as fifty bytes, they
+are gathered in one place. What nobody wants any more is read and dropped piece by piece.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from meshpeer.errors import RemoteProtocolError
 
 MAX_PART: Final = 16 << 20
 """Bytes of the largest chunk."""
+PIECES: Final = 256
+"""As many come of a usual chunk; with more, they are put together as they come."""
 
 
 class Part(NamedTuple):
@@ -32,7 +35,7 @@ class Incoming:
         self._wanted = wanted
         """Asked for each part, with handle, number and length, before its bytes are kept."""
         self._head = b""
-        self._slices: list[bytes] = []
+        self._slices: list[bytes | bytearray] = []
         self._left = 0
         self._handle = self._part = 0
         self._keep = False
@@ -54,9 +57,20 @@ class Incoming:
                     return
                 self._left -= len(piece)
                 if self._keep:
-                    self._slices.append(piece)
+                    self._gather(piece)
             if len(self._head) == PART_HEAD.size and not self._left:
                 yield self._end()
+
+    def _gather(self, piece: bytes) -> None:
+        slices = self._slices
+        if len(slices) < PIECES:
+            slices.append(piece)
+            return
+        first = slices[0]
+        gathered = first if isinstance(first, bytearray) else bytearray(first)
+        for later in (*slices[1:], piece):
+            gathered += later
+        slices[:] = [gathered]
 
     def _read(self, size: int) -> bytes:
         data = self._link.read(PARTS, size)

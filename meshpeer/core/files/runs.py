@@ -35,6 +35,11 @@ def from_runs(runs: Iterable[tuple[int, int]]) -> int:
     return int(text, 2)
 
 
+def count_runs(chunks: int) -> int:
+    """How many runs there are: in microseconds, where to give them takes milliseconds."""
+    return (chunks & ~(chunks << 1)).bit_count()
+
+
 def to_bitmap(chunks: int, count: int) -> bytes:
     """A bit for each of `count` chunks, the lowest bit of the first byte first."""
     return chunks.to_bytes((count + 7) // 8, "little")

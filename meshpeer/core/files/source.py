@@ -132,8 +132,9 @@ class Source:
     def coming(self, handle: int, runs: Runs, now: float) -> None:
         """These are on their way to it."""
         holding = self._handles.get(handle)
-        if holding and isinstance(holding.wanted, Fetch):
-            holding.hear_coming(from_runs(runs), holding.wanted.coming_until(now))
+        if holding and holding.answered and isinstance(holding.wanted, Fetch):
+            chunks = from_runs(runs) & holding.wanted.possible
+            holding.hear_coming(chunks, holding.wanted.coming_until(now))
 
     def no(self, handle: int, part: int, why: Why, now: float) -> None:
         """It won't send this part; with ROOT, nothing of the file."""
