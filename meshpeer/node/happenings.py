@@ -81,9 +81,9 @@ class Happenings:
                 person = event.card.person.hex()
                 self._tell("device", person=person, number=event.card.number)
             case Question():
-                node.asking.question(event.query, partial(self._answer, event))
+                node.near.question(event.query, partial(self._answer, event))
             case AnswerCame():
-                node.asking.came(event)
+                node.near.came(event)
             case FileComplete():
                 node.library.complete(event.file)
                 self.wake_readers(event.file)

@@ -31,9 +31,10 @@ from meshpeer.node.happenings import Happenings
 from meshpeer.node.known_peers import KnownPeers
 from meshpeer.node.library.library import Library, Mirror
 from meshpeer.node.loading import load_peer
+from meshpeer.node.near import Near
 from meshpeer.node.plugins import load_transports
 from meshpeer.node.publications import Publications
-from meshpeer.node.search_service import Asking, StandingSearches
+from meshpeer.node.standing_searches import StandingSearches
 from meshpeer.node.state import State
 from meshpeer.node.writer import Writer
 from store.store import Store
@@ -118,7 +119,7 @@ class Node:
         )
         self.publications = Publications(self)
         self.standing = StandingSearches(self.store)
-        self.asking = Asking(self.store)
+        self.near = Near(self.store)
         self.searching = asyncio.Lock()
         self.happenings = Happenings(self)
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="reader")

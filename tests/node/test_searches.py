@@ -13,16 +13,9 @@ from meshpeer.core.formats.block import Block, Header
 from meshpeer.core.identity import idtext
 from meshpeer.core.writes import PutEvent
 from meshpeer.errors import NotFoundError, RemoteProtocolError, UsageError
-from meshpeer.node import search_service
-from meshpeer.node.search_service import (
-    ANSWER_BYTES,
-    STANDING,
-    WAITING,
-    Asking,
-    StandingSearches,
-    blocks_for,
-    to_bytes,
-)
+from meshpeer.node import near, standing_searches
+from meshpeer.node.near import ANSWER_BYTES, WAITING, Near, blocks_for, question_bytes
+from meshpeer.node.standing_searches import STANDING, StandingSearches
 from store.store import Store
 from tests.store.author import Author
 
@@ -80,7 +73,7 @@ def test_a_search_goes_on_after_a_restart_where_it_was(store, anna):
 
 
 def test_how_far_was_looked_is_written_now_and_then_without_a_hit(store, anna, monkeypatch):
-    monkeypatch.setattr(search_service, "REMEMBER_EVERY", 3)
+    monkeypatch.setattr(standing_searches, "REMEMBER_EVERY", 3)
     standing = StandingSearches(store)
     store.commit(standing.add("wells", WATER))
     written = []
@@ -91,7 +84,7 @@ def test_how_far_was_looked_is_written_now_and_then_without_a_hit(store, anna, m
 
 
 def test_of_thousands_of_hits_the_newest_are_told_in_order(store, anna, monkeypatch):
-    monkeypatch.setattr(search_service, "TOLD", 3)
+    monkeypatch.setattr(standing_searches, "TOLD", 3)
     standing = StandingSearches(store)
     store.commit(standing.add("wells", WATER))
     store.commit([anna.posts(f"water {n}") for n in range(50)])
@@ -165,7 +158,7 @@ async def test_without_searches_nothing_is_looked_at(store):
 
 def test_too_large_a_question_is_told_to_who_asks(store):
     with pytest.raises(UsageError, match="fewer words"):
-        to_bytes(Question("x" * 1_000))
+        question_bytes(Question("x" * 1_000))
 
 
 def test_a_neighbour_gets_signed_blocks(store, anna):
@@ -191,7 +184,7 @@ def test_noise_is_no_question(store):
 @in_loop
 async def test_neighbours_are_answered_in_turn_and_a_flood_is_not(store, anna):
     store.commit([anna.posts("water")])
-    asking = Asking(store)
+    asked = Near(store)
     answers = []
     done = asyncio.Event()
 
@@ -200,9 +193,9 @@ async def test_neighbours_are_answered_in_turn_and_a_flood_is_not(store, anna):
         if len(answers) == WAITING - 1:
             done.set()
 
-    asking.question(b"noise", answer)
+    asked.question(b"noise", answer)
     for _ in range(WAITING + 50):
-        asking.question(WATER.to_bytes(), answer)
+        asked.question(WATER.to_bytes(), answer)
     async with asyncio.timeout(10):
         await done.wait()
     assert answers == [[anna.ids[1]]] * (WAITING - 1)
@@ -210,23 +203,23 @@ async def test_neighbours_are_answered_in_turn_and_a_flood_is_not(store, anna):
 
 @in_loop
 async def test_answers_are_waited_for_and_counted_once(monkeypatch, store, anna):
-    monkeypatch.setattr(search_service, "NEAR_HITS", 2)
+    monkeypatch.setattr(near, "NEAR_HITS", 2)
     blocks = [signed(anna.posts(f"water {n}")) for n in range(3)]
-    asking = Asking(store)
-    waiting = asyncio.ensure_future(asking.ask(b"id"))
+    asked = Near(store)
+    waiting = asyncio.ensure_future(asked.ask(b"id"))
     await asyncio.sleep(0)
-    asking.came(AnswerCame(b"other", b"n", tuple(blocks), ()))
-    asking.came(AnswerCame(b"id", b"n", (blocks[0],), ()))
-    asking.came(AnswerCame(b"id", b"m", (blocks[0],), ()))
-    asking.came(AnswerCame(b"id", b"m", tuple(blocks), ()))
+    asked.came(AnswerCame(b"other", b"n", tuple(blocks), ()))
+    asked.came(AnswerCame(b"id", b"n", (blocks[0],), ()))
+    asked.came(AnswerCame(b"id", b"m", (blocks[0],), ()))
+    asked.came(AnswerCame(b"id", b"m", tuple(blocks), ()))
     assert await waiting == blocks[:2]
-    asking.came(AnswerCame(b"id", b"late", tuple(blocks), ()))
+    asked.came(AnswerCame(b"id", b"late", tuple(blocks), ()))
 
 
 @in_loop
 async def test_nobody_answers_and_the_wait_ends(monkeypatch, store):
-    monkeypatch.setattr(search_service, "NEAR_SECONDS", 0.01)
-    assert await Asking(store).ask(b"id") == []
+    monkeypatch.setattr(near, "NEAR_SECONDS", 0.01)
+    assert await Near(store).ask(b"id") == []
 
 
 def signed(write) -> Block:
