@@ -19,6 +19,7 @@ from meshpeer.core.chain_writes import (
     DropFollow,
     DropLog,
     DropStanding,
+    DropWithdrawn,
     Item,
     PutAuthor,
     PutBlock,
@@ -127,6 +128,10 @@ PLAN: Final[Plan] = {
             "DELETE FROM log WHERE log = ?",
             lambda write, names: (names.log(write.device, write.log),),
         ),
+        Statement(
+            "DELETE FROM fork WHERE log = ?",
+            lambda write, names: (names.log(write.device, write.log),),
+        ),
     ),
     CutLog: (
         Statement(
@@ -179,6 +184,13 @@ PLAN: Final[Plan] = {
         Statement(
             "INSERT OR IGNORE INTO withdrawn(target, person) VALUES (?, ?)",
             lambda write, names: (write.target, names.key(write.person)),
+        ),
+    ),
+    DropWithdrawn: (
+        Statement(
+            """DELETE FROM withdrawn WHERE person = ?
+               AND NOT EXISTS (SELECT 1 FROM block WHERE id = target)""",
+            lambda write, names: (names.key(write.person),),
         ),
     ),
     PutStanding: (
@@ -241,6 +253,14 @@ class ChainReads(Reader):
             "SELECT id FROM withdrawn JOIN key ON n = person WHERE target = ?", target
         )
         return {row[0] for row in rows}
+
+    def count_withdrawn(self, person: bytes) -> int:
+        """Give how many blocks this person withdrew, held or not."""
+        (count,) = self._one(
+            "SELECT count(*) FROM withdrawn WHERE person = (SELECT n FROM key WHERE id = ?)",
+            person,
+        )
+        return int(count)
 
     def log_blocks(
         self, device: bytes, log: bytes, first: int, last: int, limit: int

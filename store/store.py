@@ -28,6 +28,7 @@ from meshpeer.core.chain_writes import (
     DropFollow,
     DropLog,
     DropStanding,
+    DropWithdrawn,
     PutAuthor,
     PutBlock,
     PutFollow,
@@ -119,6 +120,7 @@ LANES: Final[tuple[tuple[type, ...], ...]] = (
     (PutFork,),
     (PutAuthor,),
     (PutWithdrawn,),
+    (DropWithdrawn,),
     (DropAuthor,),
     (PutFollow, DropFollow),
     (PutStanding, DropStanding),
@@ -136,7 +138,7 @@ LANES: Final[tuple[tuple[type, ...], ...]] = (
     (DropMirror,),
     (PutEvent,),
 )
-PARTINGS: Final = {DropLog, CutLog, DropAuthor, DropFile, DropMirror}
+PARTINGS: Final = {DropLog, CutLog, DropWithdrawn, DropAuthor, DropFile, DropMirror}
 LANE_OF: Final = {kind: number for number, kinds in enumerate(LANES) for kind in kinds}
 
 PLAN: Final[Plan] = {

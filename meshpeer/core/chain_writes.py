@@ -125,6 +125,12 @@ class PutWithdrawn(NamedTuple):
     person: bytes
 
 
+class DropWithdrawn(NamedTuple):
+    """Forget what this person withdrew and isn't held."""
+
+    person: bytes
+
+
 class PutStanding(NamedTuple):
     """A search that goes on: who asked is told of each new hit."""
 
@@ -153,6 +159,7 @@ ChainWrite: TypeAlias = (
     | PutFollow
     | DropFollow
     | PutWithdrawn
+    | DropWithdrawn
     | PutStanding
     | DropStanding
 )

@@ -32,6 +32,10 @@ class ChainArchive(Protocol):
         """The persons who withdrew this block (PutWithdrawn), also one not held."""
         ...
 
+    def count_withdrawn(self, person: bytes) -> int:
+        """How many blocks this person withdrew."""
+        ...
+
     def log_blocks(
         self, device: bytes, log: bytes, first: int, last: int, limit: int
     ) -> Sequence[tuple[bytes, bytes | None]]:

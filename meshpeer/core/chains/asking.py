@@ -316,10 +316,14 @@ class Asking:
 
     @property
     def _late(self) -> float | None:
+        if not self._waiting:
+            return None
         return self._plan.next_late(self._waiting, self._asks, self._looked)
 
     def next_check(self) -> float | None:
         """When `check` has something to do."""
+        if not (self._asks or self._waiting):
+            return None
         times = [self._late, self._heard + PATIENCE_S if self._asks else None]
         return min((time for time in times if time is not None), default=None)
 

@@ -85,7 +85,6 @@ class Chains:
             removal=self._removal,
             journal=journal,
             wall=wall,
-            limits=self.limits,
             also=also,
             landed=self._landed,
         )
@@ -369,6 +368,7 @@ class Chains:
         more, gone = self.interest.refresh(self.book.persons.keys())
         for person in gone:
             self._removal.drop_person(person)
+            self._cut_by.pop(person, None)
         self._settle(None, now)
         if more:
             for session in list(self._sessions.values()):

@@ -14,6 +14,7 @@ from meshpeer.core.chains.book import Book, cost
 from meshpeer.core.chains.events import KeyHeard, Withdrawn
 from meshpeer.core.chains.interest import Interest
 from meshpeer.core.chains.log import BLOCK_COST, MAX_FOLLOWS, Key, Log
+from meshpeer.core.chains.removal import Removal
 from meshpeer.core.formats import record as records
 from meshpeer.core.formats.block import Header
 from meshpeer.core.formats.card import Card
@@ -34,11 +35,12 @@ class Effects:
         book: Book,
         authors: Authors,
         interest: Interest,
+        removal: Removal,
         journal: Journal,
         counters: Counter[str],
     ) -> None:
         self._book, self._authors, self._interest = book, authors, interest
-        self._journal, self._counters = journal, counters
+        self._removal, self._journal, self._counters = removal, journal, counters
         self._withdrawn: set[tuple[bytes, bytes]] = set()
         """Withdrawals that are journalled: (target, person)."""
         self._lasting: set[bytes] = set()
@@ -92,6 +94,7 @@ class Effects:
         self._withdrawn.add((target, person))
         self._book.batch.withdrawn.append((target, person))
         self._journal.add(PutWithdrawn(target, person))
+        self._removal.count_withdrawal(person)
         header = self._book.find(target)
         if header is None or header.person != person or self.lasts(target):
             return

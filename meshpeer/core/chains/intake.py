@@ -24,7 +24,6 @@ from meshpeer.core.chains.book import Book, cost
 from meshpeer.core.chains.effects import Effects
 from meshpeer.core.chains.events import CardHeard, Forked, Held
 from meshpeer.core.chains.interest import Interest, Level
-from meshpeer.core.chains.limits import ChainLimits
 from meshpeer.core.chains.log import BLOCK_COST, Log, conflict
 from meshpeer.core.chains.removal import Removal
 from meshpeer.core.formats.block import Block, Header
@@ -48,19 +47,19 @@ class Intake:
         removal: Removal,
         journal: Journal,
         wall: Callable[[], float],
-        limits: ChainLimits,
         also: Callable[[Held], Iterable[Write]],
         landed: Callable[[Batch, float], None],
     ) -> None:
         """`also` gives writes for the commit of a block; `landed` hears of each durable batch."""
         self._book, self._authors, self._interest = book, authors, interest
         self._people, self._removal, self._journal = people, removal, journal
-        self._wall, self._limits, self._also, self._landed = wall, limits, also, landed
+        self._wall, self._also, self._landed = wall, also, landed
         self.counters: Counter[str] = Counter()
         self.effects = Effects(
             book=book,
             authors=authors,
             interest=interest,
+            removal=removal,
             journal=journal,
             counters=self.counters,
         )
@@ -128,8 +127,7 @@ class Intake:
         if header.sequence == cut.sequence and cut.id not in (None, header.id):
             return self._refuse("revoked")
         if log is None:
-            held = self._book.logs_of_device(header.person, header.device)
-            if len(held) >= self._limits.logs:
+            if not self._removal.has_room_for_log(header.person, header.device):
                 return self._refuse("logs")
         elif header.sequence > log.ceiling:
             return self._refuse("frozen")
@@ -180,10 +178,8 @@ class Intake:
             return False
         if self._cut(one.person, one.device, one.log) is None:
             return self._refuse("device")
-        if log is None:
-            held = self._book.logs_of_device(one.person, one.device)
-            if len(held) >= self._limits.logs:
-                return self._refuse("logs")
+        if log is None and not self._removal.has_room_for_log(one.person, one.device):
+            return self._refuse("logs")
         one.verify()
         other.verify()
         self._freeze(log or Log(one.person, one.device, one.log), one, other, at)
@@ -193,6 +189,7 @@ class Intake:
         if log.fork_at is not None and log.fork_at <= at:
             return
         if log.log_key not in self._book.logs:
+            self._removal.make_room_for_log(log.person)
             self._book.put(log)
         news = log.fork_at is None
         log.fork_at = at
@@ -218,6 +215,7 @@ class Intake:
     ) -> None:
         sequence = header.sequence
         if not log.held and header.log_key not in self._book.logs:
+            self._removal.make_room_for_log(log.person)
             self._book.put(log)
             self._claim_cut(log)
         withdrawn = self.effects.is_withdrawn(header, record)

@@ -15,5 +15,9 @@ class ChainLimits(NamedTuple):
     nearby_persons: int = 128
     logs: int = 64
     """Logs of one device."""
+    person_logs: int = 1_024
+    """Logs of one person: devices come and go, and what each log costs in memory stays."""
+    nearby_logs: int = 64
+    """Logs of each person whom contacts follow."""
     pass_on: bool = True
     """Whether neighbours' questions go one hop on."""

@@ -85,6 +85,7 @@ class Log:
     """What is known of one log; its blocks lie in the store."""
 
     __slots__ = (
+        "__weakref__",
         "bare",
         "claims",
         "device",

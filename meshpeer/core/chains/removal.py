@@ -2,9 +2,14 @@
 
 Of a log that outgrows its person's allowance the oldest blocks go first, and its floor rises, so
 that they aren't asked for again. What the devices here published themselves stays.
+
+A person may have so many logs, in whatever devices; of who has them all those of devices that left
+the list give way to new ones. And so many withdrawals, twice what the allowance has blocks: above
+that what was withdrawn and isn't held is forgotten, for who withdraws what isn't there without end
+would fill the disk while the blocks that say so go.
 """
 
-from meshpeer.core.chain_writes import CutLog, DropAuthor, DropLog
+from meshpeer.core.chain_writes import CutLog, DropAuthor, DropLog, DropWithdrawn
 from meshpeer.core.chains.authors import Authors, Cut
 from meshpeer.core.chains.book import Book
 from meshpeer.core.chains.interest import Interest, Level
@@ -28,6 +33,8 @@ class Removal:
     ) -> None:
         self._book, self._authors, self._interest = book, authors, interest
         self._journal, self._limits = journal, limits
+        self._withdrawn: dict[bytes, int] = {}
+        """How many withdrawals of a person are kept, or more, for those who withdrew lately."""
 
     def recut(self, person: bytes) -> None:
         """Let a person's newest card hold for what is held already."""
@@ -46,12 +53,39 @@ class Removal:
         for log in self._book.logs_of(person):
             self._drop(log)
         self._authors.drop(person)
+        self._withdrawn.pop(person, None)
         self._journal.add(DropAuthor(person))
+
+    def has_room_for_log(self, person: bytes, device: bytes) -> bool:
+        """Whether one more log may come of this device."""
+        if len(self._book.logs_of_device(person, device)) >= self._limits.logs:
+            return False
+        logs = self._book.logs_of(person)
+        return len(logs) < self._most_logs(person) or any(map(self._is_outdated, logs))
+
+    def make_room_for_log(self, person: bytes) -> None:
+        """One more log comes: where there is no room, one of a device not listed any more goes."""
+        logs = self._book.logs_of(person)
+        if len(logs) >= self._most_logs(person):
+            outdated = filter(self._is_outdated, logs)
+            log = min(outdated, key=lambda one: one.weight, default=None)
+            if log is not None:
+                self._drop(log)
+
+    def count_withdrawal(self, person: bytes) -> None:
+        """One more withdrawal of a person was journalled."""
+        count = self._withdrawn.get(person)
+        if count is None:
+            count = self._book.archive.count_withdrawn(person)
+        most = 2 * self._allowance(person) // BLOCK_COST
+        if count >= most:
+            self._journal.add(DropWithdrawn(person))
+            count = sum(log.held.count for log in self._book.logs_of(person))
+        self._withdrawn[person] = count + 1
 
     def trim(self, person: bytes) -> None:
         """Hold of a person what the limits allow: the oldest of the largest log goes first."""
-        near = self._interest.level(person) is Level.SOME
-        most = self._limits.nearby if near else self._limits.person
+        most = self._allowance(person)
         if self._book.weight(person) <= most:
             return
         excess = self._book.weight(person) - most + most // 16
@@ -65,6 +99,21 @@ class Removal:
             excess -= self._trim_log(log, min(excess, max(log.weight // 8, BLOCK_COST)))
 
     # -- inside
+
+    def _allowance(self, person: bytes) -> int:
+        near = self._interest.level(person) is Level.SOME
+        return self._limits.nearby if near else self._limits.person
+
+    def _most_logs(self, person: bytes) -> int:
+        near = self._interest.level(person) is Level.SOME
+        return self._limits.nearby_logs if near else self._limits.person_logs
+
+    def _is_outdated(self, log: Log) -> bool:
+        """Whether the log is of a device that the newest card neither lists nor revokes."""
+        standing = self._authors.standing(log.person)
+        if standing is None or self._authors.is_here(log):
+            return False
+        return standing.cut(log.device, log.id) is None
 
     def _trim_log(self, log: Log, wish: int) -> int:
         """Drop the oldest blocks of a log until so many bytes are free; give how many became so."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2s
 from itertools import groupby
 from typing import Final, Protocol
+from weakref import WeakKeyDictionary
 
 from meshpeer.core.bucket import Bucket
 from meshpeer.core.chains.asking import Asking, Plan
@@ -114,7 +115,7 @@ class Session:
         self._to_tell: dict[bytes, set[Log] | None] = {}
         """Of whom heads are to be told: of these logs, or (None) of all that there are."""
         self._cards_told: dict[bytes, int] = {}
-        self._heads_told: dict[Log, tuple[int, int]] = {}
+        self._heads_told = WeakKeyDictionary[Log, tuple[int, int]]()
         self._follow_rate = Bucket(rate=FOLLOWS_PER_S, burst=FOLLOWS_BURST, now=now)
         self._card_rate = Bucket(rate=CARDS_PER_S, burst=CARDS_BURST, now=now)
         self._proof_rate = Bucket(rate=PROOFS_PER_S, burst=PROOFS_BURST, now=now)

@@ -8,6 +8,7 @@ from meshpeer.core.chain_writes import (
     DropBody,
     DropFollow,
     DropLog,
+    DropWithdrawn,
     PutAuthor,
     PutBlock,
     PutFollow,
@@ -56,6 +57,7 @@ class Disk:
                     self.logs[write.device, write.log] = write
                 case DropLog(device, log):
                     self.logs.pop((device, log), None)
+                    self.forks.pop((device, log), None)
                     self._cut(device, log, 1, 0)
                 case CutLog(device, log, first, last):
                     self._cut(device, log, first, last)
@@ -72,6 +74,11 @@ class Disk:
                     self.follows.pop(person, None)
                 case PutWithdrawn():
                     self.taken_back.add(tuple(write))
+                case DropWithdrawn(person):
+                    rows = self.taken_back
+                    self.taken_back = {
+                        row for row in rows if row[1] != person or row[0] in self.blocks
+                    }
 
     def _cut(self, device, log, first, last):
         for key in [key for key in self.places if key[:2] == (device, log)]:
@@ -125,6 +132,9 @@ class Disk:
 
     def withdrawn(self, target):
         return {person for id, person in self.taken_back if id == target}
+
+    def count_withdrawn(self, person):
+        return sum(row[1] == person for row in self.taken_back)
 
     def log_blocks(self, device, log, first, last, limit):
         ids = [self.block_id(device, log, n) for n in range(last, first - 1, -1)]

@@ -1,0 +1,141 @@
+"""What a person who is followed, near or far, could make grow without end."""
+
+import gc
+import weakref
+
+import pytest
+
+from meshpeer.core.chains.limits import ChainLimits
+from meshpeer.core.chains.log import BLOCK_COST
+from meshpeer.core.formats.card import Revocation
+from meshpeer.core.formats.record import Follow, Post, Withdraw
+from tests.core.chains.stranger import Stranger
+from tests.core.chains.village import Log, Peer, Person
+
+pytestmark = pytest.mark.usefixtures("disk")
+
+
+@pytest.fixture
+def ann():
+    return Person("ann", devices=2)
+
+
+def number(n):
+    return n.to_bytes(16)
+
+
+def next_devices(person, bob, count=1):
+    """The person gets new devices in place of all others, which are left out, not revoked."""
+    person.devices = [person._device() for _ in range(count)]
+    bob.chains.take_card(person.issue(), 0.0)
+
+
+def test_who_changes_devices_again_and_again_has_so_many_logs_and_no_more(ann):
+    bob = Peer("bob", limits=ChainLimits(logs=4, person_logs=10))
+    bob.knows(ann)
+    for _ in range(8):
+        next_devices(ann, bob)
+        for n in range(4):
+            bob.take(Log(ann, id=number(n)).add())
+    assert len(bob.chains.book.logs) == len(bob.disk.kept_logs) == 10
+    listed = ann.devices[0][0].public
+    assert sum(device == listed for device, _ in bob.disk.kept_logs) == 4
+    bob.start()
+    assert len(bob.chains.book.logs) == 10
+
+
+def test_logs_of_listed_devices_give_way_to_nobody(ann):
+    bob = Peer("bob", limits=ChainLimits(logs=4, person_logs=6))
+    bob.knows(ann)
+    for device in range(2):
+        for n in range(4):
+            bob.take(Log(ann, device=device, id=number(n)).add())
+    assert len(bob.disk.kept_logs) == 6
+    assert bob.chains.counters["logs"] == 2
+
+
+def test_a_log_gives_way_only_to_a_block_that_is_true(ann):
+    bob = Peer("bob", limits=ChainLimits(logs=4, person_logs=4))
+    bob.knows(ann)
+    for n in range(4):
+        bob.take(Log(ann, id=number(n)).add())
+    next_devices(ann, bob)
+    log = Log(ann)
+    forged = log.add()
+    forged = forged._replace(header=forged.header._replace(signature=bytes(64)))
+    Stranger(bob).gives(log, forged)
+    assert len(bob.disk.kept_logs) == 4
+    bob.take(*log.blocks)
+    assert len(bob.disk.kept_logs) == 4
+    assert (log.key.public, log.id) in bob.disk.kept_logs
+
+
+def test_whom_a_contact_follows_has_few_logs(ann):
+    bob = Peer("bob", limits=ChainLimits(nearby_logs=3))
+    other = Person("other")
+    bob.knows(ann)
+    bob.take(Log(ann).add(Follow(other.id, True)))
+    bob.chains.take_card(other.card, 0.0)
+    for n in range(9):
+        bob.take(Log(other, id=number(n)).add())
+    assert len(bob.chains.book.logs_of(other.id)) == 3
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_withdrawing_what_is_not_there_without_end_fills_no_disk(ann, restarts):
+    most = 20
+    bob = Peer("bob", limits=ChainLimits(person=most * BLOCK_COST))
+    bob.knows(ann)
+    log = Log(ann)
+    for n in range(200):
+        bob.take(log.add(Withdraw(n.to_bytes(32))))
+        if restarts and n % 7 == 0:
+            bob.start()
+    assert len(bob.rows(ann)) <= most
+    assert bob.disk.count_withdrawn(ann.id) <= 2 * most + 1
+
+
+def test_who_withdraws_much_that_is_held_has_it_withdrawn(ann):
+    most = 40
+    bob = Peer("bob", limits=ChainLimits(person=most * BLOCK_COST))
+    bob.knows(ann)
+    posts, log = Log(ann, device=1), Log(ann)
+    bob.take(*posts.grow(5))
+    for post in posts.blocks:
+        bob.take(log.add(Withdraw(post.id)))
+    for n in range(3 * most):
+        bob.take(log.add(Withdraw(n.to_bytes(32))))
+    bob.take(*posts.blocks)
+    held = [bob.disk.blocks[post.id] for post in posts.blocks if post.id in bob.disk.blocks]
+    assert all(row.body is None for row in held)
+
+
+def test_forks_of_revoked_devices_are_not_kept_for_ever(ann):
+    bob = Peer("bob")
+    bob.knows(ann)
+    revoked = []
+    for _ in range(5):
+        device = ann.devices[0][0].public
+        log = Log(ann)
+        log.add()
+        bob.take(*log.blocks, log.branch(0).add(Post("another truth")))
+        assert (device, log.id) in bob.disk.kept_forks
+        revoked.append(Revocation(device))
+        ann.devices = [ann._device()]
+        bob.chains.take_card(ann.issue(revoked), 0.0)
+        bob.commit(0.0)
+    assert not bob.disk.kept_forks
+
+
+def test_a_neighbour_that_stays_keeps_no_dropped_log_in_memory(ann):
+    bob = Peer("bob")
+    bob.knows(ann)
+    Stranger(bob).wants(ann)
+    log = Log(ann)
+    bob.take(*log.grow(3))
+    seen = weakref.ref(bob.chains.book.logs_of(ann.id)[0])
+    bob.chains.mute(ann.id, 0.0)
+    bob.commit(0.0)
+    gc.collect()
+    assert seen() is None
+    assert not bob.chains._cut_by
