@@ -6,7 +6,7 @@ Each event is handled by itself: a fault in one is logged and costs the others n
 import asyncio
 import logging
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from meshpeer.core.chains.events import (
     AnswerCame,
@@ -27,11 +27,15 @@ from meshpeer.core.identity.idtext import encode
 from meshpeer.core.peer import FileWithdrawn, LinkDown, LinkUp, PeerEvent
 from meshpeer.core.writes import PutEvent, Write
 from meshpeer.errors import MeshpeerError
+from meshpeer.node.library.library import Mirror
 
 if TYPE_CHECKING:
     from meshpeer.node.node import Node
 
 log = logging.getLogger("meshpeer.node")
+
+ATTACHMENTS: Final = 10
+"""The priority of files that go with messages: before what people only look around for."""
 
 
 class Happenings:
@@ -103,6 +107,31 @@ class Happenings:
         """Let those look again who read a file while it comes."""
         if news := self._chunk_news.pop(file, None):
             news.set()
+
+    def fetch_attachments(self) -> None:
+        """Have the files come that go with messages to people here."""
+        node = self._node
+        for wanted in node.peer.wanted_files():
+            file = wanted.attachment
+            row = node.store.fetch(file.file)
+            if row is not None and row.key is None and row.state != "done":
+                continue  # it is fetched as it is: no message may seal what others publish
+            node.library.fetch(
+                file.file,
+                size=file.size,
+                priority=ATTACHMENTS,
+                name=file.name,
+                key=file.key,
+            )
+
+    def fetched(self, file: bytes) -> None:
+        """A file that somebody asked for is at its place."""
+        self._tell("fetch", file=file.hex(), state="done")
+
+    def mirrored(self, mirror: Mirror) -> None:
+        """A mirror became equal to its collection, or fell behind."""
+        state = "current" if mirror.current else "behind"
+        self._tell("mirror", directory=mirror.directory, state=state, why=mirror.why)
 
     def _tell(self, kind: str, **body: object) -> None:
         self._node.peer.note(PutEvent.of(kind, **body))

@@ -9,12 +9,10 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path as FilePath
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from meshpeer.core.chains.limits import ChainLimits
-from meshpeer.core.chains.serving import ReadBlocks
 from meshpeer.core.clock import ClockReading
 from meshpeer.core.dialer import Dialer
 from meshpeer.core.formats.card import Card
@@ -26,10 +24,11 @@ from meshpeer.errors import MeshpeerError, StoreError
 from meshpeer.node.addresses import hints_to, is_on, is_writable, path_text, prefix
 from meshpeer.node.clock import Clock
 from meshpeer.node.config import Config
+from meshpeer.node.disk_reader import DiskReader
 from meshpeer.node.giving import giving_limits
 from meshpeer.node.happenings import Happenings
 from meshpeer.node.known_peers import KnownPeers
-from meshpeer.node.library.library import Library, Mirror
+from meshpeer.node.library.library import Library
 from meshpeer.node.loading import load_peer
 from meshpeer.node.near import Near
 from meshpeer.node.plugins import load_transports
@@ -45,11 +44,7 @@ from transports.udp import Udp
 
 log = logging.getLogger("meshpeer.node")
 
-Result = TypeVar("Result")
-
 UNSPECIFIED: Final = {"0.0.0.0", "::"}
-ATTACHMENTS: Final = 10
-"""The priority of files that go with messages: before what people only look around for."""
 SOONEST: Final = 0.001
 """Timers closer than this are one."""
 
@@ -101,6 +96,7 @@ class Node:
         self.peer.files.limits = giving_limits(
             config.files, lambda: self._interfaces.usable
         )
+        self.happenings = Happenings(self)
         self.library = Library(
             self.store,
             self.peer.journal,
@@ -114,17 +110,15 @@ class Node:
             asked=self.peer.file_requests,
             done=self.peer.file_done,
             came_whole=lambda file: self.peer.exchange.known(file, self.now()),
-            fetched=self._fetched,
-            mirrored=self._mirrored,
+            fetched=self.happenings.fetched,
+            mirrored=self.happenings.mirrored,
         )
         self.publications = Publications(self)
         self.standing = StandingSearches(self.store)
         self.near = Near(self.store)
         self.searching = asyncio.Lock()
-        self.happenings = Happenings(self)
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
+        self._reader = DiskReader(self)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._reading = False
         self._waiting: list[asyncio.Future[None]] = []
         self._news = asyncio.Event()
         self._turn_due = False
@@ -202,7 +196,7 @@ class Node:
             task.cancel()
         await self.library.close()
         await self._writer.close()
-        self._reader.shutdown()
+        self._reader.close()
         self.store.close()
 
     # ---- the turn
@@ -222,38 +216,13 @@ class Node:
                 for peer, path in self.dialer.due(now):
                     self.peer.connect(peer, path, now)
             self.happenings.take()
-            self._fetch_attachments()
+            self.happenings.fetch_attachments()
             self.library.turn()
             self._writer.turn()
-            self._read_disk()
+            self._reader.turn()
             self._send(now)
         finally:
             self._set_timer(now)
-
-    def _fetched(self, file: bytes) -> None:
-        self.peer.note(PutEvent.of("fetch", file=file.hex(), state="done"))
-        self.soon()
-
-    def _mirrored(self, mirror: Mirror) -> None:
-        state = "current" if mirror.current else "behind"
-        body = {"directory": mirror.directory, "state": state, "why": mirror.why}
-        self.peer.note(PutEvent.of("mirror", **body))
-        self.soon()
-
-    def _fetch_attachments(self) -> None:
-        """Have the files come that go with messages to people here."""
-        for wanted in self.peer.wanted_files():
-            file = wanted.attachment
-            row = self.store.fetch(file.file)
-            if row is not None and row.key is None and row.state != "done":
-                continue  # it is fetched as it is: no message may seal what others publish
-            self.library.fetch(
-                file.file,
-                size=file.size,
-                priority=ATTACHMENTS,
-                name=file.name,
-                key=file.key,
-            )
 
     def _send(self, now: float) -> None:
         if any(self._unsent.values()):
@@ -419,52 +388,12 @@ class Node:
         """Give what will be set by the next commit that holds an event."""
         return self._news
 
-    async def in_reader(self, work: Callable[[], Result]) -> Result:
-        """Run what reads the database and takes its time."""
-        return await self._loop.run_in_executor(self._reader, work)
-
     def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Run it to its end; what it raises is logged."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_log_failed)
-
-    def _read_disk(self) -> None:
-        for request in self.peer.chains.reads():
-            self.background(self._serve_blocks(request))
-        if self._reading:
-            return
-        ids = self.peer.loads()
-        if ids:
-            self._reading = True
-            done = self._loop.run_in_executor(self._reader, self._wires, ids)
-            done.add_done_callback(self._was_read)
-
-    async def _serve_blocks(self, request: ReadBlocks) -> None:
-        try:
-            rows = await self.in_reader(lambda: self.store.log_blocks(*request[1:]))
-        except StoreError as error:
-            log.error("the disk can't be read", extra={"reason": str(error)})
-            rows = []
-        self.peer.blocks_read(request, rows, self.now())
-        self.soon()
-
-    def _wires(self, ids: list[bytes]) -> dict[bytes, bytes | None]:
-        return {id: self._wire(id) for id in ids}
-
-    def _wire(self, id: bytes) -> bytes | None:
-        """None also for what can't be read: whoever waits for it must not wait for ever."""
-        try:
-            return self.store.wires([id]).get(id)
-        except StoreError as error:
-            log.error("the disk can't be read", extra={"reason": str(error)})
-            return None
-
-    def _was_read(self, done: asyncio.Future[dict[bytes, bytes | None]]) -> None:
-        self._reading = False
-        self.peer.loaded(done.result(), self.now())
-        self.soon()
 
     # ---- hints
 
