@@ -63,6 +63,8 @@ class Files:
         )
         self._landing = self._swarm.landing
         self._sessions: dict[bytes, Session] = {}
+        self._behind: dict[bytes, Session] = {}
+        """Those of which something may lie unread."""
         self._count = 0
         self._tick_at = now
         self._hours_at = now
@@ -318,6 +320,7 @@ class Files:
         if session is None or session.link is not link:
             return
         del self._sessions[link.peer_id], self._swarm.sources[link.peer_id]
+        self._behind.pop(link.peer_id, None)
         session.close()
         self._settle(now)
 
@@ -325,7 +328,7 @@ class Files:
         """Bytes came on stream 5 or 6."""
         session = self._sessions.get(link.peer_id)
         if session and session.link is link:
-            session.readable(now)
+            self._read(session, now)
             self._settle(now)
 
     def writable(self, link: LinkLike, now: float) -> None:
@@ -368,8 +371,7 @@ class Files:
     def next_wakeup(self) -> float | None:
         """When `wake` has something to do."""
         swarm = self._swarm
-        behind = swarm.open and any(session.behind for session in self._sessions.values())
-        if behind or swarm.touched:
+        if swarm.touched or (self._behind and swarm.open):
             return 0.0
         times = [
             swarm.announce_at,
@@ -378,7 +380,7 @@ class Files:
             self._reporting.next_wakeup(),
             self._probing.next_wakeup(),
         ]
-        if any(source.busy for source in swarm.sources.values()):
+        if swarm.wanted and any(source.busy for source in swarm.sources.values()):
             times.append(self._tick_at)
         if self._sessions and (swarm.limits.hours or not self._hours_at):
             times.append(self._hours_at)
@@ -414,9 +416,16 @@ class Files:
 
     def _read_on(self, now: float) -> None:
         """Read what had to wait for the disk."""
-        for session in list(self._sessions.values()):
-            if session.behind and self._swarm.open:
-                session.readable(now)
+        for session in list(self._behind.values()):
+            if self._swarm.open:
+                self._read(session, now)
+
+    def _read(self, session: Session, now: float) -> None:
+        session.readable(now)
+        if session.behind:
+            self._behind[session.peer] = session
+        else:
+            self._behind.pop(session.peer, None)
 
     def _settle(self, now: float) -> None:
         """Let each neighbour that something changed for go on, until nothing changes."""
