@@ -16,6 +16,8 @@ from meshpeer.errors import MeshpeerError, NotReachedError, UsageError
 LOOK_S: Final = 0.3
 FEW: Final = 10
 """Fetches that are asked for one by one."""
+LIST_S: Final = 10.0
+"""How long the peer waits at a time for the list of a collection's files."""
 MANY: Final = 20
 """More files that came are told in a line."""
 OVER: Final = ("done", "failed")
@@ -153,19 +155,39 @@ def get(
     folder = "/" if to and to.endswith("/") else ""
     target = str(Path(to).expanduser().absolute()) + folder if to else None
     body = {"what": what, "to": target, "in_order": in_order, "priority": priority}
-    found = session.api.post("fetches", body=body)["items"]
+    deadline = None if timeout is None else time.monotonic() + timeout
+    found = _begin(session, body, deadline, detach)
     if not detach:
-        found = _watch(session, found, timeout)
+        found = _watch(session, found, deadline)
     session.give(found, _done_lines)
     if any(fetch["state"] == "failed" for fetch in found):
         raise MeshpeerError("not all of it came")
 
 
+def _begin(
+    session: Session, body: dict[str, Any], deadline: float | None, detach: bool
+) -> list[dict[str, Any]]:
+    """Ask for the files; of a collection their list has to come first, and is waited for."""
+    told = False
+    while True:
+        left = LIST_S if deadline is None else deadline - time.monotonic()
+        body["patience_s"] = min(max(left, 0.0), LIST_S)
+        try:
+            found: list[dict[str, Any]] = session.api.post("fetches", body=body)["items"]
+        except NotReachedError:
+            if detach or (deadline is not None and time.monotonic() >= deadline):
+                raise
+        else:
+            return found
+        if not told:
+            session.say("waiting for the list of its files, which nobody near has now")
+            told = True
+
+
 def _watch(
-    session: Session, found: list[dict[str, Any]], timeout: int | None
+    session: Session, found: list[dict[str, Any]], deadline: float | None
 ) -> list[dict[str, Any]]:
     """Show how far they are until all are done or failed."""
-    deadline = None if timeout is None else time.monotonic() + timeout
     total = sum(max(fetch["size"], 0) for fetch in found)
     with click.progressbar(
         length=max(total, 1),
@@ -354,12 +376,16 @@ def _mirror_lines(found: list[dict[str, Any]]) -> list[str]:
             f"{show.name(one['person'])}/{show.safe(one['collection'])}",
             show.safe(one["directory"]),
             one["files"],
-            "equal" if one["current"] else f"{one['missing']} missing",
+            "equal" if one["current"] else _behind(one),
             show.safe(one["why"]),
         )
         for one in found
     ]
     return show.table(("collection", "folder", "files", "now", ""), rows)
+
+
+def _behind(mirror: dict[str, Any]) -> str:
+    return f"{mirror['missing']} missing" if mirror["missing"] else "behind"
 
 
 @command("meshpeer unmirror ~/Maps")

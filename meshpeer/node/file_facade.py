@@ -5,7 +5,7 @@ absolute: the peer and who asks it share a disk.
 """
 
 from collections.abc import AsyncIterator
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import Annotated, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -103,6 +103,8 @@ class NewFetch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     priority: int = 0
     in_order: bool = False
     """From the beginning on, for somebody who watches or listens meanwhile."""
+    patience_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 10.0
+    """How long to wait for the list of a collection's files, if that isn't here."""
 
 
 class Fetch(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ from meshpeer.node.facade_types import Page
 from meshpeer.node.library.library import Mirror, Published, PublishedFolder
 from meshpeer.node.library.publishing import media_type
 from meshpeer.node.mail_service import opened_size
+from meshpeer.node.publications import PATIENCE_S
 from store.rows import FileRow, RecordRow
 
 GRACE_S: Final = 7 * 86_400
@@ -200,7 +201,7 @@ class FileService(ChainService):
         """Begin to fetch a file, or all files of a collection or a post."""
         self._node.check_disk()
         target = absolute_path(new.to) if new.to else ""
-        refs, folder = await self._asked_for(new.what)
+        refs, folder = await self._asked_for(new.what, new.patience_s)
         if target:
             into = folder or len(refs) > 1 or (new.to or "").endswith("/")
             await asyncio.to_thread(_make_room_for, refs, target, folder, into)
@@ -217,7 +218,9 @@ class FileService(ChainService):
         await self._node.durable()
         return [self._fetch_view(ref.file) for ref in refs]
 
-    async def _asked_for(self, what: str) -> tuple[Sequence[FileRef], bool]:
+    async def _asked_for(
+        self, what: str, patience: float
+    ) -> tuple[Sequence[FileRef], bool]:
         """The files that `what` names, and whether they go into a folder of their own."""
         try:
             row = self.find_record(what)
@@ -233,7 +236,7 @@ class FileService(ChainService):
                 ) from None
             name, _, size = _named(records, None)
             return [FileRef(file, size, name or idtext.encode(file)[:11])], False
-        members = await self._members(row)
+        members = await self._members(row, patience)
         if not members:
             raise UsageError(f"record {row.number} brings no files")
         return members, row.item is not None and row.item.kind == "collection"
@@ -252,7 +255,9 @@ class FileService(ChainService):
         attached = self._attached(file)
         return attached.key if attached is not None else None
 
-    async def _members(self, row: RecordRow) -> Sequence[FileRef]:
+    async def _members(
+        self, row: RecordRow, patience: float = PATIENCE_S
+    ) -> Sequence[FileRef]:
         """The files that a record brings; of a collection what its listing says."""
         record = parse_record(row.body) if row.body is not None else None
         match record:
@@ -261,7 +266,7 @@ class FileService(ChainService):
             case Post():
                 return record.attachments
             case Collection():
-                listing = await self._node.publications.listing(record)
+                listing = await self._node.publications.listing(record, patience)
                 return [
                     FileRef(entry.file, entry.size, entry.path) for entry in listing.entries
                 ]
@@ -432,6 +437,8 @@ class FileService(ChainService):
 
     def _mirror_view(self, mirror: Mirror) -> file_facade.Mirror:
         why = mirror.why or ("" if mirror.goal else self._not_come(mirror))
+        if not (why or mirror.current or mirror.missing):
+            why = "waits for the newest list of its files"
         return file_facade.Mirror(
             directory=mirror.directory,
             person=self.who(mirror.person),

@@ -113,12 +113,12 @@ class Publications:
         await self._node.durable()
         return manifest.id, manifest.size
 
-    async def listing(self, record: Collection) -> Listing:
+    async def listing(self, record: Collection, patience: float = PATIENCE_S) -> Listing:
         """Give a collection's listing, fetched if it is not here."""
-        data = await self._whole(record.listing, record.listing_size)
+        data = await self._whole(record.listing, record.listing_size, patience)
         return Listing.parse(data)
 
-    async def _whole(self, file: bytes, size: int) -> bytes:
+    async def _whole(self, file: bytes, size: int, patience: float) -> bytes:
         library, happenings = self._node.library, self._node.happenings
         data = await library.content(file, LISTING_LIMIT)
         if data is not None:
@@ -128,7 +128,7 @@ class Publications:
         target = str(folder / file.hex())
         library.fetch(file, size=size, priority=SOON, name="listing", target=target)
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(patience):
                 while data is None:
                     news = happenings.chunk_news(file)
                     await news.wait()

@@ -184,6 +184,20 @@ def test_a_get_waits_for_who_has_it_as_long_as_it_was_told(ann, bob, film):
     assert "no peer that can be reached" in call(bob, "fetches").stdout
 
 
+def test_a_get_of_a_collection_waits_for_the_list_of_its_files(ann, bob, maps, tmp_path):
+    done = told(ann, "publish", str(maps))[0]
+    with ann.meets(bob):
+        bob.hears("record", id=done["record"]["id"])
+    result = call(bob, "get", done["record"]["id"], "--timeout", "1s")
+    assert (result.exit_code, "nobody near has the list" in result.stderr) == (6, True)
+    command = [sys.executable, "-m", "meshpeer", "get", done["record"]["id"]]
+    command += ["--to", str(tmp_path / "Copy"), "--state", str(bob.state.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as waits, ann.meets(bob):
+        waits.communicate(timeout=20)
+        assert waits.returncode == 0
+    assert (tmp_path / "Copy" / "legend.txt").read_bytes() == TEXT
+
+
 def test_a_detached_fetch_is_paused_resumed_put_first_and_cancelled(ann, bob, film):
     done = told(ann, "publish", str(film))[0]
     file = done["file"]
