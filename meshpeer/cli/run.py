@@ -3,7 +3,7 @@
 import click
 
 from meshpeer.cli.command import Session, command
-from meshpeer.cli.lean import without_openssl
+from meshpeer.cli.lean import without_spare_parts
 
 
 @command("meshpeer run --nickname ann")
@@ -15,7 +15,7 @@ def run(session: Session, nickname: str | None) -> None:
 
     With --json one line on stdout says when it is ready.
     """
-    with without_openssl():
+    with without_spare_parts():
         from meshpeer.cli.daemon import keep_running
         from meshpeer.cli.local import make_state
         from meshpeer.node import config, log

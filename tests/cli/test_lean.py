@@ -1,17 +1,82 @@
-"""The running peer does without OpenSSL, and whoever needs it later still finds it."""
+"""The running peer does without what it doesn't need, and whoever needs it later finds it."""
 
 import subprocess
 import sys
 
+IDLE = """
+from meshpeer.cli.lean import without_spare_parts
 
-def test_openssl_is_hidden_in_the_block_and_found_after_it():
+with without_spare_parts():
+    from meshpeer.api.server import Server
+    from meshpeer.cli import daemon
+    from meshpeer.node import log
+
+import asyncio, sys
+from pathlib import Path
+
+from meshpeer.node import config
+from meshpeer.node.node import Node
+from meshpeer.node.service import Service
+from meshpeer.node.state import State
+
+SETTINGS = '[udp]\\nlisten = ["127.0.0.1"]\\nport = 0\\n[lan]\\non = false\\n'
+
+
+async def idle(state):
+    node = Node(state, config.parse(SETTINGS, "test"))
+    try:
+        await node.start()
+        service = Service(node)
+        server = Server(service, state)
+        await server.start()
+        await service.status()
+        await node.durable()
+        await server.close()
+    finally:
+        await node.close()
+
+
+state = State(Path(sys.argv[1]))
+state.create()
+asyncio.run(idle(state))
+print(*sys.modules)
+"""
+UNNEEDED = {
+    "ssl",
+    "_hashlib",
+    "frozenlist._frozenlist",
+    "_bz2",
+    "_lzma",
+    "blake3",
+    "importlib.metadata",
+    "statistics",
+    "tarfile",
+    "asyncinotify",
+    "segno",
+    "tomlkit",
+}
+
+
+def run(script, *arguments):
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_what_is_hidden_in_the_block_is_found_after_it():
     script = (
         "import sys\n"
-        "from meshpeer.cli.lean import without_openssl\n"
-        "with without_openssl():\n"
+        "from meshpeer.cli.lean import without_spare_parts\n"
+        "with without_spare_parts():\n"
         "    import meshpeer.cli.daemon, hashlib\n"
         "print('ssl' in sys.modules, hashlib.blake2s(b'x').hexdigest()[:4])\n"
-        "import ssl; print(bool(ssl.OPENSSL_VERSION))\n"
+        "import ssl, bz2, lzma, frozenlist._frozenlist; print(bool(ssl.OPENSSL_VERSION))\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stdout.split() == ["False", "ec30", "True"], done.stderr
+    assert run(script) == ["False", "ec30", "True"]
+
+
+def test_an_idle_peer_has_not_imported_what_it_does_not_need(tmp_path):
+    imported = set(run(IDLE, tmp_path / "ann"))
+    assert "meshpeer.node.service" in imported
+    assert UNNEEDED & imported == set()
