@@ -7,7 +7,6 @@ Labels of anybody else have no effect, so nothing is won by making many persons.
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from statistics import mean
 from typing import Any, Final, NamedTuple
 
 LABELS: Final = 2_000
@@ -72,7 +71,11 @@ def opinions(read: Callable[..., list[Any]], heeded: AbstractSet[bytes]) -> Opin
                 warned.setdefault(target, []).append(warning)
     numbers = _numbers(read, [*dict.fromkeys([*rated, *warned])])
     return Opinions(
-        {n: mean(rated[target]) for n, target in numbers if target in rated},
+        {
+            n: sum(rated[target]) / len(rated[target])
+            for n, target in numbers
+            if target in rated
+        },
         {n: tuple(warned[target]) for n, target in numbers if target in warned},
     )
 

@@ -5,7 +5,6 @@ begin to send by itself, and looking none up costs nothing at start.
 """
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import Any, Final, cast
 
 from meshpeer.errors import ConfigError
@@ -18,6 +17,8 @@ def load_transports(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Tran
     """Make the transports that tables `[transports.NAME]` ask for, or raise ConfigError."""
     if not settings:
         return {}
+    from importlib.metadata import entry_points  # only now: 0.5 MB that few need
+
     known = {point.name: point for point in entry_points(group=GROUP)}
     loaded = {}
     for name, values in settings.items():

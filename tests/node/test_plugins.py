@@ -1,4 +1,5 @@
 import asyncio
+from importlib import metadata
 from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
@@ -6,7 +7,6 @@ import pytest
 from meshpeer.core.identity.idtext import encode
 from meshpeer.core.link.path import Path
 from meshpeer.errors import ConfigError
-from meshpeer.node import plugins
 from meshpeer.node.config import parse
 from meshpeer.node.node import Node
 from meshpeer.node.plugins import GROUP, load_transports
@@ -19,7 +19,7 @@ from transports.memory import Hub, Memory
 def installed(monkeypatch):
     """As if a package had brought the memory transport under the name `pigeon`."""
     point = EntryPoint("pigeon", "transports.memory:Memory", GROUP)
-    monkeypatch.setattr(plugins, "entry_points", lambda group: EntryPoints([point]))
+    monkeypatch.setattr(metadata, "entry_points", lambda group: EntryPoints([point]))
 
 
 def test_a_transport_named_in_the_settings_is_made_with_its_table():

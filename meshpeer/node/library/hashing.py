@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
-from blake3 import blake3
-
 from meshpeer.core.formats.manifest import MAX_FILE, Manifest, chunk_hash, chunk_size_for
 from meshpeer.errors import LocalProtocolError, NotFoundError, UsageError
 from meshpeer.node.library.confined import open_ordinary
@@ -116,7 +114,7 @@ class Hasher:
         step = chunk_size_for(len(data))
         view = memoryview(data)
         pieces = (view[at : at + step] for at in range(0, len(data), step))
-        return Manifest(len(data), b"".join(blake3(piece).digest() for piece in pieces))
+        return Manifest(len(data), b"".join(chunk_hash(piece) for piece in pieces))
 
     def chunks(
         self, descriptor: int, size: int, progress: Progress | None = None
@@ -143,6 +141,8 @@ class Hasher:
         return self._lazy_buffer
 
     def _chunk(self, descriptor: int, start: int, end: int) -> bytes | None:
+        from blake3 import blake3  # as in chunk_hash
+
         hasher = blake3()
         while start < end:
             view = self._buffer[: min(end - start, STEP)]
