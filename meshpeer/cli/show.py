@@ -74,6 +74,11 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+def percent(file: dict[str, Any]) -> str:
+    """Say how much of a file is here."""
+    return f"{100 * file['held'] // file['size']} %" if file["size"] > 0 else ""
+
+
 def when(wall: int) -> str:
     """Write a wall time as this machine's clock would: a hint."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(wall))

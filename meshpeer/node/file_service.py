@@ -1,17 +1,15 @@
-"""Publishing, fetching, reading and mirroring, as the API asks for them."""
+"""Publishing and fetching, as the API asks for them."""
 
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from meshpeer.core.file_writes import PutAttachment, PutFetch, PutWatched
 from meshpeer.core.formats.listing import Entry, Listing
-from meshpeer.core.formats.manifest import Manifest
 from meshpeer.core.formats.record import Collection, File, FileRef, Post, parse_record
-from meshpeer.core.formats.sealed_file import open_chunk, plain_chunk, sealed_size
 from meshpeer.core.identity import idtext
 from meshpeer.errors import NotFoundError, UsageError
 from meshpeer.node import file_facade
@@ -19,14 +17,12 @@ from meshpeer.node.chain_facade import Record
 from meshpeer.node.chain_service import ChainService
 from meshpeer.node.desk import absolute_path, number_cursor, page_limit
 from meshpeer.node.facade_types import Page
-from meshpeer.node.library.library import Mirror, Published, PublishedFolder
+from meshpeer.node.library.library import Published, PublishedFolder
 from meshpeer.node.library.publishing import media_type
 from meshpeer.node.mail_service import opened_size
 from meshpeer.node.publications import PATIENCE_S
 from store.rows import FileRow, RecordRow
 
-GRACE_S: Final = 7 * 86_400
-COLLECTIONS_TOLD: Final = 10
 PROBE_S: Final = 0.3
 """How long neighbours are given to say whether they hold a file."""
 MAX_GATHERED: Final = 1_000
@@ -213,7 +209,7 @@ class FileService(ChainService):
                 in_order=new.in_order,
                 name=ref.name,
                 target=_target_of(ref, target, folder),
-                key=self._key_of(ref.file),
+                key=self.key_of(ref.file),
             )
         await self._node.durable()
         return [self._fetch_view(ref.file) for ref in refs]
@@ -251,7 +247,8 @@ class FileService(ChainService):
         rows = self._store.attachments_of(file)
         return next((row for row in rows if self._is_contact(row.contact)), None)
 
-    def _key_of(self, file: bytes) -> bytes | None:
+    def key_of(self, file: bytes) -> bytes | None:
+        """What opens this file, if it came with a message and is nobody else's."""
         attached = self._attached(file)
         return attached.key if attached is not None else None
 
@@ -337,127 +334,6 @@ class FileService(ChainService):
             path=path if state == "done" else None,
             want=self._peer.wants_travel(file),
         )
-
-    # ---- reading while it comes
-
-    async def content(self, what: str, first: int, last: int | None) -> file_facade.Content:
-        """Give bytes `first` to `last` of a file, held or not, as they arrive."""
-        file = self.find_file(what)
-        info = await self.file(what, probe=False)
-        end = info.size - 1 if last is None else min(last, info.size - 1)
-        key = self._key_of(file)
-        if info.held < info.size and self._peer.files.progress(file) is None:
-            name = info.name or idtext.encode(file)[:11]
-            size = info.size if key is None else sealed_size(info.size)
-            self._node.library.fetch(file, size=size, in_order=True, name=name, key=key)
-        chunks = self._read(file, first, end, key)
-        return file_facade.Content(
-            info.size, info.media_type or media_type(info.name), info.name, chunks
-        )
-
-    async def _read(
-        self, file: bytes, first: int, last: int, key: bytes | None
-    ) -> AsyncIterator[bytes]:
-        at = first
-        while at <= last:
-            manifest = await self._manifest(file, at)
-            chunk_size = manifest.chunk_size
-            step = chunk_size if key is None else plain_chunk(chunk_size)
-            index = at // step
-            data = await self._chunk(file, index, index * chunk_size)
-            if key is not None:
-                ends = index == manifest.count - 1
-                data = open_chunk(key, index, last=ends, data=data, chunk_size=chunk_size)
-            start = at - index * step
-            part = data[start : start + last - at + 1]
-            yield part
-            at += len(part)
-
-    async def _manifest(self, file: bytes, at: int) -> Manifest:
-        while True:
-            news = self._node.happenings.chunk_news(file)
-            manifest = self._peer.files.manifest(file)
-            if manifest is not None:
-                return manifest
-            data = self._store.manifest(file)
-            if data is not None:
-                return Manifest.from_bytes(file, data)
-            self._check_coming(file)
-            self._watch(file, at)
-            await news.wait()
-
-    async def _chunk(self, file: bytes, index: int, at: int) -> bytes:
-        while True:
-            news = self._node.happenings.chunk_news(file)
-            underway = self._peer.files.progress(file) is not None
-            if not underway or self._peer.files.has(file, index):
-                data = await self._node.library.read(file, index)
-                if data is not None:
-                    return data
-            self._check_coming(file)
-            self._watch(file, at)
-            await news.wait()
-
-    def _check_coming(self, file: bytes) -> None:
-        """Raise what there is to say, if nobody can wait for this file."""
-        progress = self._peer.files.progress(file)
-        if progress is None:
-            raise NotFoundError("the file is not here, or not any more; fetch it again")
-        if progress.state == "paused":
-            raise UsageError("its fetch is paused; `meshpeer fetches resume` goes on")
-
-    def _watch(self, file: bytes, at: int) -> None:
-        if self._peer.files.progress(file) is not None:
-            self._peer.files.watch_from(file, at, self._node.now())
-            self._node.soon()
-
-    # ---- mirrors
-
-    async def mirror(self, new: file_facade.NewMirror) -> file_facade.Mirror:
-        """Keep a folder equal to a collection from now on."""
-        person = self.find_person(new.who)
-        if not self._peer.chains.wanted(person):
-            raise UsageError("you don't follow that person; `meshpeer follow` them first")
-        grace = GRACE_S if new.grace_s is None else new.grace_s
-        if grace < 0:
-            raise UsageError(f"a grace of {grace} s; it must be 0 or more")
-        mirror = await self._node.library.mirrors.add(
-            absolute_path(new.directory), person, new.collection, grace
-        )
-        self._node.publications.aim(person, new.collection)
-        return self._mirror_view(mirror)
-
-    async def mirrors(self) -> list[file_facade.Mirror]:
-        """List the mirrors."""
-        return [self._mirror_view(mirror) for mirror in self._node.library.mirrors]
-
-    async def unmirror(self, directory: str) -> None:
-        """Leave the folder as it is from now on."""
-        await self._node.library.mirrors.remove(absolute_path(directory))
-
-    def _mirror_view(self, mirror: Mirror) -> file_facade.Mirror:
-        why = mirror.why or ("" if mirror.goal else self._not_come(mirror))
-        if not (why or mirror.current or mirror.missing):
-            why = "waits for the newest list of its files"
-        return file_facade.Mirror(
-            directory=mirror.directory,
-            person=self.who(mirror.person),
-            collection=mirror.collection,
-            grace_s=mirror.grace,
-            current=mirror.current,
-            files=mirror.files,
-            missing=mirror.missing,
-            why=why,
-        )
-
-    def _not_come(self, mirror: Mirror) -> str:
-        """Say that nothing is known of a collection, and which there are: a slip of the pen?"""
-        rows = self._store.timeline(
-            [mirror.person], kinds=["collection"], after=None, limit=COLLECTIONS_TOLD
-        )
-        names = sorted({row.item.name for row in rows if row.item is not None})
-        others = f"; there are {', '.join(names)}" if names else ""
-        return f"no collection of that name has come yet{others}"
 
 
 def _named(records: Sequence[RecordRow], fetch: PutFetch | None) -> tuple[str, str, int]:

@@ -1,9 +1,10 @@
 """All that the API may ask of the running peer, in one object."""
 
 from meshpeer.node.backup_service import BackupService
+from meshpeer.node.content_service import ContentService
 from meshpeer.node.devices import DeviceService
-from meshpeer.node.file_service import FileService
 from meshpeer.node.mail_service import MailService
+from meshpeer.node.mirror_service import MirrorService
 from meshpeer.node.network_service import NetworkService
 from meshpeer.node.people_service import PeopleService
 from meshpeer.node.search_service import SearchService
@@ -13,7 +14,8 @@ class Service(
     PeopleService,
     MailService,
     NetworkService,
-    FileService,
+    ContentService,
+    MirrorService,
     SearchService,
     DeviceService,
     BackupService,
