@@ -11,7 +11,7 @@ from struct import error as StructError
 from typing import Final
 
 from meshpeer.core.chains.book import cost
-from meshpeer.core.chains.log import Key, Log, conflict
+from meshpeer.core.chains.log import Followed, Key, Log, conflict
 from meshpeer.core.chains.spans import Spans
 from meshpeer.core.formats import record as records
 from meshpeer.core.formats.block import Header
@@ -82,7 +82,8 @@ def _learn(log: Log, header: Header, body: bytes) -> None:
         return
     match record:
         case Follow():
-            log.remember_follow(record.person, header.lamport, record.following)
+            said = Followed(header.lamport, header.sequence, record.following)
+            log.remember_follow(record.person, said)
         case records.Key() if log.key is None or record.number > log.key.number:
             log.key = Key(record.number, header.lamport, record.sealing)
         case records.Withdraw():

@@ -295,6 +295,7 @@ class Chains:
         if not taken:
             self._removal.recut(card.person)
         self._settle(None, now)
+        self._refresh(now)
         return taken
 
     # -- questions
@@ -310,10 +311,6 @@ class Chains:
         self.questions.answer(neighbour, query_id, blocks)
 
     # -- inside
-
-    def known(self) -> list[bytes]:
-        """Persons of whom neighbours may be told something: a log, or a newer card."""
-        return [person for person in self.interest.wanted if self.authors.card_of(person)]
 
     def settled(self, session: Session, now: float) -> None:
         """A session read something."""

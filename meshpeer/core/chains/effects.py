@@ -13,7 +13,7 @@ from meshpeer.core.chains.batch import Batch
 from meshpeer.core.chains.book import Book, cost
 from meshpeer.core.chains.events import KeyHeard, Withdrawn
 from meshpeer.core.chains.interest import Interest
-from meshpeer.core.chains.log import BLOCK_COST, MAX_FOLLOWS, Key, Log
+from meshpeer.core.chains.log import BLOCK_COST, MAX_FOLLOWS, Followed, Key, Log
 from meshpeer.core.chains.removal import Removal
 from meshpeer.core.formats import record as records
 from meshpeer.core.formats.block import Header
@@ -84,8 +84,8 @@ class Effects:
         known = record.person in log.follows
         room = known or self._book.room_for_follow(log.person)
         most = MAX_FOLLOWS if room else len(log.follows)
-        said = record.person, header.lamport, record.following
-        if log.remember_follow(*said, most=most):
+        said = Followed(header.lamport, header.sequence, record.following)
+        if log.remember_follow(record.person, said, most=most):
             self._interest.stale = True
 
     def _withdraw(self, log: Log, target: bytes) -> None:

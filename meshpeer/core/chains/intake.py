@@ -160,11 +160,30 @@ class Intake:
         return False
 
     def _disagrees(self, log: Log, header: Header, by: int, now: float) -> bool:
+        """Freeze the log; False if its revocation shows that this block is the true one."""
+        cut = self._cut(log.person, log.device, log.id)
+        if cut is not None and cut.id is not None:
+            if not self._leads_to(log, header, cut):
+                return True
+            span = log.held.over(cut.sequence)
+            self._removal.keep_from(log, span[0] if span else header.sequence)
+            return False
         other = self._book.header_of(log, by) if by else None
         at = conflict(header, other) if other else None
         if other and at:
             self._freeze(log, other, header, at)
         return True
+
+    def _leads_to(self, log: Log, header: Header, cut: Cut) -> bool:
+        """Whether the block that a revocation names is this one, or links to it."""
+        if header.sequence == cut.sequence:
+            return True
+        claim, span = log.claims.get(header.sequence), log.held.over(cut.sequence)
+        if claim is None or span is None or claim.id != header.id:
+            return False
+        return (
+            span[0] <= claim.by <= span[1] and self._book.id_of(log, claim.by) is not None
+        )
 
     def proof(self, one: Header, other: Header, now: float) -> bool:
         """Take the proof of a fork; True if it was news. RemoteProtocolError if it proves nothing."""
@@ -176,7 +195,8 @@ class Intake:
         log = self._book.logs.get(one.log_key)
         if log and (log.person != one.person or (log.fork_at or at + 1) <= at):
             return False
-        if self._cut(one.person, one.device, one.log) is None:
+        cut = self._cut(one.person, one.device, one.log)
+        if cut is None or cut.id is not None:  # revoked: the card says which branch counts
             return self._refuse("device")
         if log is None and not self._removal.has_room_for_log(one.person, one.device):
             return self._refuse("logs")

@@ -18,7 +18,7 @@ from typing import Final
 
 from meshpeer.core.chain_writes import DropFollow, PutFollow
 from meshpeer.core.chains.archive import PeopleLike
-from meshpeer.core.chains.log import Log
+from meshpeer.core.chains.log import Followed, Log
 
 FOLLOWED: Final = "follow"
 MUTED: Final = "muted"
@@ -107,13 +107,13 @@ class Interest:
 
     def _followed_by(self, persons: Set[bytes]) -> Counter[bytes]:
         """Whom these persons follow, by their newest records, and how many of them do."""
-        newest: dict[tuple[bytes, bytes], tuple[int, bool]] = {}
+        newest: dict[tuple[bytes, bytes], Followed] = {}
         for log in self._logs():
             if log.follows and log.person in persons:
                 for person, said in log.follows.items():
                     key = log.person, person
                     newest[key] = max(newest.get(key, said), said)
-        return Counter(person for (_, person), (_, follows) in newest.items() if follows)
+        return Counter(person for (_, person), said in newest.items() if said.following)
 
     def _nearby(
         self, always: set[bytes], unwanted: set[bytes], held: Set[bytes]

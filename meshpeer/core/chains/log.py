@@ -19,7 +19,7 @@ from meshpeer.core.formats.block import MAX_SEQUENCE, Header, skip_of
 from meshpeer.core.formats.cbor import decode, encode
 from meshpeer.errors import LocalProtocolError
 
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
 MAX_FOLLOWS: Final = 256
 """Persons followed that are remembered of one log: the newest."""
 RECENT: Final = 512
@@ -28,7 +28,7 @@ BLOCK_COST: Final = 512
 """Bytes that a block counts for at least: rows and indexes."""
 
 _CLAIM: Final = Struct(">QQ32s")
-_FOLLOW: Final = Struct(">32sQ?")
+_FOLLOW: Final = Struct(">32sQQ?")
 
 LogKey = tuple[bytes, bytes]
 
@@ -38,6 +38,15 @@ class Claim(NamedTuple):
 
     id: bytes
     by: int
+
+
+class Followed(NamedTuple):
+    """Whether a log follows a person: of one log the later record holds, of several the one with
+    the higher lamport number."""
+
+    lamport: int
+    sequence: int
+    following: bool
 
 
 class Key(NamedTuple):
@@ -120,7 +129,7 @@ class Log:
         self.floor = 1
         """Nothing below is wanted any more: the allowance is full."""
         self.fork_at: int | None = None
-        self.follows: dict[bytes, tuple[int, bool]] = {}
+        self.follows: dict[bytes, Followed] = {}
         self.key: Key | None = None
         self.withdraws = False
         """It holds a withdrawal, so incoming blocks of the person have to be compared."""
@@ -193,22 +202,25 @@ class Log:
         for ids in (self.recent, self.unsaved):
             for sequence in [n for n in ids if not first <= n <= last]:
                 del ids[sequence]
+        self.follows = {
+            person: said for person, said in self.follows.items() if said.sequence <= last
+        }
         self.head = head
         self.told = self.told.kept(first, last, head)
 
     def remember_follow(
-        self, person: bytes, lamport: int, following: bool, *, most: int = MAX_FOLLOWS
+        self, person: bytes, said: Followed, *, most: int = MAX_FOLLOWS
     ) -> bool:
         """Note a Follow record; True if it changes whom the log follows."""
         known = self.follows.get(person)
-        if known and known[0] >= lamport:
+        if known and known.sequence >= said.sequence:
             return False
-        self.follows[person] = lamport, following
+        self.follows[person] = said
         if len(self.follows) > most:
-            oldest = min(self.follows, key=lambda one: self.follows[one][0])
+            oldest = min(self.follows, key=lambda one: self.follows[one].sequence)
             del self.follows[oldest]
             return oldest != person
-        return known is None or known[1] != following
+        return known is None or known != said
 
     def saved(self, headers: list[Header]) -> None:
         """These blocks are durable."""
@@ -259,7 +271,7 @@ class Log:
         log = cls(row.person, row.device, row.log)
         match decode(row.state, "log"):
             case [
-                1,
+                2,
                 [*held],
                 [*bare],
                 bytes(claims),
@@ -284,8 +296,7 @@ class Log:
             sequence: Claim(id, by) for sequence, by, id in _CLAIM.iter_unpack(claims)
         }
         log.follows = {
-            person: (lamport, following)
-            for person, lamport, following in _FOLLOW.iter_unpack(follows)
+            person: Followed(*said) for person, *said in _FOLLOW.iter_unpack(follows)
         }
         log.key = Key._make(key) if key else None
         log.told = log.to_tell()

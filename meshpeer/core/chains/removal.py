@@ -129,13 +129,13 @@ class Removal:
         return freed
 
     def _cut_log(self, log: Log, cut: Cut) -> None:
+        if log.fork_at is not None:
+            self._thaw(log, cut)
         if cut.sequence in log.held and self._book.id_of(log, cut.sequence) != cut.id:
             self._drop(log)
             return
         if log.height > cut.sequence:
-            beyond = self._book.sizes(log, cut.sequence + 1, log.height)
-            freed = sum(size for _, size in beyond)
-            self._keep(log, log.held.bottom, cut.sequence, freed)
+            self._shorten(log, cut.sequence)
         if cut.sequence not in log.held and cut.id is not None:
             known = log.claims.get(cut.sequence)
             if known and known.id != cut.id:
@@ -144,6 +144,27 @@ class Removal:
                 log.claim(cut.sequence, cut.id, 0)
                 self._book.touch(log)
 
+    def _thaw(self, log: Log, cut: Cut) -> None:
+        """The block that a revocation names decides which branch is the true one, also where a
+        thief of the device wrote another: what may be of that goes, and the log thaws."""
+        fork, log.fork_at = log.fork_at or 1, None
+        self._book.touch(log)
+        span = log.held.over(cut.sequence)
+        if span is not None and self._book.id_of(log, cut.sequence) == cut.id:
+            if span[0] > fork:
+                self.keep_from(log, span[0])
+        elif log.height >= fork:
+            self._shorten(log, fork - 1)
+
+    def keep_from(self, log: Log, first: int) -> None:
+        """Forget the blocks below `first`, of which others may be the true ones."""
+        freed = sum(size for _, size in self._book.sizes(log, 1, first - 1))
+        self._keep(log, first, max(log.height, first), freed)
+
+    def _shorten(self, log: Log, last: int) -> None:
+        freed = sum(size for _, size in self._book.sizes(log, last + 1, log.height))
+        self._keep(log, log.held.bottom, last, freed)
+
     def _keep(self, log: Log, first: int, last: int, freed: int) -> None:
         """Forget the blocks outside first..last, which free so many bytes."""
         top = log.held.below(last + 1)
@@ -151,11 +172,14 @@ class Removal:
         for sequence, header in log.unsaved.items():
             if not first <= sequence <= last:
                 self._book.unsaved.pop(header.id, None)
+        follows = len(log.follows)
         log.keep(first, last, head or NO_BLOCK, freed)
+        self._interest.stale |= len(log.follows) < follows
         self._journal.add(CutLog(log.device, log.id, first, last))
         self._book.touch(log)
 
     def _drop(self, log: Log) -> None:
+        self._interest.stale |= bool(log.follows)
         self._book.drop(log)
         self._journal.add(DropLog(log.device, log.id))
         self._book.batch.touched.pop(log, None)
