@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from hashlib import blake2s
 from typing import Final, Protocol
 
-from meshpeer.core.allowance import Allowance
 from meshpeer.core.file_writes import DropAnswered, PutAnswered
 from meshpeer.core.files.post import Post
 from meshpeer.core.files.requests import ReadPart
@@ -34,6 +33,7 @@ from meshpeer.core.identity.seal import MESSAGE_ID_SIZE, Seal, destination_tag
 from meshpeer.core.journal import Journal
 from meshpeer.core.sync.account import Account
 from meshpeer.core.sync.account import Kind as AccountKind
+from meshpeer.core.sync.allowance import NeighbourAllowance, Rate
 from meshpeer.core.sync.fresh import fresh_header
 from meshpeer.core.writes import PutEvent
 from meshpeer.errors import MeshpeerError, RemoteProtocolError
@@ -64,8 +64,6 @@ STRANGER_BURST: Final = 64
 NETWORK_RATE: Final = 1 / 4
 NETWORK_BURST: Final = 256
 """Parts a second given for a contact, a stranger, and all strangers of one network."""
-
-
 MAX_LEAVING: Final = 4_096
 """Answers of which is remembered to whom they belong, until a neighbour has them."""
 
@@ -135,9 +133,11 @@ class Answers:
         self._requests: list[ReadPart] = []
         self._put_off: dict[bytes, Account] = {}
         self._look_at: float | None = None
-        self._contact = Allowance(rate=CONTACT_RATE, burst=CONTACT_BURST)
-        self._strange = Allowance(rate=STRANGER_RATE, burst=STRANGER_BURST)
-        self._network = Allowance(rate=NETWORK_RATE, burst=NETWORK_BURST)
+        self._allowance = NeighbourAllowance(
+            known=Rate(CONTACT_RATE, CONTACT_BURST),
+            stranger=Rate(STRANGER_RATE, STRANGER_BURST),
+            network=Rate(NETWORK_RATE, NETWORK_BURST),
+        )
         for row in restored:
             if row.until > now:
                 self._answered[row.bundle] = row.until
@@ -283,7 +283,7 @@ class Answers:
             if not job.parts or now >= job.ends:
                 continue
             self._jobs.append(job)
-            if self._allows(job.account, now):
+            if self._allowance.take(job.account, now):
                 self._next(job, now)
             else:
                 self._look_again(now + PUT_OFF_S)
@@ -373,12 +373,6 @@ class Answers:
                 self._consider(Bundle.parse(wire), account, now)
 
         return read
-
-    def _allows(self, account: Account, now: float) -> bool:
-        if account.kind is not AccountKind.STRANGER:
-            return self._contact.take(str(account), now)
-        _, network, stranger = account.nest
-        return self._strange.take(stranger, now) and self._network.take(network, now)
 
 
 def _ask_id(file: bytes, want: Want) -> bytes:

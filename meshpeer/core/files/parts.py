@@ -8,20 +8,17 @@ manifest, is left with whoever brought it, and asked for again once it can be ta
 """
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
 from meshpeer.core.files.files import Files
 from meshpeer.core.files.landing import SMALL
-from meshpeer.core.files.post import Lacking, Taken
+from meshpeer.core.files.post import Lacking, Stored, Taken
 from meshpeer.core.files.runs import everything
 from meshpeer.core.files.shelf import Shelf
 from meshpeer.core.formats.manifest import chunk_hash, chunk_size_for, want_tag
 from meshpeer.core.formats.want import PAGE0
 from meshpeer.core.journal import Journal
 from meshpeer.errors import RemoteProtocolError
-
-Stored: TypeAlias = Callable[[bool, float], None]
-"""Told whether a part is durable now, and when."""
 
 MAX_WAITING: Final = 512
 """Parts of manifests that wait for the rest; bundles of more stay with who brought them."""
@@ -101,8 +98,9 @@ class Parts:
         known = self._files.manifest(file)
         news = known is None and self._files.take(file, part, data, now)
         manifest = self._files.manifest(file)
-        if manifest is None and not news:
-            # a root that is here already, or a page before it
+        if (
+            manifest is None and not news
+        ):  # a root that is here already, or a page before it
             return Taken.NOT_NOW
         if manifest is not None and known is None:
             self._journal.then(self._ask_again)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.formats.want import Run
@@ -19,6 +19,10 @@ class Taken(Enum):
     NOT_NOW = "it can't be taken now, or nobody here fetches that file"
 
 
+Stored: TypeAlias = Callable[[bool, float], None]
+"""Told, and when, whether a part is durable now or never will be."""
+
+
 class Lacking(NamedTuple):
     """How a fetch stands."""
 
@@ -31,7 +35,7 @@ class Lacking(NamedTuple):
 
 
 class Post(Protocol):
-    """The part of `Sync` that files use."""
+    """The part of `Sync` that wants and answers use."""
 
     def submit(
         self, bundle: Bundle, now: float, account: Account = OWN
@@ -41,3 +45,22 @@ class Post(Protocol):
     def not_written(self, bundle: bytes, now: float) -> None: ...
     def ask_again(self, now: float) -> None: ...
     def read(self, id: bytes, then: Callable[[bytes | None, float], None]) -> None: ...
+
+
+class Answering(Protocol):
+    """The part of `Sync` that hears what became of a bundle for somebody here."""
+
+    def written(self, bundle: bytes, value: bytes, now: float) -> None: ...
+    def not_written(self, bundle: bytes, now: float) -> None: ...
+
+
+def answer_when_stored(post: Answering, bundle: bytes, receipt: bytes) -> Stored:
+    """Give what answers a bundle by its receipt as soon as its part is durable."""
+
+    def stored(durable: bool, now: float) -> None:
+        if durable:
+            post.written(bundle, receipt, now)
+        else:
+            post.not_written(bundle, now)
+
+    return stored

@@ -21,9 +21,8 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Final, Protocol
 
-from meshpeer.core.allowance import Allowance
 from meshpeer.core.file_writes import DropWant, PutWant
-from meshpeer.core.files.post import Lacking, Post, Taken
+from meshpeer.core.files.post import Lacking, Post, Stored, Taken, answer_when_stored
 from meshpeer.core.formats.bundle import Bundle, Priority
 from meshpeer.core.formats.manifest import CHUNK, want_tag
 from meshpeer.core.formats.want import MAX_RUNS, SUITE_WANT, Kind, Part, Run, Want
@@ -32,7 +31,7 @@ from meshpeer.core.identity.preimage import VALUE_SIZE, one_way
 from meshpeer.core.identity.seal import destination_tag
 from meshpeer.core.journal import Journal
 from meshpeer.core.sync.account import Account
-from meshpeer.core.sync.account import Kind as AccountKind
+from meshpeer.core.sync.allowance import NeighbourAllowance, Rate
 from meshpeer.core.sync.fresh import fresh_header
 from meshpeer.core.sync.verdict import Deferred, Opened, Rejected, Verdict, Writing
 from meshpeer.core.writes import PutEvent
@@ -75,7 +74,7 @@ class Fetching(Protocol):
         file: bytes,
         part: int,
         data: bytes,
-        stored: Callable[[bool, float], None],
+        stored: Stored,
         now: float,
     ) -> Taken:
         """Take a part that came without a link; RemoteProtocolError if it is another's.
@@ -130,9 +129,11 @@ class Wants:
         self._put_off_until: float | None = None
         self.changes = 0
         """Grows whenever `tags` changed."""
-        self._known = Allowance(rate=KNOWN_RATE, burst=KNOWN_RATE)
-        self._strange = Allowance(rate=STRANGER_RATE, burst=STRANGER_BURST)
-        self._network = Allowance(rate=NETWORK_RATE, burst=NETWORK_BURST)
+        self._allowance = NeighbourAllowance(
+            known=Rate(KNOWN_RATE, KNOWN_RATE),
+            stranger=Rate(STRANGER_RATE, STRANGER_BURST),
+            network=Rate(NETWORK_RATE, NETWORK_BURST),
+        )
         for row in sorted(restored, key=lambda row: row.expires):
             self._restore(row, now)
 
@@ -183,7 +184,7 @@ class Wants:
         sent = self._by_tag.get(bundle.header.tag)
         if sent is None:
             return Rejected("no want with this tag")
-        if not self._allows(account, now):
+        if not self._allowance.take(account, now):
             self._put_off_until = self._put_off_until or now + PUT_OFF_S
             return Deferred("too many answers at once")
         try:
@@ -197,7 +198,7 @@ class Wants:
                 part.file,
                 part.part,
                 part.data,
-                self._stored(bundle.id, opened.receipt),
+                answer_when_stored(self._post, bundle.id, opened.receipt),
                 now,
             )
         except RemoteProtocolError as error:
@@ -333,21 +334,6 @@ class Wants:
             self._due[sent.file] = sent.expires
         self._journal.add(DropWant(sent.bundle))
         self.changes += 1
-
-    def _stored(self, bundle: bytes, receipt: bytes) -> Callable[[bool, float], None]:
-        def stored(durable: bool, now: float) -> None:
-            if durable:
-                self._post.written(bundle, receipt, now)
-            else:
-                self._post.not_written(bundle, now)
-
-        return stored
-
-    def _allows(self, account: Account, now: float) -> bool:
-        if account.kind is not AccountKind.STRANGER:
-            return self._known.take(str(account), now)
-        _, network, stranger = account.nest
-        return self._strange.take(stranger, now) and self._network.take(network, now)
 
 
 def _answers(runs: Iterable[Run] | None) -> int:

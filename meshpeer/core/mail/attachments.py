@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from meshpeer.core.file_writes import PutAttachment
-from meshpeer.core.files.post import Taken
+from meshpeer.core.files.post import Stored, Taken, answer_when_stored
 from meshpeer.core.formats.attachment import Attachment
 from meshpeer.core.formats.receipt import MAX_HOURS
 from meshpeer.core.formats.want import Part
@@ -45,7 +45,7 @@ class Files(Protocol):
         file: bytes,
         part: int,
         data: bytes,
-        stored: Callable[[bool, float], None],
+        stored: Stored,
         now: float,
     ) -> Taken: ...
 
@@ -160,7 +160,11 @@ class Attachments:
             return Deferred("the message that this file goes with has not come")
         try:
             taken = self._files.take_part(
-                part.file, part.part, part.data, self._stored(bundle, receipt), now
+                part.file,
+                part.part,
+                part.data,
+                answer_when_stored(self._post, bundle, receipt),
+                now,
             )
         except RemoteProtocolError as error:
             return Rejected(str(error))
@@ -171,15 +175,6 @@ class Attachments:
                 return Opened(receipt)
             case Taken.NOT_NOW:
                 return Deferred("that file is not fetched now")
-
-    def _stored(self, bundle: bytes, receipt: bytes) -> Callable[[bool, float], None]:
-        def stored(durable: bool, now: float) -> None:
-            if durable:
-                self._post.written(bundle, receipt, now)
-            else:
-                self._post.not_written(bundle, now)
-
-        return stored
 
     def _underway(self, contact: bytes) -> int:
         rows = [row for rows in self._rows.values() for row in rows]

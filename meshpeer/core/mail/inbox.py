@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from meshpeer.core.allowance import Allowance
 from meshpeer.core.file_writes import PutAttachment
 from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.formats.card import Card
@@ -28,7 +27,8 @@ from meshpeer.core.mail.lamport import Lamport
 from meshpeer.core.mail.letters import UNDERWAY
 from meshpeer.core.mail.people import Contact, Own, People, Status
 from meshpeer.core.mail.sealing_keys import SealingKeys
-from meshpeer.core.sync.account import Account, Kind
+from meshpeer.core.sync.account import Account
+from meshpeer.core.sync.allowance import NeighbourAllowance, Rate
 from meshpeer.core.sync.verdict import Deferred, Opened, Rejected, Verdict
 from meshpeer.core.writes import MESSAGE_COST, Box, PutEvent, PutMessage, PutSeen
 from meshpeer.errors import NotFoundError, RemoteProtocolError
@@ -90,9 +90,11 @@ class Inbox:
         self._requests = Counter(requests)
         self._kept: dict[bytes, int] = {}
         self._put_off_until: float | None = None
-        self._known = Allowance(rate=KNOWN_RATE, burst=KNOWN_RATE)
-        self._strange = Allowance(rate=STRANGER_RATE, burst=STRANGER_BURST)
-        self._network = Allowance(rate=NETWORK_RATE, burst=NETWORK_BURST)
+        self._allowance = NeighbourAllowance(
+            known=Rate(KNOWN_RATE, KNOWN_RATE),
+            stranger=Rate(STRANGER_RATE, STRANGER_BURST),
+            network=Rate(NETWORK_RATE, NETWORK_BURST),
+        )
 
     def receive(self, bundle: Bundle, account: Account, now: float) -> Verdict:
         """Open a bundle whose tag is ours, and journal what it holds."""
@@ -100,7 +102,7 @@ class Inbox:
         if found is None:
             return Rejected("no such person here")
         own, key = found
-        if not self._allows(account, now):
+        if not self._allowance.take(account, now):
             if self._put_off_until is None:
                 self._put_off_until = now + PUT_OFF
             return Deferred("too many bundles for persons here at once")
@@ -125,12 +127,6 @@ class Inbox:
         if not contacts or self.attachments is None:
             return Deferred("files of strangers wait until somebody accepts them")
         return self.attachments.take(part, contacts, bundle, seal.receipt, now)
-
-    def _allows(self, account: Account, now: float) -> bool:
-        if account.kind is not Kind.STRANGER:
-            return self._known.take(str(account), now)
-        _, network, stranger = account.nest
-        return self._strange.take(stranger, now) and self._network.take(network, now)
 
     def next_wakeup(self) -> float | None:
         """When `wake` has something to say."""

@@ -6,14 +6,13 @@ journal, so none is shown that could be lost; and a state never falls.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from math import ceil
 from typing import Final, NamedTuple, Protocol
 
 from meshpeer.core.file_writes import PutAttachment
 from meshpeer.core.formats.attachment import Attachment
 from meshpeer.core.formats.bundle import MAX_LIFETIME, Bundle, Priority
 from meshpeer.core.formats.message import Message
-from meshpeer.core.formats.receipt import MAX_HOURS, value_hashes
+from meshpeer.core.formats.receipt import value_hashes
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.preimage import one_way
 from meshpeer.core.identity.seal import MESSAGE_ID_SIZE, Seal, destination_tag
@@ -23,7 +22,7 @@ from meshpeer.core.mail.lamport import Lamport
 from meshpeer.core.mail.letters import Letter, Letters
 from meshpeer.core.mail.people import Contact, Own, People, Status
 from meshpeer.core.mail.sealing_keys import SealingKeys
-from meshpeer.core.mail.underway import Pending, Underway
+from meshpeer.core.mail.underway import Pending, Underway, recall_hours
 from meshpeer.core.sync.fresh import fresh_header
 from meshpeer.core.writes import (
     Box,
@@ -34,9 +33,6 @@ from meshpeer.core.writes import (
     SetDelivery,
 )
 from meshpeer.errors import UsageError
-
-RECALL_EXTRA_HOURS: Final = 48
-"""A recall outlives its bundle by so much: ages along the way are only hints."""
 
 _UNCONFIRMED: Final = frozenset(
     {DeliveryState.QUEUED, DeliveryState.CARRIED, DeliveryState.DROPPED}
@@ -219,7 +215,7 @@ class Outbox:
             raise UsageError("it has arrived or is long over: nothing is under way")
         for pending in waiting:
             self._rise(pending, DeliveryState.RECALL_ASKED, now)
-        return [(one_way(p.receipt), _hours_left(p.expires - now)) for p in waiting]
+        return [(one_way(p.receipt), recall_hours(p.expires - now)) for p in waiting]
 
     def watched(self) -> Iterator[tuple[bytes, bytes]]:
         """Give receipt hash and bundle id of all that may still arrive; a file has no bundle."""
@@ -309,7 +305,7 @@ class Outbox:
             sealed.bundles.extend(bundles)
             if bundles:
                 sealed.recalls.extend(
-                    (one_way(one.receipt), _hours_left(one.expires - now)) for one in old
+                    (one_way(one.receipt), recall_hours(one.expires - now)) for one in old
                 )
         return sealed
 
@@ -413,8 +409,3 @@ class Outbox:
     def _tell(self, message_id: bytes, state: DeliveryState, **more: str) -> None:
         told = state.name.lower()
         self._journal.add(PutEvent.of("state", id=message_id.hex(), state=told, **more))
-
-
-def _hours_left(seconds: float) -> int:
-    """Hours for which a recall is passed on: as long as the bundle may live, and some more."""
-    return min(MAX_HOURS, max(0, ceil(seconds / 3_600)) + RECALL_EXTRA_HOURS)

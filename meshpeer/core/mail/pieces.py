@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2s
-from math import ceil
 from typing import Final, NamedTuple, Protocol
 
 from meshpeer.core.files.requests import ReadPart
@@ -24,7 +23,7 @@ from meshpeer.core.files.shelf import Shelf
 from meshpeer.core.formats.attachment import Attachment
 from meshpeer.core.formats.bundle import Bundle, Priority
 from meshpeer.core.formats.manifest import Manifest
-from meshpeer.core.formats.receipt import MAX_HOURS, Meaning, value_hashes
+from meshpeer.core.formats.receipt import Meaning, value_hashes
 from meshpeer.core.formats.want import PAGE0, ROOT, Kind, Part
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.preimage import one_way
@@ -33,6 +32,7 @@ from meshpeer.core.journal import Journal
 from meshpeer.core.mail.letters import Letter, Letters
 from meshpeer.core.mail.people import People
 from meshpeer.core.mail.sealing_keys import SealingKeys
+from meshpeer.core.mail.underway import recall_hours
 from meshpeer.core.sync.fresh import fresh_header
 from meshpeer.core.sync.queue import Refusal
 from meshpeer.errors import MeshpeerError, RemoteProtocolError
@@ -44,7 +44,6 @@ IN_QUEUE: Final = 32 << 20
 READS: Final = 2
 RETRY_S: Final = 600.0
 """After the queue or the disk had no room, or gave a piece up."""
-RECALL_EXTRA_HOURS: Final = 48
 
 
 class Post(Protocol):
@@ -326,10 +325,9 @@ class Pieces:
             carried = self._settle(receipt_hash)
             assert carried is not None
             carried.row.over = True
-            hours = ceil(max(0.0, carried.row.ends - now) / 3_600) + RECALL_EXTRA_HOURS
-            value = one_way(carried.receipt)
             self._post.unwatch(receipt_hash)
-            self._post.add_value(value, min(MAX_HOURS, hours), now)
+            hours = recall_hours(carried.row.ends - now)
+            self._post.add_value(one_way(carried.receipt), hours, now)
         return len(recalled)
 
     def _retry(self, when: float) -> None:

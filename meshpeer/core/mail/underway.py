@@ -8,10 +8,16 @@ turn out to have arrived before that.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from math import ceil
+from typing import Final
 
 from meshpeer.core.formats.bundle import MAX_LIFETIME
+from meshpeer.core.formats.receipt import MAX_HOURS
 from meshpeer.core.identity.preimage import one_way
 from meshpeer.core.writes import DeliveryState
+
+RECALL_EXTRA_HOURS: Final = 48
+"""A recall outlives its bundle by so much: ages along the way are only hints."""
 
 
 @dataclass(slots=True)
@@ -93,3 +99,8 @@ class Underway:
             if pending.state is not DeliveryState.EXPIRED:
                 heappush(self._ends, (now + MAX_LIFETIME, receipt_hash))
             yield receipt_hash, pending
+
+
+def recall_hours(left: float) -> int:
+    """Hours for which to pass on the recall of a bundle that has so many seconds to live."""
+    return min(MAX_HOURS, ceil(max(0.0, left) / 3_600) + RECALL_EXTRA_HOURS)
