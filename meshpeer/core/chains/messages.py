@@ -27,7 +27,7 @@ from meshpeer.core.identity.keys import SIGNING_KEY_SIZE
 from meshpeer.core.sync.varint import Reader, varint
 from meshpeer.errors import RemoteProtocolError
 
-FOLLOW_HASH_SIZE: Final = 16
+FOLLOW_HASH_SIZE: Final = 8
 DIGEST_SIZE: Final = 8
 FOLLOWS_AT_ONCE: Final = 2_000
 HEADS_AT_ONCE: Final = 500

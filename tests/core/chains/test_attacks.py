@@ -598,7 +598,7 @@ def test_who_asks_for_what_is_not_held_gets_an_empty_answer(bob, ann):
 
 def test_who_follows_in_a_flood_is_cut_off(bob):
     eve = Stranger(bob)
-    many = tuple(messages.Follow(bytes(16), bytes(8)) for _ in range(2_000))
+    many = tuple(messages.Follow(bytes(8), bytes(8)) for _ in range(2_000))
     for _ in range(session.FOLLOWS_BURST + STRIKES):
         if eve.end.closed is None:
             eve.say(Follows(False, many))

@@ -55,6 +55,43 @@ def test_somebody_followed_by_id_alone_is_found_at_whoever_holds_it():
     assert not bob.disk.kept_authors
 
 
+def test_who_is_met_by_chance_learns_of_a_third_only_what_both_want():
+    bob, carla, ann = Peer("bob"), Peer("carla"), Person("ann")
+    for number in range(30):
+        bob.knows(Person(f"friend {number} of bob"))
+        carla.knows(Person(f"friend {number} of carla"))
+    village = Village()
+    assert village.meet(bob, carla) < 31 * 16 + 8
+    pipe = village.link(bob, carla)
+    village.run()
+    assert pipe.other.sent == 0
+    village.unlink(pipe)
+    bob.knows(ann)
+    carla.knows(ann)
+    pipe = village.link(bob, carla)
+    village.run()
+    assert 0 < pipe.other.sent < 2 * 16
+
+
+@pytest.mark.parametrize("first", ["bob", "carla"])
+@pytest.mark.parametrize("caller", ["bob", "carla"])
+def test_whoever_calls_and_whoever_follows_first_both_have_it(caller, first):
+    ann, bob, carla = Peer("ann"), Peer("bob"), Peer("carla")
+    ann.say(Post("hello"))
+    village = Village()
+    village.link(*(bob, carla) if caller == "bob" else (carla, bob))
+    village.run()
+    for one in (bob, carla) if first == "bob" else (carla, bob):
+        one.chains.follow(ann.person.id, village.now, ann.person.card)
+        village.run()
+    village.link(ann, carla)
+    village.run()
+    assert bob.texts(ann.person) == carla.texts(ann.person) == ["hello"]
+    ann.say(Post("again"))
+    village.run()
+    assert bob.texts(ann.person) == ["hello", "again"]
+
+
 def test_nobody_follows_or_mutes_himself():
     bob = Peer("bob")
     for verb in (bob.chains.follow, bob.chains.mute):

@@ -63,7 +63,7 @@ MESSAGES = st.one_of(
     st.builds(
         Follows,
         st.booleans(),
-        st.lists(st.builds(Follow, sized(16), sized(8)), max_size=9).map(tuple),
+        st.lists(st.builds(Follow, sized(8), sized(8)), max_size=9).map(tuple),
     ),
     st.builds(
         Heads, sized(32), st.binary(max_size=900), st.lists(HEADS, max_size=9).map(tuple)
