@@ -21,7 +21,7 @@ from meshpeer.core.identity import idtext
 from meshpeer.core.mail.people import Own, Status
 from meshpeer.errors import RemoteProtocolError, UsageError
 from meshpeer.node import chain_facade
-from meshpeer.node.desk import Desk, absolute_path, page_limit
+from meshpeer.node.desk import Desk, page_limit
 from meshpeer.node.facade_types import Page
 from meshpeer.node.library.library import Published
 from store.chains import SHOWN_KINDS, Cursor
@@ -205,7 +205,7 @@ class ChainService(Desk):
         return [self._record_view(row) for row in rows]
 
     async def _published(self, path: str) -> Published:
-        return await self._node.library.publish(absolute_path(path))
+        return await self._node.library.publish(self.not_ours(path))
 
     def _say(self, record: Record) -> None:
         self._peer.publish(self.find_own(None), record, self._node.now())
@@ -349,7 +349,7 @@ def _read_cursor(after: str | None) -> Cursor | None:
 
 
 def _write_cursor(row: RecordRow) -> str:
-    return f"{Header.parse(row.header).lamport}.{row.number}"
+    return f"{row.lamport}.{row.number}"
 
 
 def _is_hex(text: str) -> bool:

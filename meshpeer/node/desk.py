@@ -13,6 +13,7 @@ from meshpeer.core.writes import Box
 from meshpeer.errors import NotFoundError, UsageError
 from meshpeer.node import facade
 from meshpeer.node.facade import PAGE_LIMIT
+from meshpeer.node.library.packing import PACKED
 from store.rows import MessageRow, RecordRow
 
 if TYPE_CHECKING:
@@ -152,6 +153,28 @@ class Desk:
             raise UsageError(f"message {rows[0].number} is not one that you sent")
         return min(fitting, key=lambda row: row.box is Box.OUTBOX)
 
+    def not_ours(self, path: str, *, whole: bool = True, hidden: bool = True) -> str:
+        """Give a path that others may read, or write to; UsageError if the peer's keys lie there.
+
+        `whole`: all below it is meant; without `hidden` but for what begins with a dot.
+        """
+        path = absolute_path(path)
+        real, own = os.path.realpath(path), os.path.realpath(self._node.state.root)
+        files = os.path.realpath(self._node.library.folder)
+        fetched = _below(files, own) and files != own and _below(real, files)
+        fetched &= PACKED not in real.split("/") and not (
+            whole and hidden and real == files
+        )
+        if _below(real, own) and not fetched:
+            raise UsageError(f"{path} lies in your peer's own folder, with its keys")
+        between = os.path.relpath(own, real).split("/")
+        shown = hidden or not any(part.startswith(".") for part in between)
+        if whole and _below(own, real) and shown:
+            raise UsageError(
+                f"in {path} lies your peer's own folder, with its keys: take parts of it alone"
+            )
+        return path
+
     def made_room(self) -> None:
         """Take from the neighbours what had to wait for room in a box."""
         self._peer.made_room(self._node.now())
@@ -222,6 +245,10 @@ def absolute_path(path: str) -> str:
     if not os.path.isabs(path) or "\0" in path:
         raise UsageError(f"{path!r} is not an absolute path")
     return os.path.normpath(path)
+
+
+def _below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def page_limit(limit: int) -> int:

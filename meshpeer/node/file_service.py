@@ -44,7 +44,7 @@ class FileService(ChainService):
         """Publish a file or a folder where it lies."""
         self._node.check_disk()
         own = self.find_own(new.sender)
-        path = absolute_path(new.path)
+        path = self.not_ours(new.path, hidden=new.hidden)
         settings = {
             "tags": new.tags,
             "description": new.description,
@@ -196,7 +196,7 @@ class FileService(ChainService):
     async def fetch(self, new: file_facade.NewFetch) -> list[file_facade.Fetch]:
         """Begin to fetch a file, or all files of a collection or a post."""
         self._node.check_disk()
-        target = absolute_path(new.to) if new.to else ""
+        target = self.not_ours(new.to, whole=False) if new.to else ""
         refs, folder = await self._asked_for(new.what, new.patience_s)
         if target:
             into = folder or len(refs) > 1 or (new.to or "").endswith("/")

@@ -33,7 +33,6 @@ from meshpeer.node import facade
 from meshpeer.node.desk import (
     PRIORITY_NAMES,
     Desk,
-    absolute_path,
     number_cursor,
     page_limit,
 )
@@ -184,7 +183,7 @@ class MailService(Desk):
                 raise UsageError(
                     "that person only wrote a request; `meshpeer requests accept` it first"
                 )
-            _check_attached(draft.attach)
+            self._check_attached(draft.attach)
             ready = Draft(
                 text=draft.text if files or draft.text or not draft.attach else "files",
                 lifetime=(
@@ -200,6 +199,20 @@ class MailService(Desk):
                 raise type(error)(f"message {index + 1} of the batch: {error}") from error
             raise
         return own, contact, ready
+
+    def _check_attached(self, paths: Sequence[str]) -> None:
+        """Raise UsageError, saying what to do, for what can't go with a message."""
+        if len(paths) > MAX_ATTACHMENTS:
+            raise UsageError(
+                f"{len(paths)} files; at most {MAX_ATTACHMENTS} go with one message"
+            )
+        if len(
+            {os.path.realpath(self.not_ours(path, hidden=False)) for path in paths}
+        ) != len(paths):
+            raise UsageError("one file is named twice")
+        for path in paths:
+            if not os.path.isfile(path) and not os.path.isdir(path):
+                raise UsageError(f"there is no file or folder {path}")
 
     def _replied(self, which: str | None) -> bytes | None:
         return None if which is None else self.find_message(which).message_id
@@ -281,19 +294,6 @@ def opened_size(sealed: int) -> int:
     with suppress(RemoteProtocolError):
         return plain_size(sealed)
     return sealed
-
-
-def _check_attached(paths: Sequence[str]) -> None:
-    """Raise UsageError, saying what to do, for what can't go with a message."""
-    if len(paths) > MAX_ATTACHMENTS:
-        raise UsageError(
-            f"{len(paths)} files; at most {MAX_ATTACHMENTS} go with one message"
-        )
-    if len({os.path.realpath(absolute_path(path)) for path in paths}) != len(paths):
-        raise UsageError("one file is named twice")
-    for path in paths:
-        if not os.path.isfile(path) and not os.path.isdir(path):
-            raise UsageError(f"there is no file or folder {path}")
 
 
 STATE_NAMES: Final[dict[DeliveryState, facade.StateName]] = {

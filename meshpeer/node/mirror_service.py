@@ -24,7 +24,7 @@ class MirrorService(ChainService):
         if grace < 0:
             raise UsageError(f"a grace of {grace} s; it must be 0 or more")
         mirror = await self._node.library.mirrors.add(
-            absolute_path(new.directory), person, new.collection, grace
+            self.not_ours(new.directory), person, new.collection, grace
         )
         self._node.publications.aim(person, new.collection)
         return self._mirror_view(mirror)

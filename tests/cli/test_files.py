@@ -282,6 +282,39 @@ def test_what_can_not_be_done_is_said_plainly(ann, film, arguments, says):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    "command", [("publish",), ("get", "1", "--to"), ("send", "bob", "x", "--attach")]
+)
+@pytest.mark.parametrize(
+    "part", ["", "keys", "keys/peer.json", "meshpeer.db", "files/.packed"]
+)
+def test_the_peer_s_own_keys_are_neither_given_nor_written_to(
+    ann, bob, film, command, part
+):
+    told(ann, "publish", str(film))
+    result = call(ann, *command, str(ann.state.root / part))
+    assert (result.exit_code, "own folder" in result.stderr) == (2, True)
+
+
+def test_a_folder_around_the_peer_s_own_is_not_given_whole(ann, bob, film):
+    above = ann.state.root.parent
+    for arguments in (
+        ("publish", str(above)),
+        ("publish", str(above), "--to", "bob"),
+        ("mirror", "bob/x", str(above)),
+        ("mirror", "bob/x", str(ann.state.root / "keys")),
+    ):
+        result = call(ann, *arguments)
+        assert (result.exit_code, "own folder" in result.stderr) == (2, True)
+    assert call(ann, "mirror", "bob/x", "/proc/y").exit_code == 2
+
+
+def test_what_was_fetched_may_be_given_on(ann, film):
+    ann.state.files.mkdir(exist_ok=True)
+    (ann.state.files / "came.txt").write_bytes(TEXT)
+    assert call(ann, "publish", str(ann.state.files / "came.txt")).exit_code == 0
+
+
 def test_a_file_of_nobody_says_that_nothing_is_known_of_it(ann, bob, film):
     done = told(bob, "publish", str(film))[0]
     result = call(ann, "file", done["file"])

@@ -37,8 +37,10 @@ class Confined:
         """Open the folder; NotFoundError or UsageError if there is none."""
         self.path = os.path.realpath(path)
         if make:
-            with suppress(FileExistsError):
-                os.makedirs(self.path)
+            try:
+                os.makedirs(self.path, exist_ok=True)
+            except OSError as error:
+                raise UsageError(f"{self.path} can't be made: {error.strerror}") from error
         try:
             self.descriptor = os.open(self.path, FOLDER_FLAGS)
         except FileNotFoundError:
