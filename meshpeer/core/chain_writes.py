@@ -35,6 +35,7 @@ class PutBlock(NamedTuple):
     log: bytes
     sequence: int
     lamport: int
+    """Where it stands in timelines; below the header's where that can't be true."""
     header: bytes
     body: bytes | None
     received: float
@@ -136,7 +137,7 @@ class PutStanding(NamedTuple):
 
     name: str
     query: bytes
-    """As the search language's own encoding has it (JSON)."""
+    """`Question.to_bytes`, as neighbours are asked."""
     seen: int
     """The number of the last item that was looked at."""
 

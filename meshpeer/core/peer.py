@@ -23,18 +23,19 @@ from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 from meshpeer.core.chains.archive import ChainArchive, RestoredChains
 from meshpeer.core.chains.chains import STREAM as CHAINS
 from meshpeer.core.chains.chains import Chains
-from meshpeer.core.chains.events import CardHeard, Held, KeyHeard
+from meshpeer.core.chains.events import CardHeard, KeyHeard
 from meshpeer.core.chains.events import Event as ChainEvent
 from meshpeer.core.chains.limits import ChainLimits
 from meshpeer.core.chains.serving import ReadBlocks
 from meshpeer.core.files.events import Event as FileEvent
 from meshpeer.core.files.events import FileComplete
 from meshpeer.core.files.exchange import Exchange, RestoredExchange
+from meshpeer.core.files.files import Files
 from meshpeer.core.files.messages import CONTROL, PARTS
 from meshpeer.core.files.requests import ReadPart, Request
 from meshpeer.core.formats.block import Block
 from meshpeer.core.formats.bundle import Bundle
-from meshpeer.core.formats.record import Collection, File, Record, Withdraw, parse_record
+from meshpeer.core.formats.record import Record
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.journal import Journal
 from meshpeer.core.link.endpoint import Endpoint
@@ -47,6 +48,7 @@ from meshpeer.core.mail.draft import Draft
 from meshpeer.core.mail.mail import Mail, Restored
 from meshpeer.core.mail.people import Contact, Own, People
 from meshpeer.core.mail.sealing_keys import KeyRing
+from meshpeer.core.record_news import FileWithdrawn, RecordNews
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.depot import WRITES_LIMIT
 from meshpeer.core.sync.events import (
@@ -62,24 +64,15 @@ from meshpeer.core.sync.events import Event as SyncEvent
 from meshpeer.core.sync.queue import Queue
 from meshpeer.core.sync.sync import Sync
 from meshpeer.core.sync.verdict import Verdict
-from meshpeer.core.writes import PutContactTime, PutEvent, Write
-from meshpeer.errors import RemoteProtocolError, StoreError
+from meshpeer.core.writes import PutContactTime, Write
+from meshpeer.errors import StoreError
 
-__all__ = ["LinkDown", "LinkUp", "Peer"]
+__all__ = ["FileWithdrawn", "LinkDown", "LinkUp", "Peer"]
 
 Happened = TypeVar("Happened")
 
 SYNC: Final = range(4)
 FILES: Final = (CONTROL, PARTS)
-
-
-class FileWithdrawn(NamedTuple):
-    """Its author took back a record that published this file or, of a collection, its listing."""
-
-    person: bytes
-    file: bytes
-    collection: bool
-    name: str
 
 
 PeerEvent: TypeAlias = LinkUp | LinkDown | FileWithdrawn | ChainEvent | FileEvent
@@ -125,7 +118,6 @@ class Peer:
         ring: KeyRing | None = None,
     ) -> None:
         self.journal = journal
-        self._disk = disk
         self.endpoint = Endpoint(static=static, now=now, rng=rng)
         self.endpoint.group = lambda peer, path: "/".join(
             self.account_of(peer, path).nest[:2]
@@ -133,6 +125,8 @@ class Peer:
         self.sync = Sync(
             queue=queue, journal=journal, rng=rng, deliver=self._deliver, now=now
         )
+        self._events: list[PeerEvent] = []
+        self._record_news = RecordNews(disk, journal, self._events.append)
         self.chains = Chains(
             people=people,
             journal=journal,
@@ -141,7 +135,7 @@ class Peer:
             archive=disk,
             restored=remembered.chains,
             limits=chain_limits,
-            also=self._beside_block,
+            also=self._record_news.beside_block,
             now=now,
         )
         self.mail = Mail(
@@ -165,6 +159,11 @@ class Peer:
             now=now,
         )
         self.files = self.exchange.files
+        self._by_stream: dict[int, Sync | Chains | Files] = {
+            **dict.fromkeys(SYNC, self.sync),
+            CHAINS: self.chains,
+            **dict.fromkeys(FILES, self.files),
+        }
         for receipt_hash, bundle in self.mail.outbox.watched():
             self.sync.watch(receipt_hash, bundle, now)
         self.mail.open(post=self.sync, shelf=disk, parts=self.exchange.parts, now=now)
@@ -172,7 +171,6 @@ class Peer:
         self._announce_tags()
         self.neighbours: dict[bytes, Neighbour] = {}
         self._prefix = prefix
-        self._events: list[PeerEvent] = []
         self._mail_reads: set[ReadPart] = set()
         self._people_seen = people.changes
 
@@ -232,7 +230,8 @@ class Peer:
 
     def events(self) -> list[PeerEvent]:
         """Give what happened since the last call."""
-        events, self._events = self._events, []
+        events = self._events[:]
+        self._events.clear()
         return events
 
     # ---- the disk
@@ -325,9 +324,8 @@ class Peer:
         contacts = self.mail.people.contacts_at(peer)
         if len(contacts) == 1:
             return Account(Kind.CONTACT, contacts[0].person.hex())
-        if (
-            contacts
-        ):  # one may only claim it, and would pay with his junk for the other's bundles
+        if contacts:
+            # one may only claim to live there: its junk must not push out the other's bundles
             return Account(Kind.CONTACT, peer.hex())
         return Account(Kind.STRANGER, f"{self._prefix(path)}/{peer.hex()}")
 
@@ -411,41 +409,16 @@ class Peer:
             self.mail.key_heard(event.person)
         self._events.append(event)
 
-    def _beside_block(self, held: Held) -> list[Write]:
-        """What goes into the commit of a block: a step of the history, if it is news.
-
-        A withdrawal takes the body of what it withdraws; this is the last moment to look at it.
-        """
-        record = held.record
-        if record is None or not held.fresh:
-            return []
-        if isinstance(record, Withdraw) and (body := self._disk.body(record.target)):
-            self._note_withdrawn(held.person, body)
-        kind, author = type(record).__name__.lower(), held.person.hex()
-        return [
-            PutEvent.of("record", id=held.id.hex(), kind=kind, author=author, own=held.here)
-        ]
-
-    def _note_withdrawn(self, person: bytes, body: bytes) -> None:
-        try:
-            record = parse_record(body)
-        except RemoteProtocolError:
-            return
-        match record:
-            case File(file=file, name=name):
-                event = FileWithdrawn(person, file, False, name)
-            case Collection(listing=listing, name=name):
-                event = FileWithdrawn(person, listing, True, name)
-            case _:
-                return
-        self.journal.then(lambda _: self._events.append(event))
-
     def _link_event(self, event: Event, now: float) -> None:
         match event:
             case Readable(link=link, stream=stream):
-                self._readable(link, stream, now)
+                if part := self._by_stream.get(stream):
+                    part.readable(link, now)
+                else:  # a newer peer's, or a hostile one's: nobody else reads it
+                    link.read(stream)
             case Writable(link=link, stream=stream):
-                self._writable(link, stream, now)
+                if part := self._by_stream.get(stream):
+                    part.writable(link, now)
             case LinkUp(link=link):
                 account = self.account_of(link.peer_id, link.path)
                 self.neighbours[link.peer_id] = Neighbour(link, now, account)
@@ -464,24 +437,6 @@ class Peer:
                         )
                     )
                 self._events.append(event)
-
-    def _readable(self, link: Link, stream: int, now: float) -> None:
-        if stream in SYNC:
-            self.sync.readable(link, now)
-        elif stream == CHAINS:
-            self.chains.readable(link, now)
-        elif stream in FILES:
-            self.files.readable(link, now)
-        else:  # a newer peer's, or a hostile one's: nobody else reads it
-            link.read(stream)
-
-    def _writable(self, link: Link, stream: int, now: float) -> None:
-        if stream in SYNC:
-            self.sync.writable(link, now)
-        elif stream == CHAINS:
-            self.chains.writable(link, now)
-        elif stream in FILES:
-            self.files.writable(link, now)
 
 
 def _faults(

@@ -7,7 +7,8 @@ parts the other way. Lists end with the body, so hundreds of small files go in o
 
     part on stream 6    handle (4), part (4), length (4), bytes
 
-A part is a chunk's number, PAGE0 + i for page i of the manifest, or ROOT. To an Ask for the root
+A part is a chunk's number, PAGE0 + i for page i of the manifest, or ROOT, as in wants; in a No
+ROOT stands for all of the file. To an Ask for the root
 of a file of one chunk the chunk is added, if the holder has it. Whatever is malformed raises
 RemoteProtocolError from `unpack`, and the frames after it can still be read.
 """
@@ -18,23 +19,19 @@ from enum import IntEnum
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from meshpeer.core.files.runs import MAX_CHUNKS
+from meshpeer.core.formats.want import PAGE0, ROOT
 from meshpeer.core.sync.messages import Frames, chunks
 from meshpeer.core.sync.varint import Reader, varint
 from meshpeer.errors import RemoteProtocolError
 
-__all__ = ["Frames", "chunks"]
+__all__ = ["PAGE0", "ROOT", "Frames", "chunks"]
 
 CONTROL: Final = 5
 """The stream of control messages."""
 PARTS: Final = 6
 """The stream of parts."""
-ROOT: Final = 2**32 - 1
-"""Stands for the root of a manifest where a part is named; in a No, for all of the file."""
-PAGE0: Final = 2**31
-"""The first page of a manifest; those that follow count on."""
 MAX_PAGES: Final = 64
 TAG_SIZE: Final = 16
-MAX_HANDLE: Final = 2**32 - 1
 RUNS_AT_ONCE: Final = 4_096
 """Runs in one message."""
 PART_HEAD: Final = struct.Struct("!III")

@@ -122,18 +122,14 @@ class Pieces:
             if sum(attachment.size for attachment in letter.attachments) <= MAX_PIECES:
                 self._begin(letter, now)
 
-    def drop(self, message_id: bytes, now: float, file: bytes | None = None) -> int:
-        """The file arrived, or all of the message is recalled: recall what lies in queues.
-
-        Gives how many pieces were asked back."""
+    def drop(self, message_id: bytes, now: float, file: bytes | None = None) -> None:
+        """The file arrived, or all of the message did or is recalled: recall its pieces."""
 
         def meant(row: _Row) -> bool:
-            return row.letter.message_id == message_id and file in (
-                None,
-                row.attachment.file,
-            )
+            files = None, row.attachment.file
+            return row.letter.message_id == message_id and file in files
 
-        return self._recall(meant, now)
+        self._recall(meant, now)
 
     def renew(self, person: bytes, now: float) -> None:
         """A device of this contact has another sealing key: make its pieces anew."""
@@ -317,7 +313,7 @@ class Pieces:
             self._bytes -= carried.size
         return carried
 
-    def _recall(self, meant: Callable[[_Row], bool], now: float) -> int:
+    def _recall(self, meant: Callable[[_Row], bool], now: float) -> None:
         for row in [*self._rows, *(row for row, _ in self._reading.values())]:
             row.over = row.over or meant(row)
         recalled = [hash for hash, one in self._carried.items() if meant(one.row)]
@@ -328,7 +324,6 @@ class Pieces:
             self._post.unwatch(receipt_hash)
             hours = recall_hours(carried.row.ends - now)
             self._post.add_value(one_way(carried.receipt), hours, now)
-        return len(recalled)
 
     def _retry(self, when: float) -> None:
         self._retry_at = when if self._retry_at is None else min(self._retry_at, when)

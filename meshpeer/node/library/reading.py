@@ -130,10 +130,7 @@ class Reading:
                 manifest.chunk_length(index),
                 index * manifest.chunk_size,
             )
-        except (
-            OSError,
-            LocalProtocolError,
-        ):  # the latter where a file to be sealed was cut
+        except (OSError, LocalProtocolError):  # the latter: a file to be sealed was cut
             return None
 
     def _keep(self, file: bytes, source: Source) -> Source:
