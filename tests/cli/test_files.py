@@ -292,6 +292,7 @@ def test_the_peer_s_own_keys_are_neither_given_nor_written_to(
     ann, bob, film, command, part
 ):
     told(ann, "publish", str(film))
+    (ann.state.files / ".packed").mkdir(parents=True, exist_ok=True)
     result = call(ann, *command, str(ann.state.root / part))
     assert (result.exit_code, "own folder" in result.stderr) == (2, True)
 
