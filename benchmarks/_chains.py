@@ -82,7 +82,7 @@ def _blocks(own: Own, log: Log, text: Text, blocks: int) -> Iterator[PutBlock]:
             body=record.to_bytes(),
         )
         ids.append(header.id)
-        log.hold(header, bare=False, size=cost(header, True))
+        log.hold(header, bare=False, size=cost(header, True), lamport=header.lamport)
         log.unsaved.clear()
         yield PutBlock(
             header.id,

@@ -216,7 +216,7 @@ LOG_SIZES: Final = """SELECT sequence, length(header) + coalesce(length(body), 0
     ORDER BY sequence"""
 
 RECORDS: Final = """SELECT n, id, header, body, received_wall, kind, name, text, tags, language,
-    media_type, size, file, target, written
+    media_type, size, file, target, written, lamport
     FROM block LEFT JOIN item ON item.block = block.n """
 
 PLACES: Final = "SELECT lamport, block FROM item WHERE kind = ? "
@@ -416,10 +416,10 @@ def log_row(name: bytes, person: bytes, height: int, state: bytes) -> PutLog:
 
 
 def _record(row: Sequence[Any]) -> RecordRow:
-    kind, name, text, tags, *rest = row[5:]
+    kind, name, text, tags, *rest, lamport = row[5:]
     item = None
     if kind is not None:
         item = Item._make(
             (kind, name, text, tuple(tags.split("\n")) if tags else (), *rest)
         )
-    return RecordRow._make((*row[:5], item))
+    return RecordRow._make((*row[:5], item, lamport or 0))

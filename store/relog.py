@@ -19,6 +19,10 @@ from meshpeer.core.formats.record import Follow, parse_record
 from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 from store.chains import DEVICE_SIZE, log_row
 
+LAMPORT: Final = """SELECT coalesce(max(lamport), 0) FROM item JOIN block ON block.n = item.block
+    WHERE log = ?"""
+"""What the numbers of a log's blocks count as here; a header may claim any."""
+
 UNREADABLE: Final = (ValueError, StructError, RemoteProtocolError, LocalProtocolError)
 """What reading a damaged row raises."""
 
@@ -63,12 +67,13 @@ def _from_blocks(connection: sqlite3.Connection, number: int) -> Log | None:
     for header, body, withdrawn in _blocks(connection, number):
         log = log or Log(header.person, header.device, header.log)
         bare = body is None and not withdrawn
-        log.hold(header, bare=bare, size=cost(header, body is not None))
+        log.hold(header, bare=bare, size=cost(header, body is not None), lamport=0)
         log.unsaved.clear()
         log.withdraws = log.withdraws or withdrawn
         if body is not None:
             _learn(log, header, body)
     if log is not None:
+        log.lamport = connection.execute(LAMPORT, (number,)).fetchone()[0]
         _claim(log, connection, number)
         _freeze(log, connection, number)
     return log

@@ -54,6 +54,8 @@ class RecordRow(NamedTuple):
     body: bytes | None
     received_wall: int
     item: Item | None
+    lamport: int = 0
+    """Where it stands in timelines, if it says something that is shown there."""
 
 
 class FileRow(NamedTuple):

@@ -254,7 +254,7 @@ def publish(database, count):
     log.started = 1
     blocks = [author.posts(f"post {n} " * 20) for n in range(1, count + 1)]
     for block in blocks:
-        log.hold(Header.parse(block.header), bare=False, size=512)
+        log.hold(Header.parse(block.header), bare=False, size=512, lamport=block.lamport)
     write(database, *blocks, log.row())
     return author, blocks, log
 

@@ -20,6 +20,10 @@ FREE_SPANS: Final = 4
 """Spans that each log may have; of more each person has MAX_SPANS in all its logs together."""
 PERSON_FOLLOWS: Final = 1_024
 """Persons followed that are remembered of one person's logs together."""
+LEAP: Final = 1 << 24
+"""How far above all that is held a block's Lamport number counts: who claims the end of numbers
+would else stay on top of all timelines, and drive all counters there. Nobody honest is so many
+blocks ahead, and whoever drives us on by lies needs 2^29 of them."""
 
 
 class Book:
@@ -154,8 +158,12 @@ class Book:
 
     # -- the Lamport counter
 
+    def place(self, lamport: int) -> int:
+        """What the number of a block counts as here."""
+        return min(lamport, self.lamport + LEAP)
+
     def saw(self, lamport: int) -> None:
-        """A block with this number is held."""
+        """A block that counts as this number is held."""
         self.lamport = max(self.lamport, lamport)
 
     def tick(self) -> int:

@@ -246,13 +246,15 @@ class Intake:
                 log.claim(older, id, sequence)
         fresh = sequence > log.settled
         size = cost(header, body is not None)
-        log.hold(header, bare=body is None and not withdrawn, size=size)
+        place = self._book.place(header.lamport)
+        bare = body is None and not withdrawn
+        log.hold(header, bare=bare, size=size, lamport=place)
         self._book.unsaved[header.id] = header
-        self._book.saw(header.lamport)
         self._book.batch.blocks.setdefault(log, []).append(header)
         self._book.batch.size += size
         self._book.touch(log)
         self._write(header, body, record, now, fresh=fresh, here=here)
+        self._book.saw(place)
         if record is not None:
             self.effects.apply(log, header, record)
 
@@ -302,7 +304,7 @@ class Intake:
                 header.device,
                 header.log,
                 header.sequence,
-                header.lamport,
+                self._book.place(header.lamport),
                 header.to_bytes(),
                 body,
                 now,

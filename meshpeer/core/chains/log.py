@@ -171,8 +171,8 @@ class Log:
         if known is None or 0 < by < known.by:
             self.claims[sequence] = Claim(id, by)
 
-    def hold(self, header: Header, *, bare: bool, size: int) -> None:
-        """A block whose links were checked is held."""
+    def hold(self, header: Header, *, bare: bool, size: int, lamport: int) -> None:
+        """A block whose links were checked is held; `lamport` is what its number counts as."""
         sequence = header.sequence
         self.claims.pop(sequence, None)
         self.held.add(sequence)
@@ -180,7 +180,7 @@ class Log:
             self.bare.add(sequence)
         if sequence == self.held.top:
             self.head = header.id
-        self.lamport = max(self.lamport, header.lamport)
+        self.lamport = max(self.lamport, lamport)
         self.weight += size
         self.unsaved[sequence] = header
 
