@@ -9,6 +9,7 @@ can't be found. What is hidden, of 62 MB and 0.4 s of a start:
                                    aiohttp would read every certificate authority on the machine.
     _frozenlist      1 MB          aiohttp's lists of handlers in C++, with all of libstdc++; a
                                    request takes as long with those in Python
+    _websocket       0.2 MB        aiohttp's web sockets in C, that the API has none of
     bz2, lzma        0.3 MB        shutil's archives; zlib stays
 
 It changes our mind if something here ever needs asyncio's TLS, hashlib's scrypt and pbkdf2, or
@@ -30,7 +31,14 @@ OWN_HASHES: Final = (
     ("_blake2",),
 )
 """What hashlib needs to do without OpenSSL; some distributions build Python without them."""
-SPARE: Final = ("ssl", "frozenlist._frozenlist", "bz2", "lzma")
+SPARE: Final = (
+    "ssl",
+    "frozenlist._frozenlist",
+    "aiohttp._websocket.mask",
+    "aiohttp._websocket.reader_c",
+    "bz2",
+    "lzma",
+)
 
 
 @contextmanager
