@@ -18,6 +18,7 @@ from meshpeer.node.file_facade import (
     NewMirror,
     Publication,
     Published,
+    Reading,
     Watched,
 )
 
@@ -26,6 +27,18 @@ class Directory(Checked, frozen=True):
     """A folder of this machine."""
 
     directory: Annotated[str, Meta(description="its absolute path")]
+
+
+class ReadPath(Checked, frozen=True):
+    """What is being read."""
+
+    path: Annotated[str, Meta(description="its absolute path")]
+
+
+class Readings(msgspec.Struct, frozen=True):
+    """What is being read, so that it can be published or sent."""
+
+    items: list[Reading]
 
 
 class WatchedFolders(msgspec.Struct, frozen=True):
@@ -49,6 +62,17 @@ class Mirrors(msgspec.Struct, frozen=True):
 async def publish(call: Call) -> Published:
     """Publish a file or a folder where it lies."""
     return await call.facade.publish(call.body)
+
+
+async def list_readings(call: Call) -> Readings:
+    """Say how far those are that are being read, to be published or sent."""
+    return Readings(await call.facade.readings())
+
+
+async def call_off(call: Call) -> Done:
+    """Read something no more; it is not published."""
+    await call.facade.call_off(call.query.path)
+    return Done()
 
 
 async def gather(call: Call) -> Published:
@@ -124,6 +148,8 @@ FILE_ROUTES: Final = (
     Route("POST", "/collections", gather, Published, body=Gathering),
     Route("GET", "/files", list_files, Page[HeldFile], query=Listing),
     Route("GET", "/files/{what}", get_file, FileInfo),
+    Route("GET", "/readings", list_readings, Readings),
+    Route("DELETE", "/readings", call_off, Done, query=ReadPath),
     Route("GET", "/watched", list_watched, WatchedFolders),
     Route("DELETE", "/watched", unwatch, Done, query=Directory),
     Route("POST", "/fetches", fetch, Fetches, body=NewFetch),

@@ -8,6 +8,7 @@ import click
 
 from meshpeer.cli import show
 from meshpeer.cli.command import Session, command, existing, text_from
+from meshpeer.cli.reading import post_reading
 from meshpeer.errors import NotFoundError, UsageError
 
 WHY: Final = {
@@ -35,13 +36,14 @@ def post(
     **options: object,
 ) -> None:
     """Publish TEXT (or stdin) for all who follow you."""
+    files = [str(existing(path)) for path in attach]
     body = {
         "text": text_from(text, "post"),
         "tags": list(tags),
-        "attach": [str(existing(path)) for path in attach],
+        "attach": files,
         **options,
     }
-    done = session.api.post("posts", body=body, patient=bool(attach))
+    done = post_reading(session, files, "posts", body=body)
     session.give(done, _record_lines)
 
 

@@ -8,6 +8,7 @@ import click
 from meshpeer.cli import show
 from meshpeer.cli.chains import file_lines, said
 from meshpeer.cli.command import Session, Span, command, existing
+from meshpeer.cli.reading import post_reading
 from meshpeer.errors import UsageError
 
 
@@ -47,9 +48,8 @@ def publish(
         raise UsageError("--watch is for folders")
     done = []
     for path in found:
-        session.say(f"reading {path}")
         body = {"path": str(path), "name": name, "tags": list(tags), "sender": sender}
-        done.append(session.api.post("files", body=body | options, patient=True))
+        done.append(post_reading(session, [str(path)], "files", body=body | options))
         for left_out in done[-1]["left_out"]:
             why = show.safe(f"{left_out['path']}: {left_out['why']}")
             session.say(f"left out: {why}")
@@ -59,14 +59,14 @@ def publish(
 def _send_sealed(
     session: Session, paths: list[Path], to: str, sender: str | None, text: str
 ) -> None:
-    draft = {
+    draft: dict[str, Any] = {
         "to": to,
-        "text": text or ", ".join(path.name for path in paths),
+        "text": text,
         "sender": sender,
         "attach": [str(path) for path in paths],
     }
-    api = session.api
-    (sent,) = api.post("messages", body={"messages": [draft]}, patient=True)["sent"]
+    body = {"messages": [draft]}
+    (sent,) = post_reading(session, draft["attach"], "messages", body=body)["sent"]
     session.give(sent, lambda sent: [f"{sent['id']}  {sent['state']}"])
 
 

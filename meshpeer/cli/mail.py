@@ -8,6 +8,7 @@ import click
 
 from meshpeer.cli import show
 from meshpeer.cli.command import ListGroup, Session, Span, command, existing, text_from
+from meshpeer.cli.reading import post_reading
 from meshpeer.errors import NotFoundError, NotReachedError, UsageError
 
 RANK: Final = {"queued": 0, "carried": 1, "arrived": 2}
@@ -47,7 +48,7 @@ def send(
     draft["lifetime_s"] = draft.pop("lifetime")
     before = session.api.get("status")["last_event"] if wait else ""
     drafts = {"messages": [draft]}
-    (sent,) = session.api.post("messages", body=drafts, patient=bool(files))["sent"]
+    (sent,) = post_reading(session, files, "messages", body=drafts)["sent"]
     if wait is not None:
         sent["state"] = _wait(session, sent, wait, before, timeout)
     session.give(sent, lambda sent: [f"{sent['id']}  {sent['state']}"])

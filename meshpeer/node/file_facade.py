@@ -62,6 +62,15 @@ class Published(msgspec.Struct, frozen=True):
     """The first of them, if there are many."""
 
 
+class Reading(msgspec.Struct, frozen=True):
+    """A file or folder that is being read, so that it can be published or sent."""
+
+    path: str
+    done: int
+    total: int
+    """Bytes; 0 while it waits for its turn."""
+
+
 class Watched(msgspec.Struct, frozen=True):
     """A folder that is published whenever it changes."""
 
@@ -175,6 +184,14 @@ class FilesFacade(Protocol):
 
     async def gather(self, new: Gathering) -> Published:
         """Publish the files of these records as a collection, without having their bytes."""
+        ...
+
+    async def readings(self) -> list[Reading]:
+        """Say how far those are that are being read now, to be published or sent."""
+        ...
+
+    async def call_off(self, path: str) -> None:
+        """Read this no more; what was to be published or sent with it is not."""
         ...
 
     async def watched(self) -> list[Watched]:

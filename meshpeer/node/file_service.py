@@ -112,6 +112,17 @@ class FileService(ChainService):
             view, idtext.encode(file), record.files, record.total, 0
         )
 
+    async def readings(self) -> list[file_facade.Reading]:
+        """Say how far those are that are being read now."""
+        return [
+            file_facade.Reading(reading.path, reading.done, reading.total)
+            for reading in self._node.library.underway
+        ]
+
+    async def call_off(self, path: str) -> None:
+        """Read this no more."""
+        self._node.library.underway.call_off(absolute_path(path))
+
     async def watched(self) -> list[file_facade.Watched]:
         """List the folders that are published when they change."""
         return [

@@ -168,9 +168,10 @@ class MailService(Desk):
 
     async def _sealed(self, path: str) -> Attachment:
         key = os.urandom(KEY_SIZE)
+        packed = path
         if await asyncio.to_thread(os.path.isdir, path):
-            path = await self._node.library.pack(path)
-        file = await self._node.library.publish(path, key=key)
+            packed = await self._node.library.pack(path)
+        file = await self._node.library.publish(packed, key=key, shown=path)
         return Attachment(file.file, file.size, file.name, file.media_type, key)
 
     def _checked(

@@ -88,7 +88,7 @@ def test_a_file_crosses_a_gap_in_pieces(mesh, ann, carla, plans):
     with bob.meets(ann):
         ann.hears("state", id=sent["id"], state="arrived")
     message = told(ann, "outbox")[0]
-    assert (message["text"], message["delivery"]["state"]) == ("plans.txt", "arrived")
+    assert (message["text"], message["delivery"]["state"]) == ("", "arrived")
 
 
 def test_the_text_alone_is_no_arrival(ann, carla, tmp_path):

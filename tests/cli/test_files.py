@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,37 @@ def test_a_published_film_is_got_by_its_number(ann, bob, film, tmp_path):
     assert "here 100 %" in call(bob, "file", done["file"]).stdout
     listed = told(bob, "files")
     assert [(one["size"], one["paths"]) for one in listed] == [(len(FILM), [got["path"]])]
+
+
+def test_who_publishes_a_long_film_sees_how_far_it_is_read(ann, tmp_path):
+    film = tmp_path / "long film.mp4"
+    with film.open("wb") as file:
+        file.truncate(6 << 30)
+    command = [sys.executable, "-m", "meshpeer", "publish", str(film)]
+    command += ["--state", str(ann.state.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as reads:
+        _, told = reads.communicate(timeout=60)
+    assert b"reading long film.mp4" in told
+    assert reads.returncode == 0
+
+
+def test_a_publish_that_is_interrupted_reads_no_further_and_publishes_nothing(
+    ann, tmp_path
+):
+    film = tmp_path / "film.mp4"
+    with film.open("wb") as file:
+        file.truncate(200 << 30)
+    command = [sys.executable, "-m", "meshpeer", "publish", str(film)]
+    command += ["--state", str(ann.state.root)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as reads:
+        while not any(each.done for each in ann.wait(ann.service.readings())):
+            assert reads.poll() is None
+        reads.send_signal(signal.SIGINT)
+        reads.communicate(timeout=20)
+    assert reads.returncode == 130
+    while ann.wait(ann.service.readings()):
+        pass
+    assert told(ann, "timeline") == told(ann, "files") == []
 
 
 def test_what_is_here_already_is_put_where_it_is_wanted(ann, film, tmp_path):

@@ -37,10 +37,10 @@ from meshpeer.core.journal import Journal
 from meshpeer.errors import NotFoundError, StoreError, UsageError
 from meshpeer.node.library import packing
 from meshpeer.node.library.chunks import Chunks, is_a_mirrors
-from meshpeer.node.library.hashing import Progress
 from meshpeer.node.library.mirroring import Goal, Mirror, Mirrors, Needed
 from meshpeer.node.library.partials import KEEP_FREE
 from meshpeer.node.library.publishing import Changes, Published, PublishedFolder, Publishing
+from meshpeer.node.library.underway import Underway
 from meshpeer.node.library.watching import OnChange, Watch
 from store.files import FileReads
 
@@ -103,6 +103,7 @@ class Library:
         )
         self._looker = ThreadPoolExecutor(1, thread_name_prefix="files-look")
         self._publishing = Publishing(store)
+        self.underway = Underway()
         self._watches: dict[str, tuple[Watch, asyncio.Task[None]]] = {}
         self.mirrors = Mirrors(store, self, keep_free, mirrored)
 
@@ -116,6 +117,8 @@ class Library:
 
     async def close(self) -> None:
         """Let everything go; what is under way is taken up at the next start."""
+        for reading in self.underway:
+            reading.called_off = True
         tasks = [task for _, task in self._watches.values()]
         for task in tasks:
             task.cancel()
@@ -131,30 +134,26 @@ class Library:
         path: str,
         *,
         key: bytes | None = None,
-        progress: Progress | None = None,
+        shown: str | None = None,
     ) -> Published:
         """Make an ordinary file one that can be asked for; with a key, a sealed one.
 
-        The rows are in the journal when it returns: journal the record with them.
+        The rows are in the journal when it returns: journal the record with them. It is underway
+        as `shown`, or else by its path.
         """
-        published, changes = await self.in_thread(
-            self._publishing.file, path, key, self._in_loop(progress)
-        )
+        with self.underway.begin(shown or path) as reading:
+            published, changes = await self.in_thread(
+                self._publishing.file, path, key, reading.tell
+            )
         self.take_changes(changes)
         return published
 
-    async def publish_folder(
-        self, path: str, *, hidden: bool = False, progress: Progress | None = None
-    ) -> PublishedFolder:
+    async def publish_folder(self, path: str, *, hidden: bool = False) -> PublishedFolder:
         """Make a folder a collection that can be asked for, as `publish` does."""
-        published, changes = await self.in_thread(
-            partial(
-                self._publishing.folder,
-                path,
-                hidden=hidden,
-                progress=self._in_loop(progress),
+        with self.underway.begin(path) as reading:
+            published, changes = await self.in_thread(
+                partial(self._publishing.folder, path, hidden=hidden, progress=reading.tell)
             )
-        )
         self.take_changes(changes)
         return published
 
@@ -169,7 +168,10 @@ class Library:
 
     async def pack(self, directory: str) -> str:
         """Make a tar of a folder, to be published sealed; it goes with `lost`, or at a start."""
-        return await self.in_thread(packing.pack, directory, self.folder, self._keep_free)
+        with self.underway.begin(directory) as reading:
+            return await self.in_thread(
+                packing.pack, directory, self.folder, self._keep_free, reading.tell
+            )
 
     def _sweep_packed(self) -> None:
         needed = {
@@ -386,17 +388,3 @@ class Library:
     def _forget(self, file: bytes) -> None:
         self._files.forget(file, self._now())
         self._chunks.forget(file)
-
-    def _in_loop(self, progress: Progress | None) -> Progress | None:
-        if progress is None:
-            return None
-        loop = asyncio.get_running_loop()
-        return lambda done, size: (
-            None if loop.is_closed() else _call(loop, progress, done, size)
-        )
-
-
-def _call(
-    loop: asyncio.AbstractEventLoop, progress: Progress, done: int, size: int
-) -> None:
-    loop.call_soon_threadsafe(progress, done, size)

@@ -16,6 +16,7 @@ from typing import Final
 
 from meshpeer.errors import UsageError
 from meshpeer.node.library.confined import Confined
+from meshpeer.node.library.hashing import Progress
 from meshpeer.node.library.partials import check_room, refused
 from meshpeer.node.library.walking import Found, walk
 
@@ -24,7 +25,7 @@ OVERHEAD: Final = 3 << 9
 """Bytes of a tar for each file, beside its own: a header, and two blocks not quite filled."""
 
 
-def pack(directory: str, into: Path, keep_free: int) -> str:
+def pack(directory: str, into: Path, keep_free: int, progress: Progress) -> str:
     """Give the path of a new tar of this folder; UsageError or StoreError if there can't be one."""
     with Confined(directory) as folder:
         files = walk(folder).files
@@ -36,7 +37,7 @@ def pack(directory: str, into: Path, keep_free: int) -> str:
             path.parent.mkdir(mode=0o700, parents=True)
             needed = sum(file.look.size + OVERHEAD for file in files)
             check_room(path.parent, needed, keep_free)
-            _write(path, folder, name, files)
+            _write(path, folder, name, files, progress)
         except BaseException as error:
             shutil.rmtree(path.parent, ignore_errors=True)
             if isinstance(error, OSError):
@@ -45,17 +46,22 @@ def pack(directory: str, into: Path, keep_free: int) -> str:
     return str(path)
 
 
-def _write(path: Path, folder: Confined, name: str, files: Sequence[Found]) -> None:
+def _write(
+    path: Path, folder: Confined, name: str, files: Sequence[Found], progress: Progress
+) -> None:
     import tarfile
 
+    done, total = 0, sum(found.look.size for found in files)
     with tarfile.open(path, "x", format=tarfile.PAX_FORMAT) as tar:
         for found in files:
+            progress(done, max(done, total))
             with os.fdopen(folder.open_file(found.path), "rb") as file:
                 look = os.fstat(file.fileno())
                 entry = tarfile.TarInfo(f"{name}/{found.path}")
                 entry.size, entry.mtime = look.st_size, int(look.st_mtime)
                 entry.mode = 0o755 if found.look.executable else 0o644
                 tar.addfile(entry, file)
+                done += look.st_size
 
 
 def erase(path: str, into: Path) -> None:

@@ -190,6 +190,8 @@ class Publishing:
         total = sum(each.look.size for each in found.files)
         done = shelf.hashed = 0
         for each in found.files:
+            if progress is not None:
+                progress(done, total)
             full = folder.full(each.path)
             place = places.get(full)
             if each.path in before and shelf.looks.get(each.path) == each.look:
@@ -198,7 +200,7 @@ class Publishing:
                 file = place.file
             else:
                 try:
-                    hashed = self._read(folder, each.path)
+                    hashed = self._read(folder, each.path, _within(progress, done, total))
                 except MeshpeerError as error:
                     shelf.skipped.append(Skipped(each.path, str(error)))
                     shelf.retry.add(each.path)
@@ -211,16 +213,18 @@ class Publishing:
             shelf.entries[each.path] = _entry(each, file)
             shelf.looks[each.path] = each.look
             done += each.look.size
-            if progress is not None:
-                progress(done, max(done, total))
+        if progress is not None:
+            progress(total, total)
 
-    def _read(self, folder: Confined, path: str) -> Hashed:
+    def _read(
+        self, folder: Confined, path: str, progress: Progress | None = None
+    ) -> Hashed:
         try:
             descriptor = folder.open_file(path)
         except OSError as error:
             raise UsageError(f"it can't be opened: {error.strerror}") from error
         try:
-            return self._hasher.descriptor(descriptor, folder.full(path))
+            return self._hasher.descriptor(descriptor, folder.full(path), progress)
         finally:
             os.close(descriptor)
 
@@ -299,6 +303,13 @@ def _published(
     manifest: Manifest, path: str, name: str, read: int, key: bytes | None = None
 ) -> Published:
     return Published(manifest.id, manifest.size, name, media_type(name), path, read, key)
+
+
+def _within(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """Tell of one file as of a part of a folder."""
+    if progress is None:
+        return None
+    return lambda done, _: progress(min(before + done, total), total)
 
 
 def _file(manifest: Manifest) -> PutFile:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 import time
+from contextlib import closing
 
 import pytest
 from blake3 import blake3
@@ -16,7 +17,9 @@ from meshpeer.core.formats.sealed_file import open_chunk
 from meshpeer.errors import MeshpeerError, NotFoundError, UsageError
 from meshpeer.node.library.confined import Confined
 from meshpeer.node.library.hashing import Hasher
+from meshpeer.node.library.publishing import Publishing
 from meshpeer.node.library.walking import walk
+from store.store import Store
 from tests.node.library.shelf import manifest_of, peer
 
 SIZES = [0, 1, 4_096, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7]
@@ -40,6 +43,40 @@ def test_progress_is_told_while_a_long_file_is_hashed(tmp_path):
     Hasher().file(str(path), lambda done, size: told.append((done, size)))
     assert told[-1] == (40 << 20, 40 << 20)
     assert len(told) == 3
+
+
+def test_progress_in_a_folder_counts_the_bytes_of_all_its_files(tmp_path):
+    (tmp_path / "maps").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "maps" / name).write_bytes(bytes(20 << 20))
+    told = []
+    with closing(Store(tmp_path / "db")) as store:
+        Publishing(store).folder(str(tmp_path / "maps"), progress=lambda *p: told.append(p))
+    assert [total for _, total in told] == [40 << 20] * len(told)
+    done = [done for done, _ in told]
+    assert done == sorted(done)
+    assert {0, 16 << 20, 20 << 20, 36 << 20, 40 << 20} <= set(done)
+
+
+def test_a_folder_that_is_called_off_is_not_published_with_what_was_read(tmp_path):
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    for name in "abc":
+        (maps / name).write_bytes(bytes(20 << 20))
+
+    async def story():
+        async with peer(tmp_path / "peer") as here:
+            publishing = asyncio.create_task(here.library.publish_folder(str(maps)))
+            await asyncio.sleep(0)  # it begins
+            here.library.underway.call_off(str(maps))
+            with pytest.raises(UsageError, match="called off"):
+                await publishing
+            assert not list(here.library.underway)
+            assert list(here.store.files(0, 10)) == []
+            with pytest.raises(NotFoundError):
+                here.library.underway.call_off(str(maps))
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize("change", ["append", "cut", "overwrite"])
