@@ -242,7 +242,7 @@ class Event(msgspec.Struct, frozen=True):
     fork      {"person": {Who}, "log"}                    a log was written in two places at once
     fetch     {"file", "state", "path"?, "why"?}          done, failed, paused, ...
     want      {"file", "state", "peer"?}                  sent, carried; answered, handed_on
-    attachment {"id", "name", "state", "path"?}           a file of a message
+    attachment {"id", "file", "name", "state"}            a file of a message arrived, here or there
     mirror    {"directory", "state", "why"?}              current, behind
     found     {"name", "id"}                              a standing search has a new hit
     device    {"person": {Who}, "number"}                 somebody's list of devices changed

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from meshpeer.node.facade import Draft
 from meshpeer.node.file_facade import FetchChange, NewFetch, Publication
 from tests.api.running import Mesh
 
@@ -197,3 +198,23 @@ def test_nothing_known_is_404_and_names_are_escaped(ann, tmp_path):
     assert ask(ann, "aaaa-" * 13 + "aaaa")[0] in (400, 404)
     file = published(ann, tmp_path / 'a"b;c.txt', b"x")
     assert "a%22b%3Bc.txt" in ask(ann, file)[1]["Content-Disposition"]
+
+
+def test_a_film_that_came_with_a_message_is_shown_opened_also_while_it_comes(
+    ann, bob, tmp_path
+):
+    (tmp_path / "film.mp4").write_bytes(FILM)
+    draft = Draft("bob", "look", attach=[str(tmp_path / "film.mp4")])
+    (sent,) = ann.wait(ann.service.send([draft]))
+    with ann.meets(bob):
+        bob.hears("message", id=sent.id)
+        (film,) = bob.wait(bob.service.message(sent.id)).attachments
+        assert ask(bob, film.file, "bytes=-10")[2] == FILM[-10:]
+        status, headers, body = ask(bob, film.file)
+        assert (status, headers["Content-Type"], body) == (200, "video/mp4", FILM)
+        first = CHUNK - 20
+        part = ask(bob, film.file, f"bytes={first}-{first + 39}")
+        assert part[2] == FILM[first : first + 40]
+        assert part[1]["Content-Range"].endswith(f"/{len(FILM)}")
+        bob.hears("attachment", state="arrived")
+    assert ask(ann, film.file)[2] == FILM
