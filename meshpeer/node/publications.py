@@ -109,6 +109,7 @@ class Publications:
                 PutBlob(manifest.id, data),
             ]
         )
+        self._node.library.mirrors.kept(manifest.id)
         self._node.library.known(manifest)
         await self._node.durable()
         return manifest.id, manifest.size

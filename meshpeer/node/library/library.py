@@ -161,6 +161,7 @@ class Library:
         """Journal what publishing found, and serve it, or serve it no more."""
         self.take(changes.writes)
         for manifest in changes.known:
+            self.mirrors.kept(manifest.id)
             self.known(manifest)
         for file in changes.gone:
             self._forget(file)
@@ -276,7 +277,12 @@ class Library:
 
     def failed(self, file: bytes, why: str) -> None:
         """The core's FetchFailed."""
-        self.mirrors.failed(file, why)
+        row = self._chunks.rows.pop(file, None)
+        if row is not None:
+            self._chunks.drop(row)
+            if is_a_mirrors(row):
+                self.take([DropFetch(file)])
+        self.mirrors.failed(file, row.size if row is not None else -1, why)
 
     def turn(self) -> None:
         """Begin what the core asks of the disk now."""

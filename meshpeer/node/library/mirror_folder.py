@@ -132,6 +132,7 @@ class MirrorFolder:
                 adopted += self._adopt(entry, same)
             else:
                 lacking.append(entry)
+        self.staging.check(lacking)
         return Differences(lacking, adopted, len(listing.entries) - len(lacking))
 
     # ---- stage and put
@@ -141,6 +142,7 @@ class MirrorFolder:
 
         Gives what to write, and the entries whose bytes were not what they should be.
         """
+        self.staging.check(entries)
         writes: list[FileWrite] = []
         failed: list[Entry] = []
         uses = Counter(entry.file for entry in entries)

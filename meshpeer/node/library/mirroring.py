@@ -1,9 +1,12 @@
 """Folders kept equal to collections: one task for each, which sleeps until there is news.
 
 A mirror follows the newest record of its collection. It fetches the listing, looks what lacks,
-asks the swarm for that at once, puts files into their places in groups as they come, and last
-takes away what the author deleted. A newer record in the middle of it begins anew with what is
-there. What goes wrong (a disk that isn't there, no room) is told as `why` and tried again.
+asks the swarm for that, puts files into their places in groups as they come, and last takes away
+what the author deleted. A newer record in the middle of it begins anew with what is there. What
+goes wrong (a disk that isn't there, no room) is told as `why` and tried again.
+
+A listing is what somebody says. Only so much of it is asked for at a time as its manifests may
+take of the memory, and a wrong word in it harms this mirror and nothing else that is here.
 """
 
 import asyncio
@@ -15,7 +18,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 
 from meshpeer.core.file_writes import DropMirror, FileWrite, PutMirror
 from meshpeer.core.formats.listing import MAX_LISTING, Entry, Listing
-from meshpeer.core.formats.manifest import Manifest
+from meshpeer.core.formats.manifest import HASH_SIZE, Manifest, chunk_size_for
 from meshpeer.errors import (
     MeshpeerError,
     NotFoundError,
@@ -32,6 +35,10 @@ log = logging.getLogger("meshpeer.library")
 GATHER: Final = 0.01
 """Seconds in which files that come one after the other become one group."""
 RETRY: Final = 30.0
+AT_ONCE: Final = 16 << 20
+"""Bytes of memory that the fetches of one mirror may take: 16,000 small files, or 7 of 16 GiB."""
+FETCH_BYTES: Final = 1_024
+"""What one takes beside its manifest."""
 
 Result = TypeVar("Result")
 
@@ -101,13 +108,16 @@ class Mirror:
     """The record that the folder equals now."""
     goal: Goal | None = None
     listing: bytes | None = None
-    """The list of files that the folder equals now."""
+    """The list of files that the folder equals now, if it is here for this mirror alone."""
     files: int = 0
     missing: int = 0
     why: str = ""
     news: asyncio.Event = field(default_factory=asyncio.Event)
     came: set[bytes] = field(default_factory=set)
-    needed: set[bytes] = field(default_factory=set)
+    needed: dict[bytes, Needed] = field(default_factory=dict)
+    """What is asked for and has not come."""
+    later: list[Needed] = field(default_factory=list)
+    """What is asked for when some of that has, the next one last."""
     task: "asyncio.Task[None] | None" = None
 
     @property
@@ -183,7 +193,7 @@ class Mirrors:
         if mirror.task is not None:
             mirror.task.cancel()
             await asyncio.gather(mirror.task, return_exceptions=True)
-        self._bench.spare(mirror.needed)
+        self._spare(mirror)
         self._bench.take([DropMirror(mirror.directory)])
         await self._bench.durable()
 
@@ -211,11 +221,22 @@ class Mirrors:
                 mirror.news.set()
         return waited
 
-    def failed(self, file: bytes, why: str) -> None:
-        """This file can't be had for now."""
+    def failed(self, file: bytes, size: int, why: str) -> None:
+        """This file can't be had as it was asked for: with this size, as one listing said."""
         for mirror in self._mirrors.values():
-            if file in mirror.needed:
-                mirror.why = why
+            needed = mirror.needed.get(file)
+            if needed is None:
+                continue
+            if needed.size != size:
+                self._bench.need([needed])
+            else:
+                mirror.why = f"{needed.name}: {why}"
+
+    def kept(self, file: bytes) -> None:
+        """Somebody here publishes this: it stays when no mirror needs it any more."""
+        for mirror in self._mirrors.values():
+            if mirror.listing == file:
+                mirror.listing = None
 
     def _begin(self, mirror: Mirror) -> None:
         self._mirrors[mirror.directory] = mirror
@@ -255,6 +276,10 @@ class Mirrors:
             )
         )
         try:
+            # one that was here before the mirror asked is somebody else's, and stays
+            mine = goal.listing in (mirror.listing, *mirror.needed) or (
+                self._store.file(goal.listing) is None
+            )
             listing = await self._listing(mirror, folder, goal)
             if listing is None:
                 return False
@@ -267,7 +292,7 @@ class Mirrors:
             if not await self._fetch_and_put(mirror, folder, goal, differences.lacking):
                 return False
             bench.take(await bench.in_thread(folder.remove, listing, mirror.grace))
-            await self._drop_old_listings(mirror, folder, goal)
+            await self._drop_old_listings(mirror, folder, goal, mine)
             mirror.block = goal.block
             bench.take([mirror.row()])
             await bench.durable()
@@ -275,22 +300,27 @@ class Mirrors:
             await bench.in_thread(folder.close)
         return mirror.goal == goal
 
+    def _others(self, mirror: Mirror) -> Iterator[Mirror]:
+        return (other for other in self._mirrors.values() if other is not mirror)
+
     async def _drop_old_listings(
-        self, mirror: Mirror, folder: MirrorFolder, goal: Goal
+        self, mirror: Mirror, folder: MirrorFolder, goal: Goal, mine: bool
     ) -> None:
         await self._bench.durable()  # else what was just moved would seem to lie nowhere
         old = await self._bench.in_thread(folder.staging.left_over, goal.listing)
-        if mirror.listing is not None:
+        if mirror.listing is not None and not any(
+            other.goal is not None and other.goal.listing == mirror.listing
+            for other in self._others(mirror)
+        ):
             old.add(mirror.listing)
         for file in old - {goal.listing}:
             self._bench.lost(file)
-        mirror.listing = goal.listing
+        mirror.listing = goal.listing if mine else None
 
     async def _listing(
         self, mirror: Mirror, folder: MirrorFolder, goal: Goal
     ) -> Listing | None:
-        if goal.size > MAX_LISTING:
-            raise UsageError(f"the collection's listing has {goal.size} bytes: too many")
+        self._check_size(goal, goal.size)
         data = await self._bench.content(goal.listing, MAX_LISTING)
         if data is None:
             name = f"{mirror.collection} (listing)"
@@ -302,6 +332,7 @@ class Mirrors:
                 mirror.came.clear()
                 data = await self._bench.content(goal.listing, MAX_LISTING)
                 if data is None:
+                    self._check_size(goal, 0)
                     self._bench.lost(goal.listing)
                     raise StoreError(
                         "the list of its files came and can't be read; once more"
@@ -312,6 +343,13 @@ class Mirrors:
             raise UsageError(
                 f"what {mirror.collection} lists can't be mirrored: {error}"
             ) from error
+
+    def _check_size(self, goal: Goal, said: int) -> None:
+        """Raise UsageError for what can't be a listing: any file may be named as one."""
+        row = self._store.file(goal.listing)
+        size = said if row is None else row.size
+        if size > MAX_LISTING:
+            raise UsageError(f"the collection's listing has {size} bytes: too many")
 
     async def _fetch_and_put(
         self, mirror: Mirror, folder: MirrorFolder, goal: Goal, lacking: list[Entry]
@@ -324,11 +362,17 @@ class Mirrors:
             lambda: [e for e in first if folder.staging.here(e)]
         )
         ready = {entry.file for entry in here}
-        self._need(mirror, (_needed(folder, e) for e in first if e.file not in ready))
+        lacks = [_needed(folder, e) for e in first if e.file not in ready]
+        if sum(map(_weight, lacks)) > AT_ONCE:
+            lacks.sort(key=lambda needed: needed.size)
+        mirror.later = lacks[::-1]
+        mirror.needed.clear()
+        self._need_more(mirror)
         while waiting:
             if ready and not await self._put(mirror, folder, waiting, ready):
                 return False
             ready = set()
+            self._need_more(mirror)
             if waiting and not await self._something_came(mirror, goal):
                 return False
             while (came := mirror.came - ready) and len(ready) < GROUP:
@@ -354,7 +398,8 @@ class Mirrors:
                 more, failed = await self._bench.in_thread(folder.put, failed)
                 self._bench.take(more)
             mirror.missing -= len(group) - len(failed)
-            mirror.needed -= {entry.file for entry in group}
+            for entry in group:
+                mirror.needed.pop(entry.file, None)
             for entry in failed:
                 again = waiting.setdefault(entry.file, [])
                 if not again:
@@ -365,10 +410,28 @@ class Mirrors:
         return True
 
     def _need(self, mirror: Mirror, files: Iterable[Needed]) -> None:
-        needed = list(files)
-        mirror.needed |= {each.file for each in needed}
+        needed = {each.file: each for each in files}
+        mirror.needed |= needed
         if needed:
-            self._bench.need(needed)
+            self._bench.need(needed.values())
+
+    def _need_more(self, mirror: Mirror) -> None:
+        """Ask for what is next, as far as there is room."""
+        room = AT_ONCE - sum(map(_weight, mirror.needed.values()))
+        more = list[Needed]()
+        while mirror.later and (
+            _weight(mirror.later[-1]) <= room or not (mirror.needed or more)
+        ):
+            more.append(mirror.later.pop())
+            room -= _weight(more[-1])
+        self._need(mirror, more)
+
+    def _spare(self, mirror: Mirror) -> None:
+        """Ask no more for what this mirror needed, but for what others need, too."""
+        others = {file for other in self._others(mirror) for file in other.needed}
+        self._bench.spare(mirror.needed.keys() - others)
+        mirror.needed.clear()
+        mirror.later.clear()
 
     async def _something_came(self, mirror: Mirror, goal: Goal) -> bool:
         """Wait for a file; False, and nothing is asked for any more, for a newer record."""
@@ -376,8 +439,7 @@ class Mirrors:
             await mirror.news.wait()
             mirror.news.clear()
             if mirror.goal != goal:
-                self._bench.spare(mirror.needed)
-                mirror.needed.clear()
+                self._spare(mirror)
                 mirror.came.clear()
                 return False
         return True
@@ -386,6 +448,11 @@ class Mirrors:
 def _needed(folder: MirrorFolder, entry: Entry) -> Needed:
     name = entry.path.rpartition("/")[2]
     return Needed(entry.file, entry.size, name, folder.staging.target(entry.file))
+
+
+def _weight(needed: Needed) -> int:
+    """Bytes of memory that fetching this takes, if it has the size that was said."""
+    return FETCH_BYTES + -(-needed.size // chunk_size_for(needed.size)) * HASH_SIZE
 
 
 def _checked(directory: str) -> str:

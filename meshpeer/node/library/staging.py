@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from meshpeer.core.formats.listing import OWN_FOLDER, Entry
 from meshpeer.core.formats.manifest import Manifest
-from meshpeer.errors import RemoteProtocolError
+from meshpeer.errors import RemoteProtocolError, UsageError
 from meshpeer.node.library.confined import FILE_FLAGS, Confined, open_ordinary
 from meshpeer.node.library.hashing import Hasher, Look
 from meshpeer.node.library.kernel import copy_range, sync_file_system
@@ -62,6 +62,27 @@ class Staging:
     def target(self, file: bytes) -> str:
         """Give the path where a fetched file is expected."""
         return self._folder.full(f"{OWN_FOLDER}/{INCOMING}/{file.hex()}")
+
+    def check(self, entries: Iterable[Entry]) -> None:
+        """UsageError where the listing says of a file held here what isn't so.
+
+        That is its author's fault and no reason to doubt, or drop, what somebody else put here.
+        """
+        for entry in entries:
+            row = self._store.file(entry.file)
+            if row is None:
+                continue
+            if row.size != entry.size:
+                raise UsageError(
+                    f"{entry.path} is listed with {entry.size} bytes, and that file has "
+                    f"{row.size}: its author has to publish the folder anew"
+                )
+            places = self._store.places(entry.file)
+            if any(place.key for place in places) and all(place.key for place in places):
+                raise UsageError(
+                    f"{entry.path} is listed as a file that went sealed with a message: "
+                    "its author has to publish it anew"
+                )
 
     def here(self, entry: Entry) -> bool:
         """Whether the bytes of a file can be had on this disk."""
