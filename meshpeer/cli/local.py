@@ -28,7 +28,7 @@ def init(session: Session, nickname: str | None) -> None:
 def make_state(state: State, nickname: str | None) -> bool:
     """Complete the state folder; False if nothing was missing."""
     from meshpeer.node import config
-    from meshpeer.node.state import write_file
+    from meshpeer.node.durable import write_file
 
     if state.config.exists():
         if nickname is not None:

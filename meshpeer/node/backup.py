@@ -17,15 +17,14 @@ place and renamed, so an older backup of that name stays until the new one is wh
 
 import io
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from meshpeer.errors import UsageError
+from meshpeer.node.durable import written_whole
 from meshpeer.node.state import State
 from meshpeer.node.vault import BACKUP, HEADER_BYTES, MAGIC, VaultWriter, check_passphrase
 
@@ -85,28 +84,6 @@ def _is_backup(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(len(MAGIC) + 1) == MAGIC + bytes([BACKUP])
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """Give a file that takes the place of `path` if all goes well, durably."""
-    beside = path.with_name(f".{path.name}.unfinished")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
-    try:
-        with open(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(descriptor)
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _seal(

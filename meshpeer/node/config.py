@@ -24,7 +24,7 @@ from msgspec import Meta
 
 from meshpeer.core.formats.card import nickname_fault
 from meshpeer.errors import ConfigError, NotFoundError
-from meshpeer.node.state import write_file
+from meshpeer.node.durable import write_file
 
 MIB: Final = 1024 * 1024
 TABLES: Final = ("peers", "transports")

@@ -19,7 +19,8 @@ from typing import Final
 
 from meshpeer.core.mail.sealing_keys import RingKey
 from meshpeer.errors import ConfigError, StoreError
-from meshpeer.node.state import KEY_BYTES, State, check_private, write_file
+from meshpeer.node.durable import write_file
+from meshpeer.node.state import KEY_BYTES, State, check_private
 
 VERSION: Final = 1
 NAME: Final = re.compile(r"sealing-[0-9a-f]{16}-[1-9][0-9]{0,18}\.json")

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from meshpeer.errors import ConfigError
+from meshpeer.node.durable import written_whole
 from meshpeer.node.state import State
 
 MACHINE_IDS: Final = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
@@ -67,21 +68,10 @@ def _read(state: State, machine: bytes) -> int | None:
 
 def _write(state: State, machine: bytes, after: int, salt: bytes) -> None:
     """Replace the mark, durably; its inode has to be known before it is written."""
-    beside = state.machine.with_name(f".{state.machine.name}.new")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w") as file:
-        mark = _mark(salt, machine, os.fstat(descriptor).st_ino, state)
+    with written_whole(state.machine) as file:
+        mark = _mark(salt, machine, os.fstat(file.fileno()).st_ino, state)
         text = {"version": VERSION, "salt": salt.hex(), "mark": mark, "after": after}
-        file.write(json.dumps(text, indent=1) + "\n")
-        file.flush()
-        os.fsync(descriptor)
-    beside.replace(state.machine)
-    folder = os.open(state.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        file.write(json.dumps(text, indent=1).encode() + b"\n")
 
 
 def _mark(salt: bytes, machine: bytes, inode: int, state: State) -> str:

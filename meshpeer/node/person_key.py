@@ -11,7 +11,7 @@ from typing import Final
 
 from meshpeer.core.identity.keys import PersonKey
 from meshpeer.errors import NotFoundError, UsageError
-from meshpeer.node.backup import written_whole
+from meshpeer.node.durable import written_whole
 from meshpeer.node.own_cards import AWAY, place_of
 from meshpeer.node.state import KEY_BYTES, State
 from meshpeer.node.vault import PERSON_KEY, VaultError, VaultReader, VaultWriter

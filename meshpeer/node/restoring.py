@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from meshpeer.errors import MeshpeerError, UsageError
 from meshpeer.node.backup import ABOUT, DATABASE, FORMAT, KEPT, MODE, Progress
+from meshpeer.node.durable import sync_folder
 from meshpeer.node.state import KEY_BYTES, State
 from meshpeer.node.vault import BACKUP, VaultError, VaultReader
 
@@ -69,10 +70,11 @@ def restore(
         _complete(made)
         if as_new_device:
             _renew_device(made, rng)
-        _settle(beside)
+        for folder in (beside / "keys", beside):
+            sync_folder(folder)
         check_empty(state.root)
         beside.rename(state.root)
-        _sync(state.root.parent)
+        sync_folder(state.root.parent)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
@@ -172,19 +174,6 @@ def _renew_device(state: State, rng: Callable[[int], bytes]) -> None:
         )
         state.keep_person(place, renewed)
     state.renew_peer_key(rng)
-
-
-def _settle(root: Path) -> None:
-    for folder in (root / "keys", root):
-        _sync(folder)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _not_ours(name: str) -> VaultError:

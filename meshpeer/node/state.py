@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from meshpeer.errors import ConfigError, UsageError
+from meshpeer.node.durable import write_file
 
 ENVIRONMENT: Final = "MESHPEER_STATE"
 SOCKET_PATH_BYTES: Final = 107
@@ -204,23 +205,6 @@ class State:
         return sorted(
             self.keys.glob("person-*.json"), key=lambda path: (len(path.name), path)
         )
-
-
-def write_file(path: Path, content: bytes, mode: int) -> None:
-    """Replace a file whole and durably."""
-    beside = path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with open(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _write_keys(path: Path, keys: dict[str, bytes | None]) -> None:

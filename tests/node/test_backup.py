@@ -419,4 +419,4 @@ def test_kill_9_while_a_backup_is_made_leaves_the_older_or_the_newer_one(ann, tm
     made(ann, tmp_path)
     left = {name for name in os.listdir(ann.root) if name.startswith(".")}
     assert not left
-    assert not list(tmp_path.glob(".*.unfinished"))
+    assert not list(tmp_path.glob(".*.new"))

@@ -109,12 +109,3 @@ def copy_range(source: int, target: int, size: int, at: int = 0, to: int = 0) ->
             break
         done += count
     return done
-
-
-def sync_folder(path: str) -> None:
-    """Make the names in a folder durable."""
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -30,13 +30,13 @@ from meshpeer.core.files.requests import Damaged
 from meshpeer.core.formats.listing import OWN_FOLDER
 from meshpeer.core.formats.manifest import Manifest
 from meshpeer.errors import StoreError, StoreFullError
+from meshpeer.node.durable import sync_folder
 from meshpeer.node.library.confined import Confined, open_ordinary
 from meshpeer.node.library.hashing import Hasher, Look
 from meshpeer.node.library.kernel import (
     copy_range,
     rename_new,
     sync_file_system,
-    sync_folder,
 )
 from meshpeer.node.library.naming import candidates, safe_name
 from meshpeer.node.library.sealing import OPENED, open_sealed, opened_part
@@ -136,7 +136,7 @@ class Partials:
         try:
             os.fdatasync(self._descriptor(file, path))
             if file in self._ours:
-                sync_folder(str(path.parent))
+                sync_folder(path.parent)
         except OSError as error:
             raise refused(path, error) from error
 
@@ -161,7 +161,7 @@ class Partials:
             os.fsync(descriptor)
             source = open_sealed(descriptor, path, manifest, key) if key else path
             whole = _named(source, folder, name)
-            sync_folder(str(folder))
+            sync_folder(folder)
         except OSError as error:
             raise refused(path, error) from error
         return Whole(str(own / PurePath(whole.path).name), whole.look)
@@ -187,7 +187,7 @@ class Partials:
                     _sync(path.parent)
             done = [(file, self._name(file, row, path)) for file, row, path in written]
             for folder in {PurePath(whole.path).parent for _, whole in done}:
-                sync_folder(str(folder))
+                sync_folder(folder)
         except OSError as error:
             raise refused(self.folder, error) from error
         return done
