@@ -18,6 +18,7 @@ say goes first.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from meshpeer.core.chains.archive import ChainArchive, RestoredChains
@@ -65,7 +66,7 @@ from meshpeer.core.sync.queue import Queue
 from meshpeer.core.sync.sync import Sync
 from meshpeer.core.sync.verdict import Verdict
 from meshpeer.core.writes import PutContactTime, Write
-from meshpeer.errors import StoreError
+from meshpeer.errors import StoreError, UsageError
 
 __all__ = ["FileWithdrawn", "LinkDown", "LinkUp", "Peer"]
 
@@ -212,7 +213,8 @@ class Peer:
         self.endpoint.wake(now)
         self.sync.wake(now)
         for own, key in self.mail.wake(now):
-            self.chains.publish(own, key, now)
+            with suppress(UsageError):  # it has all logs there can be: the card's key holds
+                self.chains.publish(own, key, now)
         self.chains.wake(now)
         self.exchange.wake(now)
         self._turn(now)

@@ -134,7 +134,8 @@ class Log:
         self.withdraws = False
         """It holds a withdrawal, so incoming blocks of the person have to be compared."""
         self.started = 0
-        """Counts the logs that this very peer began; 0 for all others."""
+        """Counts the logs that this very peer began; 0 for all others, and the negative of the
+        number where another copy of this state may go on with the log."""
         self.settled = 0
         """The height when nothing was lacking below: what is above is news."""
         self.told = NOTHING_TOLD

@@ -3,6 +3,10 @@
 Nothing of a block leaves this peer before it is on the disk, so a crash can't make a fork. A
 state that comes from a backup or was copied goes on in new logs (`RestoredChains.new_log`); so
 does a device that hears a block of its own log which it doesn't hold: another copy of it writes.
+
+A new log begins with its first block: a device may have few, and who only starts and stops, or
+has begun them all, needs none. Until then the old ones are marked as nobody's to go on with, by
+the negative of the number that counts them, so that later starts know it too.
 """
 
 from collections.abc import Callable
@@ -39,13 +43,12 @@ class Publisher:
         self._intake, self._limits, self._rng = intake, limits, rng
         self._current: dict[bytes, Log] = {}
         for log in book.logs.values():
+            if new_log and log.started > 0:
+                log.started = -log.started
+                book.touch(log)
             known = self._current.get(log.device)
-            if log.started and (known is None or log.started > known.started):
+            if log.started > 0 and (known is None or log.started > known.started):
                 self._current[log.device] = log
-        if new_log:
-            for own in people.own.values():
-                if self._book.logs_of_device(own.person, own.device.public):
-                    self.start_new_log(own)
 
     def log_of(self, own: OwnLike) -> Log:
         """The log that takes what is published next; UsageError if there can't be one."""
@@ -74,7 +77,7 @@ class Publisher:
                 "make a new device for yourself and publish there"
             )
         log = Log(own.person, own.device.public, self._rng(LOG_SIZE))
-        log.started = 1 + max((one.started for one in logs), default=0)
+        log.started = 1 + max(abs(one.started) for one in [log, *self._book.logs.values()])
         self._intake.begin(log)
         self._current[own.device.public] = log
         return log
