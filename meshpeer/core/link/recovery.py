@@ -86,7 +86,8 @@ class Recovery:
         self._threshold = PACKET_THRESHOLD_LIMIT if reliable else PACKET_THRESHOLD
         self._patience = TIME_THRESHOLD_LIMIT if reliable else TIME_THRESHOLD
         self._lost: dict[int, Sent] = {}
-        self._largest_acked = -1
+        self.largest_acked = -1
+        """The highest counter that was acknowledged on this path."""
         self._last_sent = now
         self._delivered = 0
         self._delivered_at = self._first_sent = now
@@ -139,7 +140,7 @@ class Recovery:
         if not done:
             return [], []
         self.timeouts = 0
-        self._largest_acked = max(self._largest_acked, largest)
+        self.largest_acked = max(self.largest_acked, largest)
         newest = done[0][0]
         rtt = None
         if newest_is_new:
@@ -157,11 +158,11 @@ class Recovery:
         """Find the packets that are lost by now, and when the next will be."""
         self.loss_at = None
         lost: list[Sent] = []
-        limit = self._largest_acked - self._threshold
+        limit = self.largest_acked - self._threshold
         wait = self._patience * max(self.rtt, GRANULARITY)
         gone = []
         for counter, packet in self.sent.items():
-            if counter > self._largest_acked:
+            if counter > self.largest_acked:
                 break
             if counter > limit and packet[0].sent_at + wait > now:
                 self.loss_at = packet[0].sent_at + wait

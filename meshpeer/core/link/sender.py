@@ -312,6 +312,6 @@ class Sender:
 
     def _renew_keys(self, now: float) -> None:
         """Seal with a new key from here on if it is time."""
-        config = self._config
-        if self._sealer.renew(config.renew_packets, config.renew_time, now):
+        config, acked = self._config, self.recovery.largest_acked
+        if self._sealer.renew(config.renew_packets, config.renew_time, acked, now):
             self._counters["renewed"] += 1
