@@ -63,6 +63,8 @@ def timeline(
     found = list(islice(session.api.all("timeline", at_once=min(last, 200), **asked), last))
     found.reverse()
     if not follow:
+        if not found:
+            session.say("nothing yet; `meshpeer follow` lists whose chains are kept here")
         session.give(
             found, lambda found: [line for r in found for line in _record_lines(r)]
         )

@@ -243,6 +243,8 @@ class FileService(ChainService):
                 ) from None
             name, _, size = _named(records, None)
             return [FileRef(file, size, name or idtext.encode(file)[:11])], False
+        if row.body is None:
+            raise UsageError(f"its author took back what record {row.number} said")
         members = await self._members(row, patience)
         if not members:
             raise UsageError(f"record {row.number} brings no files")

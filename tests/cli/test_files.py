@@ -275,6 +275,7 @@ def test_a_post_brings_its_files_along(ann, bob, film, maps, tmp_path):
 def test_a_withdrawn_file_is_given_to_nobody_any_more(ann, bob, film):
     done = told(ann, "publish", str(film))[0]
     call(ann, "withdraw", done["record"]["id"])
+    assert "took back" in call(ann, "get", done["record"]["id"]).stderr
     assert film.read_bytes() == FILM
     with ann.meets(bob):
         result = call(bob, "get", done["file"], "--timeout", "1s")
