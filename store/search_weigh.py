@@ -1,4 +1,5 @@
 """How well a text answers: BM25 over fields, where a word in the name or a tag weighs more.
+(Robertson, Zaragoza and Taylor, "Simple BM25 Extension to Multiple Weighted Fields", CIKM 2004.)
 
 Each word's weight grows with how often it stands there, less and less, and with how rare it is
 among all items; a long text has to say it more often than a short one. A spelling that was not

@@ -1,6 +1,7 @@
 """Which chunk to ask for next.
 
-Rarest first: a chunk that few hold goes before one that many do, so that what only one peer has
+Rarest first, as BitTorrent does (Legout et al., "Rarest First and Choke Algorithms Are Enough",
+IMC 2006): a chunk that few hold goes before one that many do, so that what only one peer has
 is soon in several places, and its leaving hurts least. Ties are random, so that receivers of one
 source ask it for different chunks and can trade them. How many hold a chunk is counted only up to
 LEVELS: what many have isn't rare, and with whole sets as numbers a choice among 65,536 chunks

@@ -18,8 +18,8 @@ PIECES: Final = 256
 """As many come of a usual chunk; with more, they are put together as they come."""
 
 
-class Part(NamedTuple):
-    """What came."""
+class PartCame(NamedTuple):
+    """A part that came whole."""
 
     handle: int
     part: int
@@ -42,7 +42,7 @@ class Incoming:
         self.came = 0
         """Bytes read since this was last set to 0."""
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[PartCame]:
         """Give what is whole now; RemoteProtocolError if the stream makes no sense any more."""
         while True:
             if len(self._head) < PART_HEAD.size:
@@ -83,8 +83,8 @@ class Incoming:
             raise RemoteProtocolError("part", f"{self._left} bytes, limit {MAX_PART}")
         self._keep = self._wanted(self._handle, self._part, self._left)
 
-    def _end(self) -> Part:
+    def _end(self) -> PartCame:
         data = b"".join(self._slices) if self._keep else None
         self._head = b""
         self._slices = []
-        return Part(self._handle, self._part, data)
+        return PartCame(self._handle, self._part, data)

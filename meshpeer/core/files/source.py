@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 from meshpeer.core.files.fetch import Fetch, Holding, Wanted
-from meshpeer.core.files.incoming import Part
+from meshpeer.core.files.incoming import PartCame
 from meshpeer.core.files.link_like import LinkLike
 from meshpeer.core.files.messages import (
     ROOT,
@@ -274,7 +274,7 @@ class Source:
         self._pipeline.came(size, now)
         self._heard_at = now
 
-    def take(self, came: Part, now: float) -> None:
+    def take(self, came: PartCame, now: float) -> None:
         """A part is whole; RemoteProtocolError if nobody asked for it."""
         handle, part, data = came
         holding = self._handles.get(handle)

@@ -27,8 +27,6 @@ Python's Unicode thinks, so that every peer judges a card alike.
 """
 
 import re
-from base64 import b64decode, urlsafe_b64encode
-from binascii import Error as Base64Error
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -38,6 +36,7 @@ from typing import Any, Final, NamedTuple
 from meshpeer.core.formats.block import BLOCK_ID_SIZE, LOG_SIZE, MAX_SEQUENCE
 from meshpeer.core.formats.cbor import decode, encode
 from meshpeer.core.formats.hint import MAX_HINT, pack_hint, unpack_hint
+from meshpeer.core.formats.uri import from_uri, to_uri
 from meshpeer.core.identity.certificate import Certificate, check_distinct
 from meshpeer.core.identity.keys import (
     SIGNATURE_SIZE,
@@ -118,7 +117,7 @@ class Card:
 
     person: bytes
     number: int
-    """Of the device list: the highest wins."""
+    """Of the device list: the highest wins (see `is_newer`)."""
     nickname: str
     devices: tuple[Certificate, ...]
     signature: bytes
@@ -225,7 +224,7 @@ class Card:
 
     def to_uri(self) -> str:
         """Give the card as a `meshpeer:` URI."""
-        return SCHEME + urlsafe_b64encode(self.to_bytes()).decode().rstrip("=")
+        return to_uri(SCHEME, self.to_bytes())
 
     def to_file(self) -> bytes:
         """Give the card as a file: its URI on a line."""
@@ -235,11 +234,11 @@ class Card:
     def read(cls, source: str | bytes) -> "Card":
         """Read a URI or a file that a person gave us; UsageError says what is wrong with it."""
         text = source.decode("ascii", "replace") if isinstance(source, bytes) else source
-        text = "".join(text.split())
-        if not text.lower().startswith(SCHEME):
-            raise UsageError(f"that is no card: a card starts with {SCHEME}")
         try:
-            return cls.parse(_from_base64(text[len(SCHEME) :]))
+            data = from_uri(text, SCHEME, "card")
+            if data is None:
+                raise UsageError(f"that is no card: a card starts with {SCHEME}")
+            return cls.parse(data)
         except RemoteProtocolError as error:
             raise UsageError(
                 f"that card is damaged, or not copied whole ({error})"
@@ -254,6 +253,14 @@ class Card:
             if self.revoked
             else signed
         )
+
+
+def is_newer(card: Card, held: Card) -> bool:
+    """Whether this card of a person replaces the one that is held.
+
+    Of two with one number, which only two devices that don't know of each other or a liar make,
+    the same holds everywhere, or peers would never agree which devices count."""
+    return (card.number, card.signature) > (held.number, held.signature)
 
 
 def nickname_fault(nickname: str) -> str:
@@ -302,13 +309,3 @@ def _read_certificate(device: object) -> Certificate:
     if not isinstance(device, bytes):
         raise RemoteProtocolError("certificate", "not a byte string")
     return Certificate.unpack(device)
-
-
-def _from_base64(letters: str) -> bytes:
-    try:
-        data = b64decode(letters + "=" * (-len(letters) % 4), altchars=b"-_", validate=True)
-    except (Base64Error, ValueError) as error:
-        raise RemoteProtocolError("card", f"not base64: {error}") from error
-    if urlsafe_b64encode(data).decode().rstrip("=") != letters:
-        raise RemoteProtocolError("card", "not the one base64 form of its bytes")
-    return data

@@ -8,12 +8,11 @@ Nothing in it is secret, and nothing proves who sent it: whoever adds the device
 text on both screens, as with a contact.
 """
 
-from base64 import b64decode, urlsafe_b64encode
-from binascii import Error as Base64Error
 from dataclasses import dataclass
 from typing import Final
 
 from meshpeer.core.formats.cbor import decode, encode
+from meshpeer.core.formats.uri import from_uri, to_uri
 from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import SIGNATURE_SIZE, DeviceKey, verify
 from meshpeer.errors import RemoteProtocolError, UsageError
@@ -69,19 +68,19 @@ class DeviceRequest:
 
     def to_uri(self) -> str:
         """Give the request as a `meshpeer-device:` URI."""
-        return SCHEME + urlsafe_b64encode(self.to_bytes()).decode().rstrip("=")
+        return to_uri(SCHEME, self.to_bytes())
 
     @classmethod
     def read(cls, text: str) -> "DeviceRequest":
         """Read a URI that a person gave us; UsageError says what is wrong with it."""
-        text = "".join(text.split())
-        if not text.lower().startswith(SCHEME):
-            raise UsageError(
-                f"that is no request of a device, which starts with {SCHEME}: "
-                "run `meshpeer device request` on the new device"
-            )
         try:
-            return cls.parse(_from_base64(text[len(SCHEME) :]))
+            data = from_uri(text, SCHEME, "device request")
+            if data is None:
+                raise UsageError(
+                    f"that is no request of a device, which starts with {SCHEME}: "
+                    "run `meshpeer device request` on the new device"
+                )
+            return cls.parse(data)
         except RemoteProtocolError as error:
             raise UsageError(
                 f"that request is damaged, or not copied whole ({error})"
@@ -90,13 +89,3 @@ class DeviceRequest:
 
 def _signed(certificate: Certificate) -> bytes:
     return encode([VERSION, certificate.pack()])
-
-
-def _from_base64(letters: str) -> bytes:
-    try:
-        data = b64decode(letters + "=" * (-len(letters) % 4), altchars=b"-_", validate=True)
-    except (Base64Error, ValueError) as error:
-        raise RemoteProtocolError("device request", f"not base64: {error}") from error
-    if urlsafe_b64encode(data).decode().rstrip("=") != letters:
-        raise RemoteProtocolError("device request", "not the one base64 form of its bytes")
-    return data

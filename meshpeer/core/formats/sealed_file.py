@@ -4,8 +4,8 @@ The file is cut into slices of 256 KiB - 16; slice i becomes
 
     ChaCha20-Poly1305(key, nonce = i (11 bytes) + 1 if it is the last, else 0, slice): 256 KiB
 
-(the STREAM construction: a slice that is left out, moved, or made the end of the file does not
-open). An empty file is one empty slice. Sealed, it is published and fetched like any other file:
+(the STREAM construction of Hoang, Reyhanitabar, Rogaway and Vizár, CRYPTO 2015: a slice that is
+left out, moved, or made the end of the file does not open). An empty file is one empty slice. Sealed, it is published and fetched like any other file:
 its chunks are whole slices, one each up to 16 GiB, so a chunk is opened as soon as it is there.
 
 The key is 32 random bytes, drawn anew for each file and recipient and never used again, since the
