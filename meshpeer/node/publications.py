@@ -6,9 +6,11 @@ of a collection becomes the goal of its mirrors, and what its author withdrew is
 
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from meshpeer.core.file_writes import PutBlob, PutFile, PutWatched
+from meshpeer.core.formats.block import Header
 from meshpeer.core.formats.listing import Listing
 from meshpeer.core.formats.manifest import (
     Manifest,
@@ -39,6 +41,8 @@ class Publications:
 
     def __init__(self, node: "Node") -> None:
         self._node = node
+        self._taken_back: set[bytes] = set()
+        self._unserving = asyncio.Lock()
 
     def start(self) -> None:
         """Watch what was watched, and give the mirrors their goals."""
@@ -142,20 +146,44 @@ class Publications:
         return data
 
     async def unserve(self, event: FileWithdrawn) -> None:
-        """Give others no more what its author took back, unless somebody else publishes it."""
-        store = self._node.store
-        if store.records_of_file(event.file, limit=1):
-            return
-        members: list[bytes] = []
+        """Give others no more what its author took back, unless somebody else publishes it.
+
+        Anybody can publish any file and take it back, so what others list stays, too.
+        """
+        files = {event.file}
         if (
             event.collection
-            and store.newest(event.person, "collection", event.name) is None
+            and self._node.store.newest(event.person, "collection", event.name) is None
         ):
             data = await self._node.library.content(event.file, LISTING_LIMIT)
-            members = [entry.file for entry in _entries(data)]
-        for file in (event.file, *members):
-            if not store.records_of_file(file, limit=1):
+            files |= await asyncio.to_thread(_listed, data)
+        self._taken_back |= files
+        async with self._unserving:  # all that came meanwhile is looked at together
+            files, self._taken_back = self._taken_back, set()
+            files = {file for file in files if self._is_held_for_nobody(file)}
+            for record in self._collections() if files else ():
+                data = await self._node.library.content(record.listing, LISTING_LIMIT)
+                files -= await asyncio.to_thread(_listed, data)
+                if not files:
+                    break
+            for file in files:
                 self._node.library.lost(file)
+
+    def _is_held_for_nobody(self, file: bytes) -> bool:
+        store = self._node.store
+        return store.file(file) is not None and not store.records_of_file(file, limit=1)
+
+    def _collections(self) -> Iterator[Collection]:
+        """The newest record of every collection here."""
+        seen, after = set(), None
+        while rows := self._node.store.timeline(kinds=["collection"], after=after):
+            after = rows[-1].lamport, rows[-1].number
+            for row in rows:
+                record = parse_record(row.body) if row.body is not None else None
+                name = Header.parse(row.header).person, row.item.name if row.item else ""
+                if isinstance(record, Collection) and name not in seen:
+                    seen.add(name)
+                    yield record
 
 
 def _same(one: Collection, other: Collection) -> bool:
@@ -167,10 +195,11 @@ def _same(one: Collection, other: Collection) -> bool:
     )
 
 
-def _entries(data: bytes | None) -> "tuple[Any, ...]":
+def _listed(data: bytes | None) -> set[bytes]:
+    """The files that a listing names; none if it is not here, or makes no sense."""
     if data is None:
-        return ()
+        return set()
     try:
-        return tuple(Listing.parse(data).entries)
+        return {entry.file for entry in Listing.parse(data).entries}
     except MeshpeerError:
-        return ()
+        return set()
