@@ -12,8 +12,9 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import quote
 
-from aiohttp import web
 from aiohttp.typedefs import Handler
+from aiohttp.web_request import Request
+from aiohttp.web_response import Response, StreamResponse
 
 from meshpeer.errors import MeshpeerError, NotReachedError, UsageError
 from meshpeer.node.facade import Facade
@@ -37,7 +38,7 @@ HEADERS: Final = {
 def serve(facade: Facade) -> Handler:
     """Make the handler of `GET /files/{what}/content`."""
 
-    async def content(request: web.Request) -> web.StreamResponse:
+    async def content(request: Request) -> StreamResponse:
         what = request.match_info["what"]
         size = (await facade.file(what, probe=False)).size
         if size < 0:
@@ -46,10 +47,10 @@ def serve(facade: Facade) -> Handler:
             part = wanted(request.headers.get("Range"), size)
         except UsageError:
             headers = {**HEADERS, "Content-Range": f"bytes */{size}"}
-            return web.Response(status=416, headers=headers)
+            return Response(status=416, headers=headers)
         first, last = part or (0, size - 1)
         found = await facade.content(what, first, last)
-        response = web.StreamResponse(
+        response = StreamResponse(
             status=206 if part else 200,
             headers=_headers(found.media_type, found.name),
         )
@@ -66,7 +67,7 @@ def serve(facade: Facade) -> Handler:
 
 
 async def _send(
-    request: web.Request, response: web.StreamResponse, chunks: AsyncIterator[bytes]
+    request: Request, response: StreamResponse, chunks: AsyncIterator[bytes]
 ) -> None:
     """What ends early is cut, so that nobody takes it for the whole: its length was promised."""
     try:
