@@ -15,11 +15,11 @@ from typing import Final, NamedTuple
 from meshpeer.core.chains.messages import Head
 from meshpeer.core.formats import record
 from meshpeer.core.formats.block import Header
-from meshpeer.core.formats.card import MAX_DEVICES, Card, Cut, Revocation
+from meshpeer.core.formats.card import MAX_DEVICES, Card, Cut, Revocation, is_newer
 from meshpeer.core.formats.device_request import DeviceRequest
 from meshpeer.core.identity import idtext
 from meshpeer.core.identity.certificate import Certificate, check_distinct
-from meshpeer.core.mail.people import Own, is_newer
+from meshpeer.core.mail.people import Own
 from meshpeer.core.writes import Box
 from meshpeer.errors import NotFoundError, RemoteProtocolError, StoreError, UsageError
 from meshpeer.node import device_facade, own_cards

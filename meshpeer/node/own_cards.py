@@ -23,11 +23,11 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from meshpeer.core.formats.card import Card, Revocation
+from meshpeer.core.formats.card import Card, Revocation, is_newer
 from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
-from meshpeer.core.mail.people import Own, is_newer
+from meshpeer.core.mail.people import Own
 from meshpeer.errors import (
     ConfigError,
     NotFoundError,

@@ -11,7 +11,7 @@ from meshpeer.core.chain_writes import PutAuthor
 from meshpeer.core.chains.archive import PeopleLike, RestoredChains
 from meshpeer.core.chains.log import Log
 from meshpeer.core.formats.block import MAX_SEQUENCE
-from meshpeer.core.formats.card import Card
+from meshpeer.core.formats.card import Card, is_newer
 from meshpeer.errors import RemoteProtocolError
 
 STANDINGS: Final = 2_048
@@ -31,7 +31,8 @@ NO_CUT: Final = Cut(MAX_SEQUENCE, None)
 class Standing(NamedTuple):
     """What a card says of a person's devices."""
 
-    number: int
+    signature: bytes
+    """Of the card."""
     devices: frozenset[bytes]
     revoked: dict[bytes, dict[bytes, Cut]]
 
@@ -67,7 +68,7 @@ class Authors:
         known = own or self._people.get(person)
         if known is None:
             return heard
-        if heard is None or heard.number <= known.card.number:
+        if heard is None or not is_newer(heard, known.card):
             self._cards.pop(person, None)
             return known.card
         return heard
@@ -78,7 +79,7 @@ class Authors:
         if card is None:
             return None
         known = self._standings.get(person)
-        if known is None or known.number != card.number:
+        if known is None or known.signature != card.signature:
             if len(self._standings) >= STANDINGS:
                 self._standings.clear()
             known = self._standings[person] = standing_of(card)
@@ -92,7 +93,7 @@ class Authors:
         offered = Card.load(data)
         if offered.person != person:
             raise RemoteProtocolError("card", "of another person than it came for")
-        if known is not None and offered.number <= known.number:
+        if known is not None and not is_newer(offered, known):
             return None
         return Card.parse(data)
 
@@ -115,7 +116,7 @@ class Authors:
 def standing_of(card: Card) -> Standing:
     """What a card says of the devices."""
     return Standing(
-        card.number,
+        card.signature,
         frozenset(device.device for device in card.devices),
         {
             revocation.device: {

@@ -113,8 +113,8 @@ class Chains:
         self._reading: dict[int, tuple[Session, Get]] = {}
         self._number = 0
         self._waiting_bytes = 0
-        self._cut_by: dict[bytes, int] = {}
-        """The number of the card by which a person's logs were cut."""
+        self._cut_by: dict[bytes, bytes] = {}
+        """The signature of the card by which a person's logs were cut."""
         self._refresh(now)
         self._settle(None, now)
 
@@ -375,7 +375,7 @@ class Chains:
         """A card that came by another way may revoke what is held."""
         for person in list(self.book.persons):
             card = self.authors.card_of(person)
-            if card is not None and self._cut_by.get(person) != card.number:
-                before, self._cut_by[person] = self._cut_by.get(person), card.number
+            if card is not None and self._cut_by.get(person) != card.signature:
+                before, self._cut_by[person] = self._cut_by.get(person), card.signature
                 if before is not None or card.revoked:
                     self._removal.recut(person)

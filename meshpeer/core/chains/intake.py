@@ -27,7 +27,7 @@ from meshpeer.core.chains.interest import Interest, Level
 from meshpeer.core.chains.log import BLOCK_COST, Log, conflict
 from meshpeer.core.chains.removal import Removal
 from meshpeer.core.formats.block import Block, Header
-from meshpeer.core.formats.card import Card
+from meshpeer.core.formats.card import Card, is_newer
 from meshpeer.core.formats.record import Record, item_of, parse_record
 from meshpeer.core.journal import Journal
 from meshpeer.core.writes import Write
@@ -326,7 +326,7 @@ class Intake:
     def take_card(self, card: Card) -> bool:
         """A verified card: True if it is newer than what was known, and holds from now on."""
         known = self._authors.card_of(card.person)
-        if known is not None and known.number >= card.number:
+        if known is not None and not is_newer(card, known):
             return False
         self._journal.add(self._authors.put(card))
         own = card.person in self._people.own

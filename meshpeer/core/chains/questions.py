@@ -22,7 +22,7 @@ from meshpeer.core.chains.messages import (
     split_answer,
 )
 from meshpeer.core.formats.block import Block
-from meshpeer.core.formats.card import Card
+from meshpeer.core.formats.card import Card, is_newer
 from meshpeer.core.formats.record import parse_record
 from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 
@@ -186,7 +186,7 @@ class Questions:
             if offered.person not in authors or offered.person in cards:
                 raise RemoteProtocolError("answer", "a card that is no author's")
             known = self._authors.card_of(offered.person)
-            if known is not None and known.number >= offered.number:
+            if known is not None and not is_newer(offered, known):
                 cards[offered.person] = known
             else:
                 cards[offered.person] = Card.parse(data)

@@ -115,7 +115,7 @@ class Session:
         """Whom the neighbour wants: hash and digest."""
         self._to_tell: dict[bytes, set[Log] | None] = {}
         """Of whom heads are to be told: of these logs, or (None) of all that there are."""
-        self._cards_told: dict[bytes, int] = {}
+        self._cards_told: dict[bytes, bytes] = {}
         self._heads_told = WeakKeyDictionary[Log, tuple[int, int]]()
         self._follow_rate = Bucket(rate=FOLLOWS_PER_S, burst=FOLLOWS_BURST, now=now)
         self._card_rate = Bucket(rate=CARDS_PER_S, burst=CARDS_BURST, now=now)
@@ -297,6 +297,7 @@ class Session:
         card = self._shared.authors.card_of(person)
         state = blake2s(digest_size=DIGEST_SIZE, key=self.link.binding[:32])
         state.update((card.number if card else 0).to_bytes(8))
+        state.update(card.signature if card else b"")
         for log in sorted(self._shown(person), key=lambda one: one.log_key):
             told = log.told
             state.update(
@@ -364,8 +365,8 @@ class Session:
                     heads.append([])
                 heads[-1] += heads_of(log)
         data = b""
-        if self._cards_told.get(person) != card.number:
-            self._cards_told[person] = card.number
+        if self._cards_told.get(person) != card.signature:
+            self._cards_told[person] = card.signature
             data = card.to_bytes()
         for part in heads:
             if part or data:

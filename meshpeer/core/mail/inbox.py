@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from meshpeer.core.file_writes import PutAttachment
 from meshpeer.core.formats.bundle import Bundle
-from meshpeer.core.formats.card import Card
+from meshpeer.core.formats.card import Card, is_newer
 from meshpeer.core.formats.message import Message
 from meshpeer.core.formats.want import Kind as PartKind
 from meshpeer.core.formats.want import Part, is_part
@@ -234,7 +234,7 @@ class Inbox:
             self._journal.add(
                 PutEvent.of("contact", id=card.person.hex(), status="stranger")
             )
-        elif card.number > known.card.number:
+        elif is_newer(card, known.card):
             self._journal.add(self._people.renew(card))
         return True
 

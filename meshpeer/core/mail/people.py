@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from meshpeer.core.chain_writes import PutAuthor
-from meshpeer.core.formats.card import Card
+from meshpeer.core.formats.card import Card, is_newer
 from meshpeer.core.identity.keys import DeviceKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.seal import destination_tag
@@ -245,13 +245,13 @@ class People:
 
     @staticmethod
     def newest(held: Card, offered: Card) -> Card:
-        """Give the card with the higher device list number; UsageError for an older one."""
+        """Give the card that holds; UsageError for one with an older device list."""
         if offered.number < held.number:
             raise UsageError(
                 f"that card's device list is number {offered.number}, "
                 f"you already hold number {held.number}"
             )
-        return offered
+        return held if is_newer(held, offered) else offered
 
     def _known(self, person: bytes) -> Contact:
         contact = self._contacts.get(person)
@@ -277,11 +277,6 @@ class People:
         for device in contact.card.devices:
             _discard(self._by_sealing, device.sealing, contact.person)
             _discard(self._by_peer, device.peer, contact.person)
-
-
-def is_newer(card: Card, held: Card) -> bool:
-    """Whether this card of a person replaces the one that is held."""
-    return (card.number, card.signature) > (held.number, held.signature)
 
 
 def _new(card: Card, status: Status, petname: str | None, wall: int) -> Contact:
