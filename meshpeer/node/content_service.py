@@ -28,6 +28,8 @@ class ContentService(FileService):
             name = info.name or idtext.encode(file)[:11]
             size = info.size if key is None else sealed_size(info.size)
             self._node.library.fetch(file, size=size, in_order=True, name=name, key=key)
+        if info.held < info.size and not self._has(file, first, key):
+            self._check_coming(file)
         chunks = self._read(file, first, end, key)
         return file_facade.Content(
             info.size, info.media_type or media_type(info.name), info.name, chunks
@@ -75,6 +77,16 @@ class ContentService(FileService):
             self._check_coming(file)
             self._watch(file, at)
             await news.wait()
+
+    def _has(self, file: bytes, at: int, key: bytes | None) -> bool:
+        """Whether this byte of a file that is fetched is here."""
+        manifest = self._peer.files.manifest(file)
+        if manifest is None:
+            return False
+        size = manifest.chunk_size
+        return self._peer.files.has(
+            file, at // (size if key is None else plain_chunk(size))
+        )
 
     def _check_coming(self, file: bytes) -> None:
         """Raise what there is to say, if nobody can wait for this file."""

@@ -55,6 +55,8 @@ class Reporting:
         """How far it has come."""
         size, here, sources = fetch.size, fetch.bytes_here, fetch.sources
         state, why = fetch.row.state, fetch.row.why
+        if state == "paused":
+            return Progress(here, size, 0.0, 0, None, state, why)
         if fetch.why:
             state, why = "waiting", fetch.why
         elif self._journal.blocked:

@@ -287,6 +287,8 @@ def test_a_paused_fetch_rests_and_a_higher_priority_goes_first():
     town.run(0.5)
     assert fetcher.files.progress(first).have == rested
     assert fetcher.files.progress(second).have > 4 * MIB
+    resting = fetcher.files.progress(first)
+    assert (resting.rate, resting.sources, resting.eta) == (0.0, 0, None)
     fetcher.files.resume(first, town.loop.now)
     fetcher.files.prioritise(first, 5, town.loop.now)
     fetcher.settle()
