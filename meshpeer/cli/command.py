@@ -5,6 +5,7 @@ programs: one JSON value, or one a line where a command follows something.
 """
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable
 from functools import cached_property
@@ -92,6 +93,7 @@ def command(
             callback=run,
             params=_params(function),
             help=function.__doc__,
+            short_help=_first_sentence(function.__doc__ or ""),
             epilog=f"\b\nExample:\n  {example}",
         )
         if group is not None:
@@ -99,6 +101,11 @@ def command(
         return made
 
     return wrap
+
+
+def _first_sentence(text: str) -> str:
+    """A list of commands shows it whole; click would cut it in the middle."""
+    return re.split(r"(?<=\.)\s", " ".join(text.split()), maxsplit=1)[0]
 
 
 class ListGroup(click.Group):

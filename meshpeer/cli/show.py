@@ -102,10 +102,25 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     cells = [[str(cell) for cell in row] for row in rows]
     if not cells:
         return []
-    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    widths = [max(map(columns, column)) for column in zip(head, *cells, strict=True)]
     return [
         "  ".join(
-            f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)
+            cell + " " * (width - columns(cell))
+            for cell, width in zip(row, widths, strict=True)
         ).rstrip()
         for row in [list(head), *cells]
     ]
+
+
+def columns(text: str) -> int:
+    """Say how many columns of a terminal a text takes: an emoji two, an accent of its own none."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import category, east_asian_width
+
+    return sum(
+        0
+        if category(character) in ("Mn", "Me", "Cf")
+        else 1 + (east_asian_width(character) in "WF")
+        for character in text
+    )

@@ -48,6 +48,13 @@ def test_spans(seconds, shown):
     assert show.span(seconds) == shown
 
 
+def test_a_table_stays_straight_with_emoji_and_accents_of_their_own():
+    rows = [("Grüße 🎉.txt", "6 B"), ("u\u0308.txt", "2 B"), ("plain.txt", "1 B")]
+    head, *lines = show.table(("name", "size"), rows)
+    assert {show.columns(line[: line.index(" B") - 1]) for line in lines} == {14}
+    assert head.index("size") == 14
+
+
 def test_sizes():
     assert [show.size(n) for n in (0, 999, 1_500, 32e9, 5e12)] == [
         "0 B",
