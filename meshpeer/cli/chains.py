@@ -155,11 +155,15 @@ def profile(
     session.give(session.api.put("profile", body=body), _profile_lines)
 
 
+def _devices(count: int) -> str:
+    return "1 device" if count == 1 else f"{count} devices"
+
+
 def _profile_lines(profile: dict[str, Any]) -> list[str]:
     lines = [
         f"{show.name(profile['person'])}  {profile['person']['id']}",
         f"  {WHY[profile['why']]}; {profile['records']} blocks, "
-        f"{show.size(profile['bytes'])}, {profile['devices']} devices",
+        f"{show.size(profile['bytes'])}, {_devices(profile['devices'])}",
     ]
     if profile["about"]:
         lines += [
@@ -231,10 +235,8 @@ def said(record: dict[str, Any]) -> str:
 def file_lines(record: dict[str, Any]) -> list[str]:
     """Name the files that a record brings."""
     if record["kind"] == "collection":
-        return [
-            f"{record['members']:,} files  {show.size(record['total'])}"
-            f"  meshpeer get {record['number']}"
-        ]
+        get = "" if record["own"] else f"  meshpeer get {record['number']}"
+        return [f"{record['members']:,} files  {show.size(record['total'])}{get}"]
     return [
         f"{show.safe(ref['name'])}  {show.size(ref['size'])}"
         f"  {'here' if ref['held'] else 'not here: meshpeer get ' + str(record['number'])}"
@@ -253,7 +255,12 @@ def _whole(record: dict[str, Any], session: Session) -> list[str]:
         lines.append(f"  answers {_answered(record['reply_to'], session)}")
     if record["withdrawn"]:
         return [*lines, "  its author took back what it said"]
-    lines.append(f"  {said(record)}" if record["kind"] != "post" else "")
+    tags = " ".join(f"#{show.safe(tag)}" for tag in record["tags"])
+    if record["kind"] != "post":
+        lines.append(f"  {said(record)}")
+    elif tags:
+        lines.append(f"  {tags}")
+    lines += [""] if record["text"] else []
     text = show.safe(record["text"], lines=True).rstrip()
     lines += [f"  {line}" for line in text.split("\n")] if text else []
     if record["kind"] == "collection":

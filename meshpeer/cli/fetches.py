@@ -49,7 +49,13 @@ def get(
     deadline = None if timeout is None else time.monotonic() + timeout
     found = _begin(session, body, deadline, detach)
     if not detach:
-        found = _watch(session, found, deadline)
+        try:
+            found = _watch(session, found, deadline)
+        except KeyboardInterrupt:
+            session.say(
+                "\nit goes on; `meshpeer fetches` shows how far it is, and cancels it"
+            )
+            raise
     session.give(found, _done_lines)
     if any(fetch["state"] == "failed" for fetch in found):
         raise MeshpeerError("not all of it came")
@@ -91,7 +97,9 @@ def _watch(
         held, wait = 0, LOOK_S
         while any(fetch["state"] not in OVER for fetch in found):
             if deadline is not None and time.monotonic() >= deadline:
-                raise NotReachedError("not all of it came in that time; it goes on")
+                raise NotReachedError(
+                    "not all of it came in that time; it goes on: see `meshpeer fetches`"
+                )
             time.sleep(wait)
             began = time.monotonic()
             found = _look_again(session, found)

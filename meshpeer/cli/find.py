@@ -129,7 +129,7 @@ def _collect(session: Session, found: dict[str, Any], name: str) -> None:
 
 def _found_lines(found: dict[str, Any]) -> list[str]:
     lines = [
-        f"nothing has {show.safe(word)!r}; searched for {show.safe(other)!r} instead"
+        f"few or none have {show.safe(word)!r}; searched for {show.safe(other)!r}, too"
         for word, other in found["instead"].items()
     ]
     for hit in found["hits"]:
@@ -139,7 +139,7 @@ def _found_lines(found: dict[str, Any]) -> list[str]:
             f"{number:>6}  {show.when(record['written'])}  {show.name(record['author'])}  "
         )
         lines.append(head + said(record) + _rating(hit))
-        lines += [f"        {show.safe(hit['marked'])}"] if hit["marked"] else []
+        lines += [f"        {show.safe(hit['marked'])}"] if _adds(hit) else []
         lines += [f"        beware: {show.safe(text)}" for text in hit["warnings"]]
         if hit["near"]:
             lines += [f"        {file['file']}" for file in record["files"]]
@@ -157,6 +157,12 @@ def _found_lines(found: dict[str, Any]) -> list[str]:
     if found["next"]:
         lines.append(f"more: --after {found['next']}")
     return lines
+
+
+def _adds(hit: dict[str, Any]) -> bool:
+    """Whether the marked text says more than the line above it."""
+    shown = show.first_line(hit["record"]["text"])
+    return bool(hit["marked"]) and show.safe(hit["marked"]) != shown
 
 
 def _rating(hit: dict[str, Any]) -> str:

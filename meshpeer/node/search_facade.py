@@ -70,7 +70,7 @@ class Found(msgspec.Struct, frozen=True):
     cut: bool
     """Time ran out: not all was looked at."""
     instead: dict[str, str]
-    """Words that were found nowhere, and what was searched for instead."""
+    """Words that were found nowhere or hardly, and what was searched for as well."""
     facets: dict[str, list[Facet]]
     next: str | None
 

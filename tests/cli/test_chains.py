@@ -58,6 +58,12 @@ def test_the_newest_stands_last_and_a_number_names_it(ann):
     assert "  third" in call(ann, "record", number).stdout
 
 
+def test_a_record_shows_its_tags(ann):
+    posted = told(ann, "post", "The well gives clean water again", "--tag", "water")
+    shown = call(ann, "record", posted["id"]).stdout
+    assert shown.splitlines()[2:] == ["  #water", "", "  The well gives clean water again"]
+
+
 def test_a_post_of_many_lines_comes_from_stdin_and_is_shown_whole(ann):
     text = "line one\nline two\n"
     posted = told(ann, "post", stdin=text)

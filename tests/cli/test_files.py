@@ -90,6 +90,21 @@ def test_who_publishes_a_long_film_sees_how_far_it_is_read(ann, tmp_path):
     assert reads.returncode == 0
 
 
+def test_who_interrupts_a_get_is_told_that_it_goes_on(ann, bob, film):
+    done = told(ann, "publish", str(film))[0]
+    with ann.meets(bob):
+        bob.hears("record", id=done["record"]["id"])
+    command = [sys.executable, "-m", "meshpeer", "get", done["file"]]
+    command += ["--state", str(bob.state.root)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as waits:
+        assert waits.stderr is not None
+        assert waits.stderr.readline() == b"fetching\n"
+        waits.send_signal(signal.SIGINT)
+        _, said = waits.communicate(timeout=20)
+    assert (waits.returncode, b"it goes on; `meshpeer fetches`" in said) == (130, True)
+    assert [fetch["state"] for fetch in told(bob, "fetches")] == ["waiting"]
+
+
 def test_a_publish_that_is_interrupted_reads_no_further_and_publishes_nothing(
     ann, tmp_path
 ):
