@@ -116,7 +116,7 @@ def test_what_is_no_range_is_answered_with_the_whole(ann, film, asked):
     assert (status, len(body), headers["Content-Range"]) == (200, len(FILM), None)
 
 
-def test_the_head_alone(ann, film):
+def test_a_head_request_tells_the_size_and_sends_no_bytes(ann, film):
     status, headers, body = ask(ann, film, method="HEAD")
     assert (status, headers["Content-Length"], body) == (200, str(len(FILM)), b"")
 

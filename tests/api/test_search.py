@@ -48,7 +48,7 @@ def test_a_post_is_found_with_its_words_marked_and_counted(peer, api):
     assert look(api, "", who=[me], kinds=["post"])["total"] == 2
 
 
-def test_pages_follow(api):
+def test_pages_follow_one_another_without_gap_or_repeat(api):
     for number in range(5):
         say(api, f"water {number}")
     body = {"query": {"words": "water"}, "limit": 2}

@@ -55,7 +55,7 @@ def test_words_prefixes_phrases_and_slips(ann):
     assert call(ann, "search", "zzzz").stdout.startswith("0 found")
 
 
-def test_filters(ann, tmp_path):
+def test_each_filter_leaves_what_fits_it(ann, tmp_path):
     told(ann, "post", "water at the school", "--tag", "school", "--language", "en")
     publish(ann, tmp_path, "water.txt", b"x" * 5_000, tag="maps")
     publish(ann, tmp_path, "water.png", b"y" * 50_000)

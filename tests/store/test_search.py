@@ -183,7 +183,7 @@ def test_a_word_said_often_weighs_more(store):
         ({"since": 1}, []),
     ],
 )
-def test_filters(library, filters, expected):
+def test_each_filter_leaves_what_fits_it(library, filters, expected):
     found = look(library, **filters)
     assert found == expected or len(found) == expected
 

@@ -45,7 +45,7 @@ ANYTHING = st.text(st.characters(exclude_categories=()), max_size=200)
         ('"*-^:(){}', []),
     ],
 )
-def test_folding(text, words):
+def test_what_is_typed_and_what_is_indexed_fold_alike(text, words):
     assert fold(text) == words
 
 
@@ -107,7 +107,7 @@ def test_what_is_typed_is_read_as_terms():
         ("a", "abcdefgh", 3),
     ],
 )
-def test_distances(one, other, apart):
+def test_the_distance_is_one_a_typing_error_and_ends_above_two(one, other, apart):
     assert distance(one, other, 2) == distance(other, one, 2) == apart
 
 

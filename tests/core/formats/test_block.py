@@ -219,7 +219,7 @@ def test_the_same_header_signed_twice_is_the_same_block():
         {"skip": b""},
     ],
 )
-def test_our_own_mistakes(parts):
+def test_a_block_that_nobody_would_take_is_not_even_signed(parts):
     with pytest.raises(LocalProtocolError):
         block(**parts)
 

@@ -251,7 +251,7 @@ def test_too_long_a_card_is_not_even_read():
         Card.parse(bytes(MAX_CARD + 1))
 
 
-def test_our_own_mistakes():
+def test_a_card_that_nobody_would_take_is_not_even_signed():
     with pytest.raises(UsageError, match="nickname"):
         Card.sign(PERSON, number=1, nickname="a\tb", devices=[certificate(0)])
     with pytest.raises(UsageError, match="nickname"):

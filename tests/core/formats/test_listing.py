@@ -67,7 +67,7 @@ def test_noise_gives_a_listing_or_a_protocol_error(noise):
     assert listing.to_bytes() == noise
 
 
-def test_an_ordinary_folder():
+def test_ordinary_names_of_many_languages_can_be_listed():
     paths = [
         "README.md",
         ".hidden",

@@ -134,7 +134,7 @@ def test_too_long_a_chunk_is_not_even_tried():
         open_chunk(KEY, 0, True, bytes(CHUNK + 1))
 
 
-def test_our_own_mistakes():
+def test_a_slice_of_a_wrong_size_or_a_short_key_is_our_own_mistake():
     for bad in (bytes(SLICE + 1), bytes(SLICE - 1)):
         with pytest.raises(LocalProtocolError):
             seal_chunk(KEY, 0, False, bad)

@@ -183,7 +183,7 @@ def test_a_message_and_a_part_are_not_taken_for_each_other():
         Message.parse(PART.to_bytes())
 
 
-def test_our_own_mistakes():
+def test_what_nobody_could_read_is_not_even_said():
     for runs in ((), ((0, 0),), ((1, 1), (0, 1)), ((0, 1), (1, 1))):
         with pytest.raises(LocalProtocolError):
             Want(SEALING, 1, runs).to_bytes()

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import threading
-import time
 from contextlib import closing
 
 import pytest
@@ -242,22 +241,19 @@ def test_a_folder_becomes_a_listing_without_what_leads_out_of_it(tmp_path):
     asyncio.run(story())
 
 
-def test_two_thousand_small_files_are_published_in_well_below_a_second(tmp_path):
+def test_of_two_thousand_published_files_the_changed_one_alone_is_read_again(tmp_path):
     async def story():
         folder = tmp_path / "many"
         folder.mkdir()
         for number in range(2_000):
             (folder / f"{number}.txt").write_bytes(os.urandom(4_096))
         async with peer(tmp_path / "peer") as here:
-            begin = time.perf_counter()
             published = await here.library.publish_folder(str(folder))
             await here.library.durable()
-            seconds = time.perf_counter() - begin
             assert published.files == 2_000
             (folder / "7.txt").write_bytes(b"new")
             again = await here.library.publish_folder(str(folder))
             assert again.hashed == 3
-        assert seconds < 5  # 0.4 on two quiet cores; others may use this machine
 
     asyncio.run(story())
 

