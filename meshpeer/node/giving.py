@@ -14,8 +14,6 @@ def giving_limits(settings: Files, usable: Callable[[], Iterable[Local]]) -> Lim
     """Give the limits; `usable` are this machine's addresses, asked each time."""
 
     def metered(link: object) -> bool:
-        if not settings.serve:
-            return True
         if not settings.metered or not isinstance(link, Link):
             return False
         costly = [local for local in usable() if local.interface in settings.metered]
@@ -24,6 +22,7 @@ def giving_limits(settings: Files, usable: Callable[[], Iterable[Local]]) -> Lim
         )
 
     return Limits(
+        serve=settings.serve,
         rate=float(settings.serve_rate) or None,
         hours=_hours(settings.serve_hours),
         minute=_local_minute,

@@ -33,7 +33,7 @@ from meshpeer.core.identity.seal import MESSAGE_ID_SIZE, Seal, destination_tag
 from meshpeer.core.journal import Journal
 from meshpeer.core.sync.account import Account
 from meshpeer.core.sync.account import Kind as AccountKind
-from meshpeer.core.sync.allowance import NeighbourAllowance, Rate
+from meshpeer.core.sync.allowance import NEWS_BURST, NEWS_PER_S, Allowance, NeighbourAllowance, Rate
 from meshpeer.core.sync.fresh import fresh_header
 from meshpeer.core.writes import PutEvent
 from meshpeer.errors import MeshpeerError, RemoteProtocolError
@@ -53,6 +53,8 @@ MAX_JOBS_EACH: Final = 16
 MAX_PUT_OFF: Final = 1_024
 PUT_OFF_S: Final = 30.0
 """Until what was too much at once is looked at again."""
+CLOSED_S: Final = 600.0
+"""The same where the owner lets nothing be given at this hour."""
 MAX_ANSWERED: Final = 16_384
 """Wants remembered as answered; the oldest go first."""
 READS: Final = 2
@@ -73,6 +75,14 @@ class Here(Protocol):
 
     def chunks_here(self, file: bytes) -> int:
         """The set of chunks of this file that can be read here now."""
+        ...
+
+    def answers_at(self, now: float) -> float | None:
+        """When the owner lets the next part be given; None if not today."""
+        ...
+
+    def gave(self, size: int, now: float) -> None:
+        """So many bytes were given."""
         ...
 
 
@@ -99,6 +109,8 @@ class _Tally:
     all_given: bool = False
     here: set[bytes] = field(default_factory=set)
     """Answers that no neighbour has yet."""
+    is_news: bool = True
+    """Whether the history is told."""
 
 
 class Answers:
@@ -138,6 +150,7 @@ class Answers:
             stranger=Rate(STRANGER_RATE, STRANGER_BURST),
             network=Rate(NETWORK_RATE, NETWORK_BURST),
         )
+        self._news = Allowance(rate=NEWS_PER_S, burst=NEWS_BURST)
         for row in restored:
             if row.until > now:
                 self._answered[row.bundle] = row.until
@@ -213,20 +226,32 @@ class Answers:
         ends = now + bundle.header.lifetime - bundle.header.age
         if ask in self._answered or ends - now < LEAST_LIFE_S:
             return
+        if self._files.answers_at(now) is None:
+            self._put_off_until(bundle.id, account, now + CLOSED_S)
+            return
         if self._crowded(account):
             self._put_off_until(bundle.id, account, now + PUT_OFF_S)
             return
-        data = self._shelf.manifest(held.file)
-        if data is None:
+        manifest = self._manifest(held.file)
+        if manifest is None:
             return
-        manifest = Manifest.from_bytes(held.file, data)
         parts = self._chosen(want, manifest, account)
         if not parts:
             return
         self._mark(ask, now + MAX_LIFETIME)
         tally = _Tally(held.file)
+        known = account.kind is AccountKind.CONTACT
+        tally.is_news = known or self._news.take("strangers", now)
         self._jobs.append(_Job(want, held.file, manifest, account, parts, ends, tally))
         self._go_on(now)
+
+    def _manifest(self, file: bytes) -> Manifest | None:
+        """Jobs for one file share its manifest, which may have 2 MiB."""
+        for job in self._jobs:
+            if job.file == file:
+                return job.manifest
+        data = self._shelf.manifest(file)
+        return Manifest.from_bytes(file, data) if data is not None else None
 
     def _chosen(self, want: Want, manifest: Manifest, account: Account) -> deque[int]:
         """The parts to give: root and pages, then chunks at random, within the budget."""
@@ -279,6 +304,10 @@ class Answers:
         for _ in range(len(self._jobs)):
             if len(self._reading) >= READS:
                 return
+            opens = self._files.answers_at(now)
+            if opens != now:
+                self._look_again(now + CLOSED_S if opens is None else opens)
+                return
             job = self._jobs.popleft()
             if not job.parts or now >= job.ends:
                 continue
@@ -329,6 +358,7 @@ class Answers:
         if self._post.submit(bundle, now, job.account) is not None:
             job.parts.clear()
             return
+        self._files.gave(len(data), now)
         tally = job.tally
         tally.given += 1
         tally.all_given = not job.parts
@@ -336,7 +366,7 @@ class Answers:
         self._leaving[bundle.id] = tally
         while len(self._leaving) > MAX_LEAVING:
             self._leaving.pop(next(iter(self._leaving)))
-        if tally.all_given:
+        if tally.all_given and tally.is_news:
             file, parts = job.file.hex(), tally.given
             self._journal.add(PutEvent.of("want", file=file, state="answered", parts=parts))
 
@@ -346,7 +376,7 @@ class Answers:
         if tally is None:
             return
         tally.here.discard(bundle)
-        if tally.all_given and not tally.here:
+        if tally.all_given and not tally.here and tally.is_news:
             file = tally.file.hex()
             self._journal.add(
                 PutEvent.of("want", file=file, state="handed_on", peer=peer.hex())

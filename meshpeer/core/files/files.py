@@ -292,6 +292,17 @@ class Files:
         self._swarm.limits = limits
         self._hours_at = 0.0
 
+    def answers_at(self, now: float) -> float | None:
+        """When the owner lets the next part go to who asks from afar; None if not today."""
+        if not self.limits.serve or not self.limits.open_at(self._swarm.wall()):
+            return None
+        pace = self._swarm.pace
+        return now if pace.open(now) else pace.due
+
+    def gave(self, size: int, now: float) -> None:
+        """So many bytes were given to who asks from afar."""
+        self._swarm.pace.spend(size, now)
+
     # -- who holds what
 
     def holders(self, files: Iterable[bytes], now: float) -> Mapping[bytes, int]:

@@ -23,6 +23,8 @@ def never(link: LinkLike) -> bool:
 class Limits:
     """May be replaced at any time."""
 
+    serve: bool = True
+    """Whether anything is given at all, over links or in answer to wants."""
     rate: float | None = None
     """Bytes a second given to all neighbours together."""
     hours: tuple[int, int] | None = None

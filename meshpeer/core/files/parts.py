@@ -64,6 +64,14 @@ class Parts:
             return 0
         return everything(-(-held.size // chunk_size_for(held.size)))
 
+    def answers_at(self, now: float) -> float | None:
+        """When the owner lets the next part be given; None if not today."""
+        return self._files.answers_at(now)
+
+    def gave(self, size: int, now: float) -> None:
+        """So many bytes were given."""
+        self._files.gave(size, now)
+
     def is_whole(self, file: bytes) -> bool:
         """Whether all of this file is here and durable."""
         held = self._shelf.held(want_tag(file))

@@ -312,7 +312,8 @@ class Swarm:
 
     def may_give(self, link: LinkLike) -> bool:
         """Whether the owner lets anything be given over this link now."""
-        return self.limits.open_at(self.wall()) and not self.limits.metered(link)
+        limits = self.limits
+        return limits.serve and limits.open_at(self.wall()) and not limits.metered(link)
 
     def waits(self, giving: "Giving") -> None:
         """It waits for parts."""

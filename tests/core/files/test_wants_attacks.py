@@ -6,7 +6,8 @@ import pytest
 
 from meshpeer.core.files import answers as answers_module
 from meshpeer.core.files import wants as wants_module
-from meshpeer.core.files.answers import MAX_HELD, STRANGER_BUDGET
+from meshpeer.core.files.answers import CLOSED_S, MAX_HELD, STRANGER_BUDGET
+from meshpeer.core.files.limits import Limits
 from meshpeer.core.files.post import Lacking, Taken
 from meshpeer.core.files.wants import PATIENCE_S, Wants
 from meshpeer.core.formats.bundle import Bundle, Priority
@@ -290,3 +291,47 @@ def test_hundreds_of_fetches_that_nobody_holds_have_only_so_many_wants():
         wants.look(n.to_bytes(32), now=0.0)
     wants.wake(now=PATIENCE_S)
     assert len(post.submitted) == len(wants.tags) == wants_module.MAX_WANTS
+
+
+@pytest.mark.parametrize(
+    "closed", [Limits(serve=False), Limits(hours=(0, 0))], ids=["never", "not now"]
+)
+def test_wants_are_not_answered_where_the_owner_lets_nothing_be_given(closed):
+    world = World("ann", "mallory")
+    file = world.ann.publishes(noise(2))
+    world.ann.files.limits = closed
+    brings(world.mallory, want_bundle(file, Want(key(), MAX_BUDGET)))
+    world.meet(world.mallory, world.ann)
+    for _ in range(5):
+        world.later(CLOSED_S)
+    assert answers_of(world.ann) == []
+    world.ann.files.limits = Limits()
+    brings(world.mallory, want_bundle(file, Want(key(), MAX_BUDGET)))
+    world.meet(world.mallory, world.ann)
+    world.later(CLOSED_S)
+    assert answers_of(world.ann), "but once it is allowed"
+
+
+def test_answers_go_no_faster_than_the_owner_lets_files_be_given():
+    world = World("ann", "mallory")
+    file = world.ann.publishes(noise(12))
+    world.ann.files.limits = Limits(rate=CHUNK / 100)
+    brings(world.mallory, want_bundle(file, Want(key(), MAX_BUDGET)))
+    world.meet(world.mallory, world.ann)
+    assert bytes_of(answers_of(world.ann)) <= 3 * CHUNK
+    for _ in range(60):
+        world.later(10.0)
+    assert 4 * CHUNK < bytes_of(answers_of(world.ann)) < 10 * CHUNK
+
+
+def test_many_wants_for_one_huge_file_share_its_manifest():
+    world = World("ann", "mallory")
+    file = world.ann.publishes(noise(12))
+    for _ in range(10):
+        brings(world.mallory, want_bundle(file, Want(key(), MAX_BUDGET)))
+    world.ann.lazy = True
+    world.link(world.mallory, world.ann)
+    world.run()
+    jobs = world.ann.answers._jobs
+    assert len(jobs) > 5
+    assert len({id(job.manifest) for job in jobs}) == 1
