@@ -141,6 +141,7 @@ class Side(asyncio.Protocol):
 
 
 def main() -> dict[str, float]:
+    """Give the median and the worst of some rounds, each with a new follower."""
     rates = []
     with TemporaryDirectory(prefix="meshpeer-") as folder:
         published = Path(folder) / "publisher.db"

@@ -26,6 +26,7 @@ GIVE_UP = 300.0
 
 
 def main() -> dict[str, float]:
+    """Give the seconds until the first screen is there, and until all is."""
     root = Path(tempfile.mkdtemp(prefix="meshpeer-bench-"))
     with cable() as (here, there):
         time.sleep(3)  # IPv6's duplicate check on the new cable is not what is measured

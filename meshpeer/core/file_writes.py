@@ -114,6 +114,7 @@ class PutAnswered(NamedTuple):
     """A want that was answered from here, not to be answered again before `until`."""
 
     bundle: bytes
+    """Not the bundle's id: a hash of file and key, the same under any header (answers.py)."""
     until: float
 
 

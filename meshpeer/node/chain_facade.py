@@ -40,15 +40,18 @@ class Record(msgspec.Struct, frozen=True):
     written: int
     """By the author's clock: a hint."""
     received: int
+    """Wall seconds here."""
     name: str
     text: str
     tags: list[str]
     language: str
     reply_to: str | None = None
+    """The id of the record that it answers."""
     target: str | None = None
     """What a label, a follow or a withdrawal is about."""
     files: list[FileRef] = []
     rating: int | None = None
+    """A label's, from -2 to 2."""
     warning: str = ""
     total: int = 0
     """Bytes of all files of a collection."""
@@ -83,6 +86,7 @@ class Profile(msgspec.Struct, frozen=True):
     records: int
     """Blocks held of its chain."""
     bytes: int
+    """What they count for, of the allowance of a person."""
     forked: list[str]
     """Logs that were frozen, each with its proof kept."""
     card: str | None
@@ -104,6 +108,7 @@ class Followed(msgspec.Struct, frozen=True):
     person: Who
     why: Why
     records: int
+    """Blocks held of its chain."""
 
 
 class NewLabel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

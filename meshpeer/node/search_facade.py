@@ -21,9 +21,10 @@ class SearchQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     languages: list[str] = []
     media_types: list[str] = []
     smallest: int | None = None
+    """Bytes of the file, or of all files of a collection or post."""
     largest: int | None = None
     since: int | None = None
-    """Wall seconds."""
+    """Wall seconds by the authors' clocks: a hint."""
     until: int | None = None
     held: bool = False
     """Only what is here whole, or at a neighbour now."""
@@ -34,6 +35,7 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     query: SearchQuery
     after: str | None = None
+    """The cursor that the page before gave as `next`."""
     limit: int = 20
     near: bool = False
     """Ask the neighbours, too."""
@@ -65,6 +67,7 @@ class Found(msgspec.Struct, frozen=True):
 
     hits: list[Hit]
     total: int
+    """How many were counted, on all pages."""
     more: bool
     """There are more than were counted: the screen says `10,000+`."""
     cut: bool
@@ -72,7 +75,9 @@ class Found(msgspec.Struct, frozen=True):
     instead: dict[str, str]
     """Words that were found nowhere or hardly, and what was searched for as well."""
     facets: dict[str, list[Facet]]
+    """By what is counted: kinds, tags, authors, languages, media_types, sizes."""
     next: str | None
+    """The cursor of the next page; None after the last."""
 
 
 class Standing(msgspec.Struct, frozen=True):

@@ -9,4 +9,6 @@ class LinkLike(Plain, Protocol):
     """The part of core.link.Link that files use; anything reliable and in order will do."""
 
     @property
-    def rtt(self) -> float: ...
+    def rtt(self) -> float:
+        """Seconds, smoothed."""
+        ...

@@ -298,6 +298,7 @@ def check_room(folder: str | os.PathLike[str], size: int, keep_free: int) -> Non
 
 
 def refused(path: str | os.PathLike[str], error: OSError) -> StoreError:
+    """Say in words for people what the disk refused; StoreFullError where room is what lacks."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFullError(
             f"the disk of {path} is full: make room, and it goes on by itself"
