@@ -26,6 +26,7 @@ from meshpeer.core.chains.chains import STREAM as CHAINS
 from meshpeer.core.chains.chains import Chains
 from meshpeer.core.chains.events import CardHeard, KeyHeard
 from meshpeer.core.chains.events import Event as ChainEvent
+from meshpeer.core.chains.interest import Level
 from meshpeer.core.chains.limits import ChainLimits
 from meshpeer.core.chains.serving import ReadBlocks
 from meshpeer.core.files.events import Event as FileEvent
@@ -127,7 +128,12 @@ class Peer:
             queue=queue, journal=journal, rng=rng, deliver=self._deliver, now=now
         )
         self._events: list[PeerEvent] = []
-        self._record_news = RecordNews(disk, journal, self._events.append)
+        self.record_news = RecordNews(
+            disk,
+            journal,
+            self._events.append,
+            lambda person: self.chains.level(person) is Level.SOME,
+        )
         self.chains = Chains(
             people=people,
             journal=journal,
@@ -136,7 +142,7 @@ class Peer:
             archive=disk,
             restored=remembered.chains,
             limits=chain_limits,
-            also=self._record_news.beside_block,
+            also=self.record_news.beside_block,
             now=now,
         )
         self.mail = Mail(

@@ -1,4 +1,9 @@
-"""What a block adds to the history of this peer, and what goes when one is withdrawn."""
+"""What a block adds to the history of this peer, and what goes when one is withdrawn.
+
+The history keeps its last 10,000 steps, so nobody else may add many: whoever is followed adds so
+many at once and a few an hour after that, and all persons together whom contacts follow no more
+than one of them. What isn't told stands in the timeline all the same.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,6 +12,7 @@ from meshpeer.core.chains.archive import ChainArchive
 from meshpeer.core.chains.events import Held
 from meshpeer.core.formats.record import Collection, File, Withdraw, parse_record
 from meshpeer.core.journal import Journal
+from meshpeer.core.sync.allowance import NEWS_BURST, NEWS_PER_S, Allowance
 from meshpeer.core.writes import PutEvent, Write
 from meshpeer.errors import RemoteProtocolError
 
@@ -28,8 +34,16 @@ class RecordNews:
         archive: ChainArchive,
         journal: Journal,
         tell: Callable[[FileWithdrawn], None],
+        near: Callable[[bytes], bool],
     ) -> None:
+        """`near` says of a person whether only contacts follow it."""
         self._archive, self._journal, self._tell = archive, journal, tell
+        self._near = near
+        self._rate = Allowance(rate=NEWS_PER_S, burst=NEWS_BURST)
+
+    def may_tell(self, person: bytes, now: float) -> bool:
+        """Whether one more step of the history may be this person's; it counts."""
+        return self._rate.take("near" if self._near(person) else person.hex(), now)
 
     def beside_block(self, held: Held) -> list[Write]:
         """What goes into the commit of a block: a step of the history, if it is news.
@@ -37,10 +51,12 @@ class RecordNews:
         A withdrawal takes the body of what it withdraws; this is the last moment to look at it.
         """
         record = held.record
-        if record is None or not held.fresh:
-            return []
         if isinstance(record, Withdraw) and (body := self._archive.body(record.target)):
             self._note_withdrawn(held.person, body)
+        if record is None or not held.fresh:
+            return []
+        if not held.here and not self.may_tell(held.person, held.at):
+            return []
         kind, author = type(record).__name__.lower(), held.person.hex()
         return [
             PutEvent.of("record", id=held.id.hex(), kind=kind, author=author, own=held.here)

@@ -79,11 +79,12 @@ class Happenings:
                 self._more_to_find |= record is not None
             case FileWithdrawn():
                 node.background(node.publications.unserve(event))
-            case Forked():
-                self._tell("fork", person=event.person.hex(), log=event.log.hex())
-            case CardHeard():
-                person = event.card.person.hex()
-                self._tell("device", person=person, number=event.card.number)
+            case Forked(person=person):
+                if event.own or node.peer.record_news.may_tell(person, node.now()):
+                    self._tell("fork", person=person.hex(), log=event.log.hex())
+            case CardHeard(card=card):
+                if event.own or node.peer.record_news.may_tell(card.person, node.now()):
+                    self._tell("device", person=card.person.hex(), number=card.number)
             case Question():
                 node.near.question(event.query, partial(self._answer, event))
             case AnswerCame():

@@ -19,6 +19,8 @@ from meshpeer.core.formats.card import Card
 from meshpeer.core.identity.idtext import encode
 from meshpeer.core.link.path import Datagram
 from meshpeer.core.peer import LinkDown, LinkUp
+from meshpeer.core.sync.account import Kind
+from meshpeer.core.sync.allowance import NEWS_BURST, NEWS_PER_S, Allowance
 from meshpeer.core.writes import PutEvent, PutPeer, Write
 from meshpeer.errors import MeshpeerError, StoreError
 from meshpeer.node.addresses import hints_to, is_on, is_writable, path_text, prefix
@@ -80,6 +82,9 @@ class Node:
         )
         self.dialer = Dialer(os.urandom)
         self._known = KnownPeers(self.peer, self.dialer, self.now())
+        self._stranger_news = Allowance(rate=NEWS_PER_S, burst=NEWS_BURST)
+        self._links_told: set[bytes] = set()
+        """Links that the history knows of: strangers can make more than it holds."""
         self.started = self.now()
         self.online = True
         self.trouble: StoreError | None = None
@@ -316,6 +321,10 @@ class Node:
             self.dialer.came_up(link.peer_id)
             address = path_text(link.path)
             body |= {"up": True, "transport": link.path.transport, "address": address}
+            account = self.peer.account_of(link.peer_id, link.path)
+            known = account.kind is not Kind.STRANGER
+            if known or self._stranger_news.take("link", now):
+                self._links_told.add(link.peer_id)
             if link.initiator and is_writable(link.path):
                 self.peer.note(
                     PutPeer(link.peer_id, link.path.transport, address, False, now)
@@ -324,7 +333,10 @@ class Node:
             self.dialer.went_down(link.peer_id, now)
             body |= {"up": False}
         log.info("link", extra=body)
-        self.peer.note(PutEvent.of("link", **body))
+        if link.peer_id in self._links_told:
+            self.peer.note(PutEvent.of("link", **body))
+        if isinstance(event, LinkDown):
+            self._links_told.discard(link.peer_id)
 
     def set_online(self, online: bool) -> None:
         """False closes every link and sends nothing until True."""

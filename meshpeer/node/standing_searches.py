@@ -2,18 +2,20 @@
 
 They look in a thread, at what came since the last look: while a chain of thousands comes, each
 look takes in what came during the one before. At most so many hits of each are told at a look,
-the newest.
+the newest; and of each so many in an hour, for who is followed may write what many look for.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from meshpeer.core.chain_writes import DropStanding, PutStanding
 from meshpeer.core.chains.question import Question
 from meshpeer.core.identity import idtext
+from meshpeer.core.sync.allowance import NEWS_BURST, NEWS_PER_S, Allowance
 from meshpeer.core.writes import PutEvent, Write
 from meshpeer.errors import NotFoundError, RemoteProtocolError, StoreError, UsageError
 from meshpeer.node.near import question_bytes
@@ -40,6 +42,7 @@ class StandingSearches:
         self._store = store
         self._again = False
         self._looking: asyncio.Task[None] | None = None
+        self._rate = Allowance(rate=NEWS_PER_S, burst=NEWS_BURST)
         self._noted: dict[str, int] = {}
         """How far each had looked when that was written down."""
         self._standing: dict[str, tuple[PutStanding, Question]] = {}
@@ -117,6 +120,7 @@ class StandingSearches:
             writes += [
                 PutEvent.of("found", name=row.name, id=idtext.encode(hit.record.id))
                 for hit in reversed(hits)
+                if self._rate.take(row.name, monotonic())
             ]
             if hits or newest - noted >= REMEMBER_EVERY:
                 writes.append(row)

@@ -11,11 +11,12 @@ from meshpeer.core.chains.events import AnswerCame
 from meshpeer.core.chains.question import Question
 from meshpeer.core.formats.block import Block, Header
 from meshpeer.core.identity import idtext
+from meshpeer.core.sync.allowance import NEWS_BURST
 from meshpeer.core.writes import PutEvent
 from meshpeer.errors import NotFoundError, RemoteProtocolError, UsageError
 from meshpeer.node import near, standing_searches
 from meshpeer.node.near import ANSWER_BYTES, WAITING, Near, blocks_for, question_bytes
-from meshpeer.node.standing_searches import STANDING, StandingSearches
+from meshpeer.node.standing_searches import STANDING, TOLD, StandingSearches
 from store.store import Store
 from tests.store.author import Author
 
@@ -59,6 +60,20 @@ def test_only_what_comes_after_is_told_and_only_once(store, anna):
     assert told(news) == [("wells", anna.ids[2])]
     store.commit(news)
     assert standing.news() == []
+
+
+def test_a_flood_of_hits_leaves_room_in_the_history(store, anna):
+    standing = StandingSearches(store)
+    store.commit(standing.add("wells", WATER) + standing.add("fires", Question("fire")))
+    hits = 0
+    for n in range(20):
+        store.commit([anna.posts(f"water {n} {m}") for m in range(TOLD)])
+        news = standing.news()
+        hits += len(told(news))
+        store.commit(news)
+    assert hits == NEWS_BURST
+    store.commit([anna.posts("fire")])
+    assert told(standing.news()) == [("fires", anna.ids[20 * TOLD + 1])]
 
 
 def test_a_search_goes_on_after_a_restart_where_it_was(store, anna):

@@ -22,6 +22,8 @@ class Held(NamedTuple):
     """It is above all that was held of its log; False for history that is filled in."""
     here: bool
     """It was published on this peer."""
+    at: float
+    """Running seconds."""
 
 
 class Withdrawn(NamedTuple):

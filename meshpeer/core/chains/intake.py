@@ -296,6 +296,7 @@ class Intake:
             record,
             fresh,
             here,
+            now,
         )
         self._journal.add(
             PutBlock(

@@ -33,7 +33,13 @@ from meshpeer.core.identity.seal import MESSAGE_ID_SIZE, Seal, destination_tag
 from meshpeer.core.journal import Journal
 from meshpeer.core.sync.account import Account
 from meshpeer.core.sync.account import Kind as AccountKind
-from meshpeer.core.sync.allowance import NEWS_BURST, NEWS_PER_S, Allowance, NeighbourAllowance, Rate
+from meshpeer.core.sync.allowance import (
+    NEWS_BURST,
+    NEWS_PER_S,
+    Allowance,
+    NeighbourAllowance,
+    Rate,
+)
 from meshpeer.core.sync.fresh import fresh_header
 from meshpeer.core.writes import PutEvent
 from meshpeer.errors import MeshpeerError, RemoteProtocolError

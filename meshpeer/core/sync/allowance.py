@@ -12,6 +12,12 @@ FORGET: Final = 4_096
 """Buckets kept; a full bucket and a forgotten one are the same, so the fullest go first."""
 
 
+NEWS_BURST: Final = 64
+NEWS_PER_S: Final = 1 / 64
+"""Steps of this peer's history that one other person, or all strangers together, may cause: it
+keeps the last 10,000, and what people here did shall not be pushed out."""
+
+
 class Allowance:
     """Gives each key `burst` uses at once and `rate` a second after that."""
 
