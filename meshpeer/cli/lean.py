@@ -10,12 +10,15 @@ can't be found. What is hidden, of 62 MB and 0.4 s of a start:
     _frozenlist      1 MB          aiohttp's lists of handlers in C++, with all of libstdc++; a
                                    request takes as long with those in Python
     _websocket       0.2 MB        aiohttp's web sockets in C, that the API has none of
+    types of files   0.4 MB        the machine's list of them, which aiohttp reads for files that
+                                   it never serves here; who asks for a type reads it then
     bz2, lzma        0.3 MB        shutil's archives; zlib stays
 
 It changes our mind if something here ever needs asyncio's TLS, hashlib's scrypt and pbkdf2, or
 shutil's compressed archives.
 """
 
+import mimetypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +47,7 @@ SPARE: Final = (
 @contextmanager
 def without_spare_parts() -> Iterator[None]:
     """Hide them from what is imported in this block; later imports find them again."""
+    mimetypes.inited = True  # it isn't: whoever guesses a type finds no table, and reads it
     hidden = [name for name in _hideable() if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     try:

@@ -59,6 +59,10 @@ UNNEEDED = {
     "asyncinotify",
     "segno",
     "tomlkit",
+    "meshpeer.node.library.mirror_folder",
+    "meshpeer.node.library.publishing",
+    "meshpeer.node.library.walking",
+    "meshpeer.node.library.watching",
 }
 
 
@@ -79,6 +83,20 @@ def test_what_is_hidden_in_the_block_is_found_after_it():
         "import ssl, bz2, lzma, frozenlist._frozenlist; print(bool(ssl.OPENSSL_VERSION))\n"
     )
     assert run(script) == ["False", "ec30", "True"]
+
+
+def test_types_of_files_are_known_as_ever():
+    guess = (
+        "import mimetypes; print(mimetypes.guess_type('a.odt'), mimetypes._db is None)\n"
+    )
+    hidden = (
+        "from meshpeer.cli.lean import without_spare_parts\n"
+        "import mimetypes\n"
+        "with without_spare_parts():\n"
+        "    import meshpeer.cli.daemon\n"
+        "assert mimetypes._db is None\n"
+    )
+    assert run(hidden + guess) == run(guess)
 
 
 def test_an_idle_peer_has_not_imported_what_it_does_not_need(tmp_path):
