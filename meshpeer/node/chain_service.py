@@ -1,7 +1,7 @@
 """Posts, timelines, follows, profiles and labels, as the API asks for them."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from meshpeer.core.chains.interest import FOLLOWED, MUTED, Level
 from meshpeer.core.formats.block import Header
@@ -23,9 +23,11 @@ from meshpeer.errors import RemoteProtocolError, UsageError
 from meshpeer.node import chain_facade
 from meshpeer.node.desk import Desk, page_limit
 from meshpeer.node.facade_types import Page
-from meshpeer.node.library.library import Published
 from store.chains import SHOWN_KINDS, Cursor
 from store.rows import RecordRow
+
+if TYPE_CHECKING:
+    from meshpeer.node.library.publishing import Published
 
 LISTING_TYPE: Final = "application/vnd.meshpeer.listing+cbor"
 KINDS: Final[dict[str, chain_facade.RecordKind]] = {
@@ -204,7 +206,7 @@ class ChainService(Desk):
         """Give records as the facade shows them."""
         return [self._record_view(row) for row in rows]
 
-    async def _published(self, path: str) -> Published:
+    async def _published(self, path: str) -> "Published":
         return await self._node.library.publish(self.not_ours(path))
 
     def _say(self, record: Record) -> None:

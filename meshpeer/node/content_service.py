@@ -12,7 +12,7 @@ from meshpeer.core.identity import idtext
 from meshpeer.errors import NotFoundError, UsageError
 from meshpeer.node import file_facade
 from meshpeer.node.file_service import FileService
-from meshpeer.node.library.publishing import media_type
+from meshpeer.node.library.media_types import media_type
 
 
 class ContentService(FileService):

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from meshpeer.core.file_writes import PutAttachment, PutFetch, PutWatched
 from meshpeer.core.formats.listing import Entry, Listing
@@ -17,11 +17,13 @@ from meshpeer.node.chain_facade import Record
 from meshpeer.node.chain_service import ChainService
 from meshpeer.node.desk import absolute_path, number_cursor, page_limit
 from meshpeer.node.facade_types import Page
-from meshpeer.node.library.library import Published, PublishedFolder
-from meshpeer.node.library.publishing import media_type
+from meshpeer.node.library.media_types import media_type
 from meshpeer.node.mail_service import opened_size
 from meshpeer.node.publications import PATIENCE_S
 from store.rows import FileRow, RecordRow
+
+if TYPE_CHECKING:
+    from meshpeer.node.library.publishing import Published, PublishedFolder
 
 PROBE_S: Final = 0.3
 """How long neighbours are given to say whether they hold a file."""
@@ -391,7 +393,7 @@ def _free_name(name: str, taken: dict[str, Entry]) -> str:
     return found
 
 
-def _file_published(record: Record, published: Published) -> file_facade.Published:
+def _file_published(record: Record, published: "Published") -> file_facade.Published:
     return file_facade.Published(
         record,
         idtext.encode(published.file),
@@ -401,7 +403,7 @@ def _file_published(record: Record, published: Published) -> file_facade.Publish
     )
 
 
-def _folder_published(record: Record, folder: PublishedFolder) -> file_facade.Published:
+def _folder_published(record: Record, folder: "PublishedFolder") -> file_facade.Published:
     return file_facade.Published(
         record,
         idtext.encode(folder.listing),

@@ -22,9 +22,10 @@ from meshpeer.core.formats.record import Collection, parse_record
 from meshpeer.core.mail.people import Own
 from meshpeer.core.peer import FileWithdrawn
 from meshpeer.errors import MeshpeerError, NotReachedError
-from meshpeer.node.library.library import Goal, PublishedFolder
+from meshpeer.node.library.library import Goal
 
 if TYPE_CHECKING:
+    from meshpeer.node.library.publishing import PublishedFolder
     from meshpeer.node.node import Node
     from store.rows import RecordRow
 
@@ -55,7 +56,7 @@ class Publications:
         """Publish this folder again whenever it changes."""
         settings = json.loads(row.settings)
 
-        async def changed(folder: PublishedFolder) -> None:
+        async def changed(folder: "PublishedFolder") -> None:
             own = self._node.peer.mail.people.own.get(row.person)
             if own is not None:
                 self.publish_folder(own, row.collection, folder, settings)
@@ -63,7 +64,7 @@ class Publications:
         self._node.library.watch(row.directory, changed, hidden=settings["hidden"])
 
     def publish_folder(
-        self, own: Own, name: str, folder: PublishedFolder, settings: dict[str, Any]
+        self, own: Own, name: str, folder: "PublishedFolder", settings: dict[str, Any]
     ) -> "RecordRow | bytes":
         """Publish a folder as it is now; the record there is, if that says the same."""
         record = Collection(

@@ -16,9 +16,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from meshpeer.core.file_writes import (
     DropFetch,
@@ -39,12 +39,19 @@ from meshpeer.node.library import packing
 from meshpeer.node.library.chunks import Chunks, is_a_mirrors
 from meshpeer.node.library.mirroring import Goal, Mirror, Mirrors, Needed
 from meshpeer.node.library.partials import KEEP_FREE
-from meshpeer.node.library.publishing import Changes, Published, PublishedFolder, Publishing
 from meshpeer.node.library.underway import Underway
-from meshpeer.node.library.watching import OnChange, Watch
 from store.files import FileReads
 
-__all__ = ["Goal", "Library", "Mirror", "Needed", "Published", "PublishedFolder", "Watch"]
+if TYPE_CHECKING:  # publishing and watching are imported by who does so: 0.3 MB
+    from meshpeer.node.library.publishing import (
+        Changes,
+        Published,
+        PublishedFolder,
+        Publishing,
+    )
+    from meshpeer.node.library.watching import OnChange, Watch
+
+__all__ = ["Goal", "Library", "Mirror", "Needed"]
 
 log = logging.getLogger("meshpeer.library")
 
@@ -102,7 +109,6 @@ class Library:
             fetched=fetched,
         )
         self._looker = ThreadPoolExecutor(1, thread_name_prefix="files-look")
-        self._publishing = Publishing(store)
         self.underway = Underway()
         self._watches: dict[str, tuple[Watch, asyncio.Task[None]]] = {}
         self.mirrors = Mirrors(store, self, keep_free, mirrored)
@@ -129,13 +135,19 @@ class Library:
 
     # ---- publishing
 
+    @cached_property
+    def _publishing(self) -> "Publishing":
+        from meshpeer.node.library.publishing import Publishing
+
+        return Publishing(self._store)
+
     async def publish(
         self,
         path: str,
         *,
         key: bytes | None = None,
         shown: str | None = None,
-    ) -> Published:
+    ) -> "Published":
         """Make an ordinary file one that can be asked for; with a key, a sealed one.
 
         The rows are in the journal when it returns: journal the record with them. It is underway
@@ -148,7 +160,7 @@ class Library:
         self.take_changes(changes)
         return published
 
-    async def publish_folder(self, path: str, *, hidden: bool = False) -> PublishedFolder:
+    async def publish_folder(self, path: str, *, hidden: bool = False) -> "PublishedFolder":
         """Make a folder a collection that can be asked for, as `publish` does."""
         with self.underway.begin(path) as reading:
             published, changes = await self.in_thread(
@@ -157,7 +169,7 @@ class Library:
         self.take_changes(changes)
         return published
 
-    def take_changes(self, changes: Changes) -> None:
+    def take_changes(self, changes: "Changes") -> None:
         """Journal what publishing found, and serve it, or serve it no more."""
         self.take(changes.writes)
         for manifest in changes.known:
@@ -185,11 +197,15 @@ class Library:
 
     # ---- watching
 
-    def watch(self, directory: str, on_change: OnChange, *, hidden: bool = False) -> Watch:
+    def watch(
+        self, directory: str, on_change: "OnChange", *, hidden: bool = False
+    ) -> "Watch":
         """Publish a folder now and whenever it changes; `on_change` makes the record.
 
         It is told of the folder as it is at first, too, and sees itself whether that is news.
         """
+        from meshpeer.node.library.watching import Watch
+
         watch = Watch(
             directory,
             hidden=hidden,
@@ -218,7 +234,7 @@ class Library:
         """Remember to watch a folder after a restart."""
         self.take([row._replace(directory=os.path.realpath(row.directory))])
 
-    def watches(self) -> Iterator[Watch]:
+    def watches(self) -> Iterator["Watch"]:
         """Give the folders that are watched."""
         return iter([watch for watch, _ in self._watches.values()])
 

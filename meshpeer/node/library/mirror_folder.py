@@ -56,8 +56,6 @@ from store.files import FileReads
 
 REMOVED: Final = "removed"
 DAY: Final = 86_400
-GROUP: Final = 500
-"""Files that share a sync."""
 
 
 class Differences(NamedTuple):
@@ -70,6 +68,9 @@ class Differences(NamedTuple):
 
 class MirrorFolder:
     """One folder; for one thread. What it gives back is to be journalled."""
+
+    group: Final = 500
+    """Files that share a sync."""
 
     def __init__(
         self,
@@ -146,11 +147,11 @@ class MirrorFolder:
         writes: list[FileWrite] = []
         failed: list[Entry] = []
         uses = Counter(entry.file for entry in entries)
-        for start in range(0, len(entries), GROUP):
+        for start in range(0, len(entries), self.group):
             try:
                 done = [
                     self.staging.stage(entry, uses)
-                    for entry in entries[start : start + GROUP]
+                    for entry in entries[start : start + self.group]
                 ]
                 staged = [each for each in done if each is not None]
                 self.staging.sync(staged)
@@ -162,7 +163,9 @@ class MirrorFolder:
             for each in staged:
                 writes += self._row(each.entry, each.look)
             there = {each.entry.path for each in staged}
-            failed += (e for e in entries[start : start + GROUP] if e.path not in there)
+            failed += (
+                e for e in entries[start : start + self.group] if e.path not in there
+            )
         self.staging.drop(uses)
         writes += (DropPlace(self.staging.target(file)) for file in uses)
         return writes, failed

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 from meshpeer.core.file_writes import DropMirror, FileWrite, PutMirror
 from meshpeer.core.formats.listing import MAX_LISTING, Entry, Listing
@@ -27,8 +27,10 @@ from meshpeer.errors import (
     UsageError,
 )
 from meshpeer.node.library.confined import Confined
-from meshpeer.node.library.mirror_folder import GROUP, MirrorFolder
 from store.files import FileReads
+
+if TYPE_CHECKING:
+    from meshpeer.node.library.mirror_folder import MirrorFolder
 
 log = logging.getLogger("meshpeer.library")
 
@@ -268,6 +270,8 @@ class Mirrors:
 
     async def _make_equal(self, mirror: Mirror, goal: Goal) -> bool:
         """Make the folder equal to this record; False if there is a newer one by now."""
+        from meshpeer.node.library.mirror_folder import MirrorFolder  # a peer may have none
+
         bench = self._bench
         began = mirror.block is not None or bool(self._store.mirrored(mirror.directory))
         folder = await bench.in_thread(
@@ -304,7 +308,7 @@ class Mirrors:
         return (other for other in self._mirrors.values() if other is not mirror)
 
     async def _drop_old_listings(
-        self, mirror: Mirror, folder: MirrorFolder, goal: Goal, mine: bool
+        self, mirror: Mirror, folder: "MirrorFolder", goal: Goal, mine: bool
     ) -> None:
         await self._bench.durable()  # else what was just moved would seem to lie nowhere
         old = await self._bench.in_thread(folder.staging.left_over, goal.listing)
@@ -318,7 +322,7 @@ class Mirrors:
         mirror.listing = goal.listing if mine else None
 
     async def _listing(
-        self, mirror: Mirror, folder: MirrorFolder, goal: Goal
+        self, mirror: Mirror, folder: "MirrorFolder", goal: Goal
     ) -> Listing | None:
         self._check_size(goal, goal.size)
         data = await self._bench.content(goal.listing, MAX_LISTING)
@@ -352,7 +356,7 @@ class Mirrors:
             raise UsageError(f"the collection's listing has {size} bytes: too many")
 
     async def _fetch_and_put(
-        self, mirror: Mirror, folder: MirrorFolder, goal: Goal, lacking: list[Entry]
+        self, mirror: Mirror, folder: "MirrorFolder", goal: Goal, lacking: list[Entry]
     ) -> bool:
         waiting: dict[bytes, list[Entry]] = {}
         for entry in lacking:
@@ -375,7 +379,7 @@ class Mirrors:
             self._need_more(mirror)
             if waiting and not await self._something_came(mirror, goal):
                 return False
-            while (came := mirror.came - ready) and len(ready) < GROUP:
+            while (came := mirror.came - ready) and len(ready) < folder.group:
                 ready |= came
                 await asyncio.sleep(GATHER)
             mirror.came -= ready
@@ -384,13 +388,13 @@ class Mirrors:
     async def _put(
         self,
         mirror: Mirror,
-        folder: MirrorFolder,
+        folder: "MirrorFolder",
         waiting: dict[bytes, list[Entry]],
         ready: set[bytes],
     ) -> bool:
         entries = [entry for file in ready for entry in waiting.pop(file, ())]
-        for start in range(0, len(entries), GROUP):
-            group = entries[start : start + GROUP]
+        for start in range(0, len(entries), folder.group):
+            group = entries[start : start + folder.group]
             writes, failed = await self._bench.in_thread(folder.put, group)
             self._bench.take(writes)
             if failed:  # another mirror may have just moved it: see where it lies now
@@ -445,7 +449,7 @@ class Mirrors:
         return True
 
 
-def _needed(folder: MirrorFolder, entry: Entry) -> Needed:
+def _needed(folder: "MirrorFolder", entry: Entry) -> Needed:
     name = entry.path.rpartition("/")[2]
     return Needed(entry.file, entry.size, name, folder.staging.target(entry.file))
 

@@ -12,13 +12,15 @@ import os
 import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from meshpeer.errors import UsageError
 from meshpeer.node.library.confined import Confined
 from meshpeer.node.library.hashing import Progress
 from meshpeer.node.library.partials import check_room, refused
-from meshpeer.node.library.walking import Found, walk
+
+if TYPE_CHECKING:
+    from meshpeer.node.library.walking import Found
 
 PACKED: Final = ".packed"
 OVERHEAD: Final = 3 << 9
@@ -27,6 +29,8 @@ OVERHEAD: Final = 3 << 9
 
 def pack(directory: str, into: Path, keep_free: int, progress: Progress) -> str:
     """Give the path of a new tar of this folder; UsageError or StoreError if there can't be one."""
+    from meshpeer.node.library.walking import walk  # only now: at a start we only sweep
+
     with Confined(directory) as folder:
         files = walk(folder).files
         if not files:
@@ -47,7 +51,7 @@ def pack(directory: str, into: Path, keep_free: int, progress: Progress) -> str:
 
 
 def _write(
-    path: Path, folder: Confined, name: str, files: Sequence[Found], progress: Progress
+    path: Path, folder: Confined, name: str, files: Sequence["Found"], progress: Progress
 ) -> None:
     import tarfile
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from meshpeer.core.file_writes import (
     DropFile,
@@ -33,12 +33,11 @@ from meshpeer.core.formats.manifest import Manifest, want_tag
 from meshpeer.errors import MeshpeerError, UsageError
 from meshpeer.node.library.confined import Confined
 from meshpeer.node.library.hashing import Hashed, Hasher, Look, Progress
+from meshpeer.node.library.media_types import media_type
 from meshpeer.node.library.reading import is_same, place_of
 from meshpeer.node.library.walking import Found, Skipped, Walk, walk
 from store.files import FileReads
 from store.rows import FileRow
-
-OCTETS: Final = "application/octet-stream"
 
 
 class Published(NamedTuple):
@@ -287,16 +286,6 @@ class Shelved:
     hashed: int = 0
     changed: bool = True
     """Set by whatever finds a change, until who publishes it takes it back."""
-
-
-def media_type(name: str) -> str:
-    """Guess what kind of file has such a name."""
-    import mimetypes
-
-    guessed, encoding = mimetypes.guess_type(name, strict=False)
-    if encoding is not None:
-        return {"gzip": "application/gzip", "xz": "application/x-xz"}.get(encoding, OCTETS)
-    return guessed or OCTETS
 
 
 def _published(
