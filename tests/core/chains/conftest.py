@@ -11,3 +11,17 @@ def disk(request):
     village.Peer.disk_type = request.param
     yield request.param
     village.Peer.disk_type = village.Disk
+
+
+@pytest.fixture
+def ann():
+    """Somebody with two devices."""
+    return village.Person("ann", devices=2)
+
+
+@pytest.fixture
+def bob(ann):
+    """A peer whose person knows Ann."""
+    bob = village.Peer("bob")
+    bob.knows(ann)
+    return bob

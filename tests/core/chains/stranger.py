@@ -2,6 +2,7 @@
 
 from meshpeer.core.chains import messages
 from meshpeer.core.chains.messages import Blocks, Follow, Follows, Head, Heads
+from meshpeer.core.formats.block import Block
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.messages import Frames
 from tests.core.chains.village import Peer, Pipe, Village
@@ -82,3 +83,8 @@ class Stranger:
                 tuple(sorted(blocks, key=lambda block: -block.header.sequence)),
             )
         )
+
+
+def changed(block, **parts):
+    """A block with other parts in its header, and the signature of the true one."""
+    return Block(block.header._replace(**parts), block.body)

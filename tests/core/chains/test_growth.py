@@ -15,11 +15,6 @@ from tests.core.chains.village import Log, Peer, Person
 pytestmark = pytest.mark.usefixtures("disk")
 
 
-@pytest.fixture
-def ann():
-    return Person("ann", devices=2)
-
-
 def number(n):
     return n.to_bytes(16)
 

@@ -14,18 +14,6 @@ pytestmark = pytest.mark.usefixtures("disk")
 
 
 @pytest.fixture
-def ann():
-    return Person("ann", devices=2)
-
-
-@pytest.fixture
-def bob(ann):
-    bob = Peer("bob")
-    bob.knows(ann)
-    return bob
-
-
-@pytest.fixture
 def log(ann):
     log = Log(ann)
     log.grow(5)

@@ -13,11 +13,6 @@ pytestmark = pytest.mark.usefixtures("disk")
 
 
 @pytest.fixture
-def ann():
-    return Person("ann", devices=2)
-
-
-@pytest.fixture
 def twins(ann):
     """Number 2 without the first device, and number 2 that revokes it; the one that holds last."""
     first = ann.devices[0][0].public
