@@ -21,6 +21,7 @@ from meshpeer.errors import NotFoundError, UsageError
 FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 """O_NONBLOCK, for opening a named pipe would wait for a writer."""
+NEW_FLAGS: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL
 
 
 class Spot(NamedTuple):
@@ -111,6 +112,30 @@ class Confined:
     def _close_below(self, depth: int) -> None:
         while len(self._open) > depth:
             os.close(self._open.pop()[1])
+
+
+def open_new(path: str | os.PathLike[str]) -> int:
+    """Open an empty file of ours for reading and writing, in the place of whatever is there.
+
+    The folder may be one that others write to: what they planted is not followed, nor kept.
+    """
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    return os.open(path, NEW_FLAGS, 0o644)
+
+
+def has_two_names(path: str | os.PathLike[str]) -> bool:
+    """Whether it is an ordinary file of ours that has another name, too."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_nlink > 1 and is_ours(found)
+
+
+def is_ours(found: os.stat_result) -> bool:
+    """Whether nobody but us, and root, to whom all of some sticks belongs, may change it."""
+    return found.st_uid in (os.geteuid(), 0)
 
 
 def open_ordinary(name: str, folder: int | None = None) -> int:

@@ -18,6 +18,7 @@ may have emptied `.partial` meanwhile, and an empty sparse file reads as zeros.
 
 import errno
 import os
+import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -31,7 +32,14 @@ from meshpeer.core.formats.listing import OWN_FOLDER
 from meshpeer.core.formats.manifest import Manifest
 from meshpeer.errors import StoreError, StoreFullError
 from meshpeer.node.durable import sync_folder
-from meshpeer.node.library.confined import Confined, open_ordinary
+from meshpeer.node.library.confined import (
+    NEW_FLAGS,
+    Confined,
+    has_two_names,
+    is_ours,
+    open_new,
+    open_ordinary,
+)
 from meshpeer.node.library.hashing import Hasher, Look
 from meshpeer.node.library.kernel import (
     copy_range,
@@ -45,7 +53,6 @@ PARTIAL: Final = ".partial"
 MOST_OPEN: Final = 32
 NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _OLD: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW: Final = _OLD | os.O_CREAT | os.O_EXCL
 _HERE: Final = -100
 """AT_FDCWD."""
 KEEP_FREE: Final = 256 << 20
@@ -177,8 +184,9 @@ class Partials:
                 plain = opened_part(row.key, 0, True, data) if row.key else data
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 check_room(path.parent, len(plain), self.keep_free)
-                if not (path.exists() and os.stat(path).st_nlink > 1):
-                    path.write_bytes(plain)
+                if not has_two_names(path):  # else a crash came after it had got its name
+                    with open(open_new(path), "wb") as out:
+                        out.write(plain)
                 written.append((file, row, path))
             folders = set()
             for _, _, path in written:
@@ -265,7 +273,7 @@ class Partials:
         descriptor = self._open.get(file)
         if descriptor is None:
             try:
-                descriptor = os.open(path, _OLD)
+                descriptor = _opened(path)
             except FileNotFoundError:
                 if not make:
                     raise StoreError(f"{path} is gone, and what had come with it") from None
@@ -278,10 +286,19 @@ class Partials:
 
     def _make(self, file: bytes, path: Path) -> int:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, _NEW, 0o644)
+        descriptor = os.open(path, NEW_FLAGS, 0o644)
         if not self._begun(file):
             self._ours.add(file)
         return descriptor
+
+
+def _opened(path: Path) -> int:
+    descriptor = os.open(path, _OLD)
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and is_ours(found):
+        return descriptor
+    os.close(descriptor)
+    raise StoreError(f"{path} is somebody else's: remove it, and it goes on")
 
 
 def check_room(folder: str | os.PathLike[str], size: int, keep_free: int) -> None:
@@ -353,7 +370,7 @@ def _brought(source: Path, folder: Path) -> Path:
     """Copy onto the file system that it goes to, durably."""
     beside = folder / f".{source.name}{OPENED}"
     beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, _NEW, 0o644)
+    descriptor = os.open(beside, NEW_FLAGS, 0o644)
     with open(descriptor, "rb") as file, source.open("rb") as bytes_of:
         copy_range(bytes_of.fileno(), file.fileno(), os.fstat(bytes_of.fileno()).st_size)
         os.fsync(file.fileno())

@@ -17,6 +17,7 @@ from meshpeer.core.formats.sealed_file import (
     sealed_size,
 )
 from meshpeer.errors import RemoteProtocolError, StoreError
+from meshpeer.node.library.confined import has_two_names, open_new
 
 OPENED: Final = ".opened"
 """Ends the name of a sealed file's plain bytes until they get their own."""
@@ -40,9 +41,9 @@ def sealed_part(descriptor: int, plain: int, key: bytes, index: int) -> bytes:
 def open_sealed(descriptor: int, path: Path, manifest: Manifest, key: bytes) -> Path:
     """Write the plain bytes of a whole sealed file beside it, durably; give where."""
     opened = path.with_name(path.name + OPENED)
-    if opened.exists() and os.stat(opened).st_nlink > 1:
+    if has_two_names(opened):
         return opened  # a crash came after it had got its name
-    with opened.open("wb") as out:
+    with open(open_new(opened), "wb") as out:
         for index in range(manifest.count):
             last = index == manifest.count - 1
             data = os.pread(
