@@ -7,8 +7,10 @@
     whom contacts follow                some, each within a small allowance
     strangers, blocked persons          not at all
 
-Of those whom contacts follow, the persons with most followers among the contacts are chosen; who
-is held already stays before another with as many, or logs would come and go.
+Of those whom contacts follow, each contact's first choice comes first, then each one's second: so
+who follows the whole world takes no place from what others follow. A contact's choice are those
+with most followers among the contacts; who is held already stays before another with as many, or
+logs would come and go.
 """
 
 from collections import Counter
@@ -99,26 +101,40 @@ class Interest:
         followed = {person for person, how in self._rows.items() if how == FOLLOWED}
         muted = {person for person, how in self._rows.items() if how == MUTED}
         unwanted = (muted | blocked) - own
-        always = own | self._contacts() | followed | set(self._followed_by(own))
+        always = own | self._contacts() | followed
+        always = always.union(*self._followed_by(own).values())
         return always - unwanted, unwanted
 
     def _contacts(self) -> set[bytes]:
         return {one.person for one in self._people if one.status == "contact"}
 
-    def _followed_by(self, persons: Set[bytes]) -> Counter[bytes]:
-        """Whom these persons follow, by their newest records, and how many of them do."""
+    def _followed_by(self, persons: Set[bytes]) -> dict[bytes, list[bytes]]:
+        """Whom each of these persons follows, by its newest records."""
         newest: dict[tuple[bytes, bytes], Followed] = {}
         for log in self._logs():
             if log.follows and log.person in persons:
                 for person, said in log.follows.items():
                     key = log.person, person
                     newest[key] = max(newest.get(key, said), said)
-        return Counter(person for (_, person), said in newest.items() if said.following)
+        follows: dict[bytes, list[bytes]] = {}
+        for (follower, person), said in newest.items():
+            if said.following:
+                follows.setdefault(follower, []).append(person)
+        return follows
 
     def _nearby(
         self, always: set[bytes], unwanted: set[bytes], held: Set[bytes]
     ) -> list[bytes]:
-        followers = self._followed_by(self._contacts() & always)
-        others = followers.keys() - always - unwanted
-        ranked = sorted(others, key=lambda one: (-followers[one], one not in held, one))
+        follows = self._followed_by(self._contacts() & always)
+        followers = Counter(person for persons in follows.values() for person in persons)
+        place: dict[bytes, int] = {}
+
+        def worth(person: bytes) -> tuple[int, bool, bytes]:
+            return -followers[person], person not in held, person
+
+        for persons in follows.values():
+            choice = sorted(set(persons) - always - unwanted, key=worth)
+            for at, person in enumerate(choice):
+                place[person] = min(at, place.get(person, at))
+        ranked = sorted(place, key=lambda person: (place[person], worth(person)))
         return ranked[: self._most]
