@@ -1,7 +1,7 @@
 """All that the persons of this peer write and receive."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from meshpeer.core.file_writes import PutAttachment
 from meshpeer.core.files.requests import ReadPart
@@ -58,6 +58,11 @@ class Arriving(Files, Protocol):
     """What mail needs of `Parts`."""
 
     def is_whole(self, file: bytes) -> bool: ...
+
+
+RESEAL_S: Final = 3_600.0
+"""Between two times that mail for one contact is sealed anew, who may publish keys as fast as blocks:
+each time all that is under way to them goes out again, with its files."""
 
 
 class Post(PiecesPost, Protocol):
@@ -118,6 +123,9 @@ class Mail:
         self._journal = journal
         self._rng = rng
         self._expected = restored.expected
+        self._resealed: dict[bytes, float] = {}
+        """For whom mail was sealed anew lately, and when."""
+        self._reseal_due: dict[bytes, float] = {}
         self._people_seen = people.changes
 
     def open(self, *, post: Post, shelf: Shelf, parts: Arriving, now: float) -> None:
@@ -198,7 +206,7 @@ class Mail:
 
     def key_heard(self, person: bytes) -> None:
         """A device of this person has a newer sealing key: seal anew what is unconfirmed."""
-        self._journal.then(lambda now: self._reseal(person, now))
+        self._journal.then(lambda now: self._reseal_at_times(person, now))
 
     # ---- the node's turn
 
@@ -223,6 +231,8 @@ class Mail:
         if self.inbox.wake(now):
             self._post.ask_again(now)
         self.pieces.wake(now)
+        for person in [one for one, due in self._reseal_due.items() if now >= due]:
+            self._reseal_at_times(person, now)
         return self.keys.wake(now)
 
     def next_wakeup(self) -> float | None:
@@ -232,10 +242,24 @@ class Mail:
             self.inbox.next_wakeup(),
             self.pieces.next_wakeup(),
             self.keys.next_wakeup(),
+            min(self._reseal_due.values(), default=None),
         )
         return min((time for time in times if time is not None), default=None)
 
     # ---- inside
+
+    def _reseal_at_times(self, person: bytes, now: float) -> None:
+        """Now, or once the last time is long enough ago."""
+        if self.people.get(person) is None:
+            return
+        again = self._resealed.get(person, now - RESEAL_S) + RESEAL_S
+        if now < again:
+            self._reseal_due[person] = again
+            return
+        self._reseal_due.pop(person, None)
+        lately = {one: at for one, at in self._resealed.items() if now < at + RESEAL_S}
+        self._resealed = lately | {person: now}
+        self._reseal(person, now)
 
     def _reseal(self, person: bytes, now: float) -> None:
         sealed = self.outbox.reseal(person, now)

@@ -4,6 +4,7 @@ import pytest
 
 from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.identity.seal import destination_tag
+from meshpeer.core.mail.mail import RESEAL_S
 from meshpeer.core.mail.sealing_keys import CHECK_S, KEEP_S, MAX_OLD, RENEW_S
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.writes import DeliveryState
@@ -116,6 +117,29 @@ def test_unconfirmed_mail_is_sealed_again_and_shown_once():
     world.chain_of_meetings(world.bob, world.ferry, world.ann)
     assert DeliveryState.ARRIVED in world.ann.states(message_id)
     assert world.ann.held() == []
+
+
+def tags_of(carrier):
+    wires = [carrier.store.wires([row.id])[row.id] for row in carrier.held()]
+    return {Bundle.parse(wire).header.tag for wire in wires}
+
+
+def test_a_contact_who_makes_key_after_key_is_not_sent_it_all_again_each_time():
+    """Never confirming, and publishing keys as fast as blocks, would flood us and the carriers."""
+    world = friends("ann", "bob")
+    for n in range(5):
+        world.ann.writes(world.bob, f"{n}")
+    first = renews(world.bob)
+    assert tags_of(world.ann) == {destination_tag(first)}, (
+        "the first time it is done at once"
+    )
+    held = world.ann.held()
+    last = [renews(world.bob) for _ in range(10)][-1]
+    assert world.ann.held() == held
+    world.later(RESEAL_S + 1)
+    assert tags_of(world.ann) == {destination_tag(last)}
+    world.meet(world.ann, world.bob)
+    assert sorted(world.bob.inbox()) == ["0", "1", "2", "3", "4"]
 
 
 def test_a_restart_between_hearing_and_sealing_loses_nothing():
