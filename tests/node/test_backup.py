@@ -26,16 +26,10 @@ from meshpeer.node.restoring import restore
 from meshpeer.node.state import State
 from meshpeer.node.vault import BACKUP, CHUNK, PERSON_KEY, VaultReader, VaultWriter
 from store.store import Store
+from tests.node.machines import WORDS
 
-WORDS = "correct horse battery staple"
+pytestmark = pytest.mark.usefixtures("quick")
 KILLS = int(os.environ.get("MESHPEER_KILLS", "6"))
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """A passphrase that is quick to try: the strength is measured elsewhere."""
-    monkeypatch.setattr(vault, "PASSES", 1)
-    monkeypatch.setattr(vault, "MEMORY_LOG", 10)
 
 
 @pytest.fixture

@@ -6,22 +6,17 @@ import threading
 import pytest
 
 from meshpeer.errors import UsageError
-from meshpeer.node import backup, vault
+from meshpeer.node import backup
 from meshpeer.node.backup_service import BackupService
 from meshpeer.node.config import parse
 from meshpeer.node.device_facade import NewBackup
 from meshpeer.node.node import Node
 from meshpeer.node.restoring import restore
 from meshpeer.node.state import State
+from tests.node.machines import WORDS
 from tests.node.test_faults import QUIET
 
-WORDS = "correct horse battery staple"
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(vault, "PASSES", 1)
-    monkeypatch.setattr(vault, "MEMORY_LOG", 10)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture
