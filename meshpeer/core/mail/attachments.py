@@ -10,6 +10,7 @@ receipt leaves when it is durable. When the whole file is verified and stored it
 (formats/attachment.py), whichever way it came, and only then does the sender call it arrived.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
@@ -27,6 +28,8 @@ from meshpeer.errors import RemoteProtocolError
 
 CONTACT_SHARE: Final = 1 << 30
 """Bytes of files under way from one contact that are fetched without being asked for."""
+CONTACT_FILES: Final = 1_000
+"""The same in files: one that nobody holds is looked for as long as its message is kept."""
 
 
 class Wanted(NamedTuple):
@@ -91,6 +94,8 @@ class Attachments:
         self._strangers: dict[bytes, list[PutAttachment]] = {}
         """Of who isn't accepted: no more than the requests box has messages."""
         self._wanted: list[Wanted] = []
+        self._underway_bytes: Counter[bytes] = Counter()
+        self._underway_files: Counter[bytes] = Counter()
         for row in underway:
             if not row.sent:
                 self.expect(row, now)
@@ -104,8 +109,12 @@ class Attachments:
         rows = self._rows.setdefault(row.file, [])
         if any(known.message_id == row.message_id for known in rows):
             return
-        fits = self._underway(row.contact) + row.size <= CONTACT_SHARE
+        fits = (
+            self._underway_bytes[row.contact] + row.size <= CONTACT_SHARE
+            and self._underway_files[row.contact] < CONTACT_FILES
+        )
         rows.append(row)
+        self._count(row, 1)
         if self._is_whole(row.file):
             self.complete(row.file, now)
         elif fits:
@@ -136,6 +145,7 @@ class Attachments:
     def complete(self, file: bytes, now: float) -> None:
         """All of this file is verified and durable here: say so to whoever sent it."""
         for row in self._rows.pop(file, ()):
+            self._count(row, -1)
             self._journal.add(
                 row._replace(state=ARRIVED),
                 PutEvent.of(
@@ -176,9 +186,9 @@ class Attachments:
             case Taken.NOT_NOW:
                 return Deferred("that file is not fetched now")
 
-    def _underway(self, contact: bytes) -> int:
-        rows = [row for rows in self._rows.values() for row in rows]
-        return sum(row.size for row in rows if row.contact == contact)
+    def _count(self, row: PutAttachment, one: int) -> None:
+        self._underway_bytes[row.contact] += one * row.size
+        self._underway_files[row.contact] += one
 
 
 def _attachment(row: PutAttachment) -> Attachment:

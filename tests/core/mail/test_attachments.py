@@ -403,3 +403,22 @@ def lives(data, name, at, *, before):
     for one in world.carriers:
         assert one.held() == [], (name, at, before, one.name)
     return carrier.commits >= at
+
+
+def test_a_contact_can_not_have_files_without_end_looked_for(monkeypatch):
+    """Each is a fetch that waits, and a question to each neighbour, for weeks."""
+    monkeypatch.setattr(attachments_module, "CONTACT_FILES", 20)
+    world = friends("ann", "bob")
+    bob = world.ann.mail.people.get(world.bob.person.public)
+    for _ in range(5):
+        nowhere = [Attachment(world.ann.rng(32), 1, "x", "", bytes(32)) for _ in range(16)]
+        draft = world.ann.draft("look", *nowhere)
+        world.ann.mail.send(world.ann.own, bob, draft, world.now)
+        world.ann.settle()
+    world.meet(world.ann, world.bob)
+    assert world.bob.inbox() == ["look"] * 5
+    assert len(world.bob.files.fetches()) == 20
+    _, (attachment,) = world.ann.writes(world.bob, "a real one", b"real")
+    world.meet(world.ann, world.bob)
+    assert "a real one" in world.bob.inbox()
+    assert attachment.file not in {row.file for row in world.bob.files.fetches()}
