@@ -253,11 +253,16 @@ class FileService(ChainService):
         return members, row.item is not None and row.item.kind == "collection"
 
     def _attached(self, file: bytes) -> PutAttachment | None:
-        """The file of a contact's message that this is, if nobody publishes it in the open.
+        """The file of a contact's message that this is, unless it is here in the open.
 
         Who names a public file in a message can't give it a key that spoils it for others.
         """
-        if self._store.records_of_file(file, limit=1):
+        fetch = self._store.fetch(file)
+        if (
+            self._store.records_of_file(file, limit=1)
+            or (fetch is not None and fetch.key is None)
+            or any(place.key is None for place in self._store.places(file))
+        ):
             return None
         rows = self._store.attachments_of(file)
         return next((row for row in rows if self._is_contact(row.contact)), None)

@@ -25,6 +25,7 @@ from meshpeer.core.formats.block import Block
 from meshpeer.core.formats.record import Collection
 from meshpeer.core.identity.idtext import encode
 from meshpeer.core.peer import FileWithdrawn, LinkDown, LinkUp, PeerEvent
+from meshpeer.core.sync.account import Kind
 from meshpeer.core.writes import PutEvent, Write
 from meshpeer.errors import MeshpeerError
 from meshpeer.node.library.library import Mirror
@@ -86,7 +87,9 @@ class Happenings:
                 if event.own or node.peer.record_news.may_tell(card.person, node.now()):
                     self._tell("device", person=card.person.hex(), number=card.number)
             case Question():
-                node.near.question(event.query, partial(self._answer, event))
+                neighbour = node.peer.neighbours.get(event.neighbour)
+                known = neighbour is not None and neighbour.account.kind is Kind.CONTACT
+                node.near.question(event.query, partial(self._answer, event), known=known)
             case AnswerCame():
                 node.near.came(event)
             case FileComplete():
@@ -115,7 +118,7 @@ class Happenings:
         for wanted in node.peer.wanted_files():
             file = wanted.attachment
             row = node.store.fetch(file.file)
-            if row is not None and row.key is None and row.state != "done":
+            if row is not None and row.key is None:
                 continue  # it is fetched as it is: no message may seal what others publish
             node.library.fetch(
                 file.file,
