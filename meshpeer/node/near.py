@@ -2,18 +2,24 @@
 
 What neighbours ask waits in a short row of its own and gets fewer hits than a person here: a
 stranger who asks all day costs no more than one search at a time, and never delays a person's by
-more than one.
+more than one. Contacts go first, and all strangers together get one search a second.
+
+What neighbours answer is shown in turns, the first of each and then the second: whoever answers much,
+and maybe not what was asked, takes no place from the others.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import islice, zip_longest
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from meshpeer.core.chains.events import AnswerCame
 from meshpeer.core.chains.question import MAX_CHOICES, Question
 from meshpeer.core.formats.block import Block, Header
+from meshpeer.core.sync.allowance import Allowance
 from meshpeer.errors import LocalProtocolError, MeshpeerError, UsageError
 
 if TYPE_CHECKING:
@@ -23,11 +29,17 @@ ANSWERED: Final = 50
 """Hits that a neighbour is given."""
 ANSWER_BYTES: Final = 128 << 10
 WAITING: Final = 32
-"""Neighbours' questions that wait their turn; what comes beyond is not answered."""
+"""Questions of contacts, and as many of strangers, that wait their turn; what comes beyond is
+not answered."""
+STRANGERS_PER_S: Final = 1.0
+STRANGERS_BURST: Final = 32
+"""Questions of strangers that are answered."""
 NEAR_SECONDS: Final = 1.5
 """How long neighbours are waited for."""
 NEAR_HITS: Final = 200
-"""Hits that are taken from all neighbours together."""
+"""Hits that are shown of all neighbours together."""
+KEPT: Final = 1_000
+"""Hits that are kept of them while they are waited for."""
 
 
 class Near:
@@ -35,15 +47,26 @@ class Near:
 
     def __init__(self, store: "Store") -> None:
         self._store = store
-        self._asked: dict[bytes, tuple[dict[bytes, Block], asyncio.Event]] = {}
-        self._waiting: deque[tuple[bytes, Callable[[list[Block]], None]]] = deque()
+        self._asked: dict[bytes, dict[bytes, dict[bytes, Block]]] = {}
+        """By question and neighbour, what came."""
+        self._waiting: dict[bool, deque[tuple[bytes, Callable[[list[Block]], None]]]] = {
+            True: deque(),
+            False: deque(),
+        }
+        """Of contacts, and of strangers."""
+        self._strangers = Allowance(rate=STRANGERS_PER_S, burst=STRANGERS_BURST)
         self._busy: asyncio.Task[None] | None = None
 
-    def question(self, query: bytes, answer: Callable[[list[Block]], None]) -> None:
+    def question(
+        self, query: bytes, answer: Callable[[list[Block]], None], *, known: bool
+    ) -> None:
         """Answer a neighbour's question as soon as it is its turn, or not at all."""
-        if len(self._waiting) >= WAITING:
+        waiting = self._waiting[known]
+        if len(waiting) >= WAITING:
             return
-        self._waiting.append((query, answer))
+        if not known and not self._strangers.take("all", monotonic()):
+            return
+        waiting.append((query, answer))
         if self._busy is None or self._busy.done():
             self._busy = asyncio.get_running_loop().create_task(self._answer())
 
@@ -51,27 +74,39 @@ class Near:
         """Take what a neighbour answered, if somebody still waits for it."""
         if event.query_id not in self._asked:
             return
-        blocks, full = self._asked[event.query_id]
+        came = self._asked[event.query_id]
+        mine = came.setdefault(event.neighbour, {})
         for block in event.blocks:
-            if len(blocks) < NEAR_HITS:
-                blocks[block.header.id] = block
-        if len(blocks) >= NEAR_HITS:
-            full.set()
+            if len(mine) < ANSWERED and self._make_room(came, mine):
+                mine[block.header.id] = block
 
     async def ask(self, query_id: bytes) -> list[Block]:
         """Wait for the answers to a question that was asked."""
-        blocks, full = self._asked.setdefault(query_id, ({}, asyncio.Event()))
+        came = self._asked.setdefault(query_id, {})
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(NEAR_SECONDS):
-                    await full.wait()
+            await asyncio.sleep(NEAR_SECONDS)
         finally:
             self._asked.pop(query_id, None)
-        return list(blocks.values())
+        turns = zip_longest(*(blocks.values() for blocks in came.values()))
+        blocks = {block.header.id: block for turn in turns for block in turn if block}
+        return list(islice(blocks.values(), NEAR_HITS))
+
+    @staticmethod
+    def _make_room(
+        came: Mapping[bytes, dict[bytes, Block]], mine: Mapping[bytes, Block]
+    ) -> bool:
+        """Whether one more may be kept; who gave most gives way to who gave less."""
+        if sum(map(len, came.values())) < KEPT:
+            return True
+        most = max(came.values(), key=len)
+        if len(most) <= len(mine) + 1:
+            return False
+        most.popitem()
+        return True
 
     async def _answer(self) -> None:
-        while self._waiting:
-            query, answer = self._waiting.popleft()
+        while waiting := self._waiting[True] or self._waiting[False]:
+            query, answer = waiting.popleft()
             with suppress(MeshpeerError):
                 answer(await asyncio.to_thread(blocks_for, self._store, query))
 

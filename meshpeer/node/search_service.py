@@ -172,7 +172,7 @@ class SearchService(ChainService):
         query_id = self._peer.chains.ask(question_bytes(question), self._node.now())
         self._node.soon()
         blocks = await self._node.near.ask(query_id)
-        rows = [row for block in blocks if (row := _row(block)) is not None]
+        rows = [row for block in blocks if (row := _row(block, question)) is not None]
         new = [row for row in rows if self._store.record_of(row.id) is None]
         terms = read(question.words)
         return [
@@ -200,8 +200,9 @@ class SearchService(ChainService):
         return who.petname or who.id
 
 
-def _row(block: Block) -> RecordRow | None:
-    """Give what a neighbour told as if it were held; None for what is nothing to see."""
+def _row(block: Block, question: Question) -> RecordRow | None:
+    """Give what a neighbour told as if it were held; None for what is nothing to see, or not what
+    was asked for."""
     if block.body is None:
         return None
     try:
@@ -209,7 +210,9 @@ def _row(block: Block) -> RecordRow | None:
     except RemoteProtocolError:
         return None
     header = block.header
-    return item and RecordRow(0, header.id, header.to_bytes(), block.body, 0, item)
+    if item is None or not question.allows(header.person, item):
+        return None
+    return RecordRow(0, header.id, header.to_bytes(), block.body, 0, item)
 
 
 def _query_view(question: Question) -> search_facade.SearchQuery:

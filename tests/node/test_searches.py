@@ -15,7 +15,15 @@ from meshpeer.core.sync.allowance import NEWS_BURST
 from meshpeer.core.writes import PutEvent
 from meshpeer.errors import NotFoundError, RemoteProtocolError, UsageError
 from meshpeer.node import near, standing_searches
-from meshpeer.node.near import ANSWER_BYTES, WAITING, Near, blocks_for, question_bytes
+from meshpeer.node.near import (
+    ANSWER_BYTES,
+    STRANGERS_BURST,
+    WAITING,
+    Near,
+    blocks_for,
+    question_bytes,
+)
+from meshpeer.node.search_service import _row
 from meshpeer.node.standing_searches import STANDING, TOLD, StandingSearches
 from store.store import Store
 from tests.store.author import Author
@@ -208,17 +216,38 @@ async def test_neighbours_are_answered_in_turn_and_a_flood_is_not(store, anna):
         if len(answers) == WAITING - 1:
             done.set()
 
-    asked.question(b"noise", answer)
+    asked.question(b"noise", answer, known=True)
     for _ in range(WAITING + 50):
-        asked.question(WATER.to_bytes(), answer)
+        asked.question(WATER.to_bytes(), answer, known=True)
     async with asyncio.timeout(10):
         await done.wait()
     assert answers == [[anna.ids[1]]] * (WAITING - 1)
 
 
 @in_loop
+async def test_strangers_who_ask_all_the_time_keep_no_contact_waiting(store, anna):
+    store.commit([anna.posts("water")])
+    asked, answers, done = Near(store), [], asyncio.Event()
+    for _ in range(1_000):
+        asked.question(
+            WATER.to_bytes(), lambda blocks: answers.append("stranger"), known=False
+        )
+
+    def answer(blocks):
+        answers.append("contact")
+
+    asked.question(WATER.to_bytes(), answer, known=True)
+    asked.question(WATER.to_bytes(), lambda blocks: done.set(), known=False)
+    async with asyncio.timeout(10):
+        await asked._busy
+    assert answers[0] == "contact"
+    assert answers.count("stranger") == STRANGERS_BURST
+    assert not done.is_set()
+
+
+@in_loop
 async def test_answers_are_waited_for_and_counted_once(monkeypatch, store, anna):
-    monkeypatch.setattr(near, "NEAR_HITS", 2)
+    monkeypatch.setattr(near, "NEAR_SECONDS", 0.05)
     blocks = [signed(anna.posts(f"water {n}")) for n in range(3)]
     asked = Near(store)
     waiting = asyncio.ensure_future(asked.ask(b"id"))
@@ -227,8 +256,46 @@ async def test_answers_are_waited_for_and_counted_once(monkeypatch, store, anna)
     asked.came(AnswerCame(b"id", b"n", (blocks[0],), ()))
     asked.came(AnswerCame(b"id", b"m", (blocks[0],), ()))
     asked.came(AnswerCame(b"id", b"m", tuple(blocks), ()))
-    assert await waiting == blocks[:2]
+    assert await waiting == blocks
     asked.came(AnswerCame(b"id", b"late", tuple(blocks), ()))
+
+
+@in_loop
+@pytest.mark.parametrize("loud", [1, 30])
+async def test_neighbours_that_answer_much_take_no_place_from_one_who_knows(
+    monkeypatch, store, anna, loud
+):
+    monkeypatch.setattr(near, "NEAR_SECONDS", 0.05)
+    asked, noise = Near(store), Author(2)
+    junk = tuple(signed(noise.posts(f"buy {n}")) for n in range(500))
+    waiting = asyncio.ensure_future(asked.ask(b"id"))
+    await asyncio.sleep(0)
+    for n in range(loud):
+        part = junk[n * 10 % 400 :][:64]
+        asked.came(AnswerCame(b"id", b"loud %d" % n, part, ()))
+    true = signed(anna.posts("water"))
+    asked.came(AnswerCame(b"id", b"kind", (true,), ()))
+    assert sum(map(len, asked._asked[b"id"].values())) <= near.KEPT
+    found = await waiting
+    assert true in found
+    assert len(found) <= near.NEAR_HITS
+
+
+def test_what_was_not_asked_for_is_not_shown(anna):
+    block = signed(anna.posts("water"))
+    person = block.header.person
+    for question, shown in (
+        (WATER, True),
+        (Question("water", kinds=("file",)), False),
+        (Question("water", kinds=("post",)), True),
+        (Question("water", authors=(bytes(32),)), False),
+        (Question("water", authors=(bytes(32), person)), True),
+        (Question(smallest=1), False),
+        (Question(largest=0), True),
+        (Question(since=2**40), False),
+        (Question(until=2**40), True),
+    ):
+        assert (_row(block, question) is not None) is shown, question
 
 
 @in_loop

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
+from meshpeer.core.chain_writes import Item
 from meshpeer.core.formats.cbor import decode, encode
 from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 
@@ -78,6 +79,18 @@ class Question:
                 raise RemoteProtocolError(name, "not what a question may hold")
             parts[name] = tuple(part) if isinstance(part, list) else part
         return cls(**parts)
+
+    def allows(self, author: bytes, item: Item) -> bool:
+        """Whether author, kind, size and date are what was asked for: neighbours may answer what
+        they like. Words, tags and the like are the search language's."""
+        return (
+            (not self.authors or author in self.authors)
+            and (not self.kinds or item.kind in self.kinds)
+            and (self.smallest is None or item.size >= self.smallest)
+            and (self.largest is None or item.size <= self.largest)
+            and (self.since is None or item.written >= self.since)
+            and (self.until is None or item.written <= self.until)
+        )
 
 
 _NAMES: Final = tuple(field.name for field in fields(Question))
