@@ -13,29 +13,22 @@ no other.
 """
 
 from collections.abc import Iterable, Sequence
-from hashlib import blake2s
 from itertools import groupby
 from typing import Final, Protocol
-from weakref import WeakKeyDictionary
 
 from meshpeer.core.bucket import Bucket
 from meshpeer.core.chains.asking import Asking, Plan
 from meshpeer.core.chains.authors import Authors
 from meshpeer.core.chains.book import Book
+from meshpeer.core.chains.following import Following
 from meshpeer.core.chains.intake import Intake
 from meshpeer.core.chains.interest import Interest
-from meshpeer.core.chains.log import NOT_SAID, Log
+from meshpeer.core.chains.log import Log
 from meshpeer.core.chains.messages import (
-    DIGEST_SIZE,
-    FOLLOW_HASH_SIZE,
-    FOLLOWS_AT_ONCE,
-    HEADS_AT_ONCE,
     Answer,
     Blocks,
-    Follow,
     Follows,
     Get,
-    Head,
     Heads,
     Message,
     Proof,
@@ -53,7 +46,7 @@ from meshpeer.core.chains.questions import (
     Questions,
 )
 from meshpeer.core.chains.serving import Serving
-from meshpeer.core.formats.block import Header
+from meshpeer.core.chains.telling import Telling
 from meshpeer.core.link.streams import LOW_WATER
 from meshpeer.core.sync.link_like import LinkLike
 from meshpeer.core.sync.messages import Frames
@@ -66,12 +59,6 @@ STRIKES: Final = 8
 """Malformed messages after which the link is closed."""
 UNREAD_LIMIT: Final = 4 << 20
 """Bytes that may wait for a neighbour that reads nothing."""
-MAX_FOLLOWS: Final = 16_384
-"""Persons that one neighbour may want."""
-FOLLOWS_BURST: Final = 64
-FOLLOWS_PER_S: Final = 0.2
-"""What a neighbour may say of them; half of it is what we say, or a contact that follows one
-person after the other would make us say so much that all neighbours close their links."""
 CARDS_BURST: Final = 2_048
 CARDS_PER_S: Final = 10.0
 """Cards read from a neighbour: each costs a signature."""
@@ -79,8 +66,6 @@ PROOFS_BURST: Final = 64
 PROOFS_PER_S: Final = 1.0
 LOOK_AGAIN_S: Final = 1.0
 """How long after the link was found full it is looked at again, should it not say so itself."""
-HISTORY_STEP: Final = 2_048
-"""Blocks of history that come before it is told how far down they reach."""
 
 
 class Shared(Protocol):
@@ -111,21 +96,20 @@ class Session:
         self._said_bytes = 0
         self._strikes = 0
         self._behind = False
-        self._follows: dict[bytes, bytes] = {}
-        """Whom the neighbour wants: hash and digest."""
-        self._to_tell: dict[bytes, set[Log] | None] = {}
-        """Of whom heads are to be told: of these logs, or (None) of all that there are."""
-        self._cards_told: dict[bytes, bytes] = {}
-        self._heads_told = WeakKeyDictionary[Log, tuple[int, int]]()
-        self._follow_rate = Bucket(rate=FOLLOWS_PER_S, burst=FOLLOWS_BURST, now=now)
         self._card_rate = Bucket(rate=CARDS_PER_S, burst=CARDS_BURST, now=now)
         self._proof_rate = Bucket(rate=PROOFS_PER_S, burst=PROOFS_BURST, now=now)
         self._query_rate = Bucket(rate=QUERIES_PER_S, burst=QUERIES_BURST, now=now)
         self._own_questions = Bucket(rate=OWN_PER_S, burst=OWN_BURST, now=now)
         self._passed_questions = Bucket(rate=PASSED_PER_S, burst=PASSED_BURST, now=now)
-        self._say_rate = Bucket(rate=FOLLOWS_PER_S / 2, burst=FOLLOWS_BURST // 2, now=now)
-        self._to_want: dict[bytes, None] = {}
-        """Who is wanted, too, and is not said yet."""
+        self.following = Following(
+            book=shared.book,
+            authors=shared.authors,
+            interest=shared.interest,
+            link=link,
+            say=self.say,
+            now=now,
+        )
+        self._telling = Telling(shared.book, shared.authors, self.say)
         self._asking = Asking(shared.plan, self.say, now)
         self._serving = Serving(
             shared.book, self._put, self._unread, lambda get: shared.read(self, get)
@@ -136,16 +120,12 @@ class Session:
 
     def start(self, now: float) -> None:
         """Say whose chains are wanted, if the link was made from here."""
-        if not self.link.initiator:
-            return
-        wanted = self._shared.interest.wanted
-        self._say_rate.take(now, _messages(len(wanted)))
-        self._say_follows(wanted, begins=True)
+        self.following.start(now)
         self.flush()
 
     def want(self, persons: Iterable[bytes], now: float) -> None:
         """More persons are wanted."""
-        self._to_want.update(dict.fromkeys(self._may_name(persons)))
+        self.following.more(persons)
         self.go_on(now)
 
     def readable(self, now: float) -> None:
@@ -183,19 +163,17 @@ class Session:
 
     def next_wakeup(self) -> float | None:
         """When `wake` has something to do."""
-        asked = self._asking.next_check()
+        asked, follows = self._asking.next_check(), self.following.next_wakeup()
         held_up = self._behind or self._held_up is not None
-        if asked is None and not (held_up or self._to_want):
+        if asked is None and follows is None and not held_up:
             return None
         if not self.up or not self._shared.plan.open:
             return None
         if self._behind:
             return 0.0
-        times = [asked]
+        times = [asked, follows]
         if self._held_up is not None:
             times.append(self._held_up + LOOK_AGAIN_S)
-        if self._to_want:
-            times.append(self._say_rate.ready(_messages(len(self._to_want))))
         return min((time for time in times if time is not None), default=None)
 
     @property
@@ -211,11 +189,15 @@ class Session:
     def go_on(self, now: float) -> None:
         """Tell, ask and serve as far as there is room."""
         if self.up:
-            self._tell()
+            self._telling.pump(self._has_room)
             self._asking.pump(now)
-            self._say_wants(now)
+            again = self._asking.overflow and self._asking.idle
+            if self.following.pump(now, again=again) and again:
+                self._asking.overflow = (
+                    False  # offers were left out; now they come once more
+                )
             self._serving.pump()
-            held_up = self._to_tell or self._serving.held_up
+            held_up = self._telling or self._serving.held_up
             self._held_up = now if held_up else None
         self.flush()
 
@@ -240,27 +222,6 @@ class Session:
         self._said.append(frame)
         self._said_bytes += len(frame)
 
-    def _say_wants(self, now: float) -> None:
-        """Say who is wanted, too; or, where offers were left out, ask for all of them again."""
-        wanted = self._shared.interest.wanted
-        again = self._asking.overflow and self._asking.idle
-        persons = (
-            self._may_name(wanted) if again else [p for p in self._to_want if p in wanted]
-        )
-        if (again or persons) and not self._say_rate.take(now, _messages(len(persons))):
-            return
-        self._to_want.clear()
-        if again:
-            self._asking.overflow = False
-        if again or persons:
-            self._say_follows(persons, begins=again)
-
-    def _may_name(self, persons: Iterable[bytes]) -> list[bytes]:
-        """Of persons wanted here those that are told: all, or whom the neighbour named first."""
-        if self.link.initiator:
-            return list(persons)
-        return [person for person in persons if self.hash(person) in self._follows]
-
     def may_ask(self, now: float, *, passed: bool) -> bool:
         """Whether one more question may go to the neighbour, who would strike us for a flood."""
         return (self._passed_questions if passed else self._own_questions).take(now)
@@ -268,7 +229,10 @@ class Session:
     @property
     def reads(self) -> bool:
         """The neighbour takes what it is sent; to others only what they wait for is said."""
-        return self.up and self._unread() <= LOW_WATER
+        return self.up and self._has_room()
+
+    def _has_room(self) -> bool:
+        return self._unread() <= LOW_WATER
 
     def _unread(self) -> int:
         return self.link.buffered(STREAM) + self._said_bytes
@@ -280,120 +244,21 @@ class Session:
         self._said.clear()
         self._said_bytes = 0
 
-    # -- what is wanted, and what is told
-
-    def hash(self, person: bytes) -> bytes:
-        """The name of a person on this link."""
-        return _keyed(person, self.link.binding, FOLLOW_HASH_SIZE)
-
-    def _say_follows(self, persons: Iterable[bytes], *, begins: bool) -> None:
-        follows = [Follow(self.hash(p), self._digest(p)) for p in persons]
-        for at in range(0, len(follows) or begins, FOLLOWS_AT_ONCE):
-            part = tuple(follows[at : at + FOLLOWS_AT_ONCE])
-            self.say(Follows(begins and at == 0, part))
-
-    def _digest(self, person: bytes) -> bytes:
-        """What is held of a person, in 8 bytes: equal ones have nothing to tell each other."""
-        card = self._shared.authors.card_of(person)
-        state = blake2s(digest_size=DIGEST_SIZE, key=self.link.binding[:32])
-        state.update((card.number if card else 0).to_bytes(8))
-        state.update(card.signature if card else b"")
-        for log in sorted(self._shown(person), key=lambda one: one.log_key):
-            told = log.told
-            state.update(
-                b"".join(
-                    (
-                        log.device,
-                        log.id,
-                        *(number.to_bytes(8) for span in told.spans for number in span),
-                        told.head if log.fork_at is None else b"",
-                        (log.fork_at or 0).to_bytes(8),
-                        bytes((bool(log.bare),)),
-                    )
-                )
-            )
-        return state.digest()
-
-    def _shown(self, person: bytes) -> list[Log]:
-        """The logs of a person that count by the newest card."""
-        standing = self._shared.authors.standing(person)
-        if standing is None:
-            return []
-        return [
-            log
-            for log in self._shared.book.logs_of(person)
-            if standing.cut(log.device, log.id) is not None
-        ]
-
     def tell(self, person: bytes, logs: Iterable[Log], now: float) -> None:
         """These logs of a person changed: say so, if the neighbour wants to know."""
-        if not self.up or self.hash(person) not in self._follows:
-            return
-        waiting = self._to_tell.setdefault(person, set())
-        if waiting is not None:
-            waiting.update(logs)
-        self.go_on(now)
+        if self.up and self.following.wanted_there(person):
+            self._telling.logs(person, logs)
+            self.go_on(now)
 
     def tell_proof(self, log: Log) -> None:
         """A log is frozen."""
-        if not self.up or self.hash(log.person) not in self._follows:
+        if not self.up or not self.following.wanted_there(log.person):
             return
         if self.reads:
-            self._say_proof(log)
+            self._telling.proof(log)
             self.flush()
         else:
-            self._to_tell[log.person] = None
-
-    def _tell(self) -> None:
-        """Say the heads that wait, as long as the neighbour reads."""
-        while self._to_tell and self._unread() <= LOW_WATER:
-            person = next(iter(self._to_tell))
-            self._tell_person(person, self._to_tell.pop(person))
-
-    def _tell_person(self, person: bytes, logs: set[Log] | None) -> None:
-        card = self._shared.authors.card_of(person)
-        if card is None:
-            return
-        shown = self._shown(person)
-        if logs is None:
-            for log in shown:
-                self._say_proof(log)
-        heads: list[list[Head]] = [[]]
-        for log in shown:
-            if (logs is None or log in logs) and self._worth(log, logs is None):
-                if len(heads[-1]) >= HEADS_AT_ONCE:
-                    heads.append([])
-                heads[-1] += heads_of(log)
-        data = b""
-        if self._cards_told.get(person) != card.signature:
-            self._cards_told[person] = card.signature
-            data = card.to_bytes()
-        for part in heads:
-            if part or data:
-                self.say(Heads(person, data, tuple(part)))
-            data = b""
-
-    def _say_proof(self, log: Log) -> None:
-        proof = self._shared.book.proofs.get(log.log_key)
-        if proof:
-            self.say(Proof(*map(Header.parse, proof)))
-
-    def _worth(self, log: Log, all: bool) -> bool:
-        """Whether a log's state is worth telling: a new height, or much more history."""
-        told = log.told
-        if told.height == 0:
-            return False
-        height, blocks = self._heads_told.get(log, (0, 0))
-        more = told.blocks - blocks
-        if not (
-            all
-            or height != told.height
-            or more >= HISTORY_STEP
-            or (more > 0 and told.complete(log.floor))
-        ):
-            return False
-        self._heads_told[log] = told.height, told.blocks
-        return True
+            self._telling.everything(log.person)
 
     # -- what the neighbour says
 
@@ -419,7 +284,8 @@ class Session:
             case Get():
                 self._serving.get(message)
             case Follows():
-                self._take_follows(message, now)
+                for person in self.following.take(message, now):
+                    self._telling.everything(person)
             case Proof():
                 if self._proof_rate.take(now):
                     self._shared.intake.proof(message.one, message.other, now)
@@ -459,43 +325,5 @@ class Session:
         known = self._shared.authors.card_of(person)
         return known is None or known.to_bytes() != data
 
-    def _take_follows(self, message: Follows, now: float) -> None:
-        if not self._follow_rate.take(now):
-            raise RemoteProtocolError("follows", f"more than {FOLLOWS_BURST} at once")
-        before = dict(self._follows) if not self.link.initiator else {}
-        if message.begins:
-            self._follows.clear()
-        for one in message.follows:
-            if len(self._follows) < MAX_FOLLOWS:
-                self._follows[one.hash] = one.digest
-        asked = {one.hash: one.digest for one in message.follows}
-        for person in self._shared.interest.wanted:
-            hash = self.hash(person)
-            digest = asked.get(hash)
-            if digest is None:
-                continue
-            if not self.link.initiator and hash not in before:
-                self._to_want[person] = None
-            if self._shared.authors.card_of(person) and digest != self._digest(person):
-                self._to_tell[person] = None
-
     def _count(self, error: RemoteProtocolError) -> None:
         self._shared.intake.counters[error.field] += 1
-
-
-def heads_of(log: Log) -> list[Head]:
-    """What is told of a log: its spans, newest first; only the newest names its last block."""
-    told = log.told
-    return [
-        Head(log.device, log.id, *span, told.head if span[1] == told.height else NOT_SAID)
-        for span in reversed(told.spans)
-    ]
-
-
-def _messages(persons: int) -> int:
-    """How many messages name so many persons."""
-    return max(1, -(-persons // FOLLOWS_AT_ONCE))
-
-
-def _keyed(data: bytes, key: bytes, size: int) -> bytes:
-    return blake2s(data, digest_size=size, key=key[:32]).digest()

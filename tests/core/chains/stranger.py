@@ -60,7 +60,7 @@ class Stranger:
     # -- what one often says
 
     def wants(self, *persons):
-        hash = self.peer.chains._sessions[self.end.peer_id].hash
+        hash = self.peer.chains._sessions[self.end.peer_id].following.hash
         follows = tuple(Follow(hash(person.id), b"another!") for person in persons)
         return self.say(Follows(True, follows))
 

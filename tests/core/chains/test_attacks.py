@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshpeer.core.chains import messages, session
+from meshpeer.core.chains import following, messages
 from meshpeer.core.chains.asking import ASKS, LONGEST_S, PATIENCE_S, SCREEN, UNDERWAY
 from meshpeer.core.chains.book import FREE_SPANS, LEAP, PERSON_FOLLOWS
 from meshpeer.core.chains.events import Forked
@@ -300,7 +300,7 @@ def test_who_asks_for_what_is_not_held_gets_an_empty_answer(bob, ann):
 def test_who_follows_in_a_flood_is_cut_off(bob):
     eve = Stranger(bob)
     many = tuple(messages.Follow(bytes(8), bytes(8)) for _ in range(2_000))
-    for _ in range(session.FOLLOWS_BURST + STRIKES):
+    for _ in range(following.FOLLOWS_BURST + STRIKES):
         if eve.end.closed is None:
             eve.say(Follows(False, many))
     assert eve.end.closed is not None

@@ -6,9 +6,10 @@ import pytest
 
 from meshpeer.core.chains import messages
 from meshpeer.core.chains.events import Question
+from meshpeer.core.chains.following import FOLLOWS_BURST
 from meshpeer.core.chains.messages import Blocks, Get, Query
 from meshpeer.core.chains.serving import GIVEN
-from meshpeer.core.chains.session import FOLLOWS_BURST, STRIKES, UNREAD_LIMIT
+from meshpeer.core.chains.session import STRIKES, UNREAD_LIMIT
 from meshpeer.core.formats.block import MAX_BODY
 from meshpeer.core.formats.record import Follow, Post, Unknown
 from tests.core.chains.stranger import Stranger
@@ -70,7 +71,7 @@ def test_a_contact_that_follows_one_after_the_other_does_not_cost_a_peer_its_nei
         bob.chains.wake(village.now)
         village.run()
     session = carla.chains._sessions[bob.id]
-    assert all(session.hash(other.id) in session._follows for other in others)
+    assert all(session.following.wanted_there(other.id) for other in others)
 
 
 def test_large_blocks_do_not_make_a_slow_neighbour_seem_to_read_nothing():
