@@ -243,8 +243,9 @@ class FileService(ChainService):
                 raise UsageError(
                     "that file came with a request; `meshpeer requests accept` its sender first"
                 ) from None
-            name, _, size = _named(records, None)
-            return [FileRef(file, size, name or idtext.encode(file)[:11])], False
+            name, _, _ = _named(records, None)
+            # anybody may publish a record of it that lies; the id says how long it is
+            return [FileRef(file, -1, name or idtext.encode(file)[:11])], False
         if row.body is None:
             raise UsageError(f"its author took back what record {row.number} said")
         members = await self._members(row, patience)
