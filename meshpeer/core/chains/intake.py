@@ -15,6 +15,7 @@ blocks, so they are in one commit, and hangs there what may happen only once the
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from meshpeer.core.chain_writes import PutBlock
 from meshpeer.core.chains.archive import PeopleLike
@@ -32,6 +33,10 @@ from meshpeer.core.formats.record import Record, item_of, parse_record
 from meshpeer.core.journal import Journal
 from meshpeer.core.writes import Write
 from meshpeer.errors import RemoteProtocolError
+
+MAX_BARE: Final = 256
+"""Spans of a log that may lack their bodies. Who keeps back every second one would else make the
+log's row, which each commit writes anew, as long as the log."""
 
 
 class Intake:
@@ -95,6 +100,8 @@ class Intake:
             return self._fill(log, block, now)
         if not self._book.room_for(log, header.sequence):
             return self._refuse("gap")
+        if body is None and not log.bare.room_for(header.sequence, MAX_BARE):
+            return self._refuse("bare")
         try:
             record = parse_record(body) if body is not None else None
         except RemoteProtocolError:

@@ -64,9 +64,9 @@ class Spans:
             return self._spans[index]
         return None
 
-    def room_for(self, number: int) -> bool:
-        """Whether adding it leaves no more than MAX_SPANS spans."""
-        return len(self._spans) < MAX_SPANS or number - 1 in self or number + 1 in self
+    def room_for(self, number: int, most: int = MAX_SPANS) -> bool:
+        """Whether adding it leaves no more than `most` spans."""
+        return len(self._spans) < most or number - 1 in self or number + 1 in self
 
     def add(self, first: int, last: int | None = None) -> None:
         """Put first..last in (first alone if no last is given)."""

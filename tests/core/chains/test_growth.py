@@ -7,6 +7,7 @@ import pytest
 
 from meshpeer.core.chains.limits import ChainLimits
 from meshpeer.core.chains.log import BLOCK_COST
+from meshpeer.core.formats.block import Block
 from meshpeer.core.formats.card import Revocation
 from meshpeer.core.formats.record import Follow, Post, Withdraw
 from tests.core.chains.stranger import Stranger
@@ -120,6 +121,27 @@ def test_forks_of_revoked_devices_are_not_kept_for_ever(ann):
         bob.chains.take_card(ann.issue(revoked), 0.0)
         bob.commit(0.0)
     assert not bob.disk.kept_forks
+
+
+def test_a_neighbour_that_keeps_every_second_body_back_makes_no_long_row(ann):
+    """Its commits cost more and more, and so does each look at what lacks."""
+    bob, log = Peer("bob"), Log(ann)
+    bob.knows(ann)
+    log.grow(1_500)
+    mean, kind = Stranger(bob, "mean"), Stranger(bob, "kind")
+    half = [
+        Block(block.header, block.body if n % 2 else None)
+        for n, block in enumerate(log.blocks)
+    ]
+    for first in range(0, 1_500, 100):
+        mean.gives(log, *half[first : first + 100])
+    (row,) = bob.disk.kept_logs.values()
+    assert len(row.state) < 8_192
+    for first in 2 * [*range(1_400, -1, -100)]:
+        kind.gives(log, *log.blocks[first : first + 100])
+    assert {(row[2], row[4]) for row in bob.rows(ann)} == {
+        (n, True) for n in range(1, 1_501)
+    }
 
 
 def test_a_neighbour_that_stays_keeps_no_dropped_log_in_memory(ann):
