@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from meshpeer.core.file_writes import PutAttachment, PutFetch, PutWatched
 from meshpeer.core.formats.listing import Entry, Listing
+from meshpeer.core.formats.manifest import HASH_SIZE, chunk_size_for
 from meshpeer.core.formats.record import Collection, File, FileRef, Post, parse_record
 from meshpeer.core.identity import idtext
 from meshpeer.errors import NotFoundError, UsageError
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 PROBE_S: Final = 0.3
 """How long neighbours are given to say whether they hold a file."""
 MAX_GATHERED: Final = 1_000
+MAX_HASHES: Final = 64 << 20
+"""Bytes of hashes, kept in memory, of what is asked for at once: 512 GiB of files."""
 STATES: Final[dict[str, file_facade.FetchState]] = {
     "waiting": "waiting",
     "fetching": "fetching",
@@ -211,6 +214,11 @@ class FileService(ChainService):
         self._node.check_disk()
         target = self.not_ours(new.to, whole=False) if new.to else ""
         refs, folder = await self._asked_for(new.what, new.patience_s)
+        if sum(_hashes(ref.size) for ref in refs) > MAX_HASHES:
+            raise UsageError(
+                "these are too many large files to get at once: mirror the collection, "
+                "or get one after the other"
+            )
         if target:
             into = folder or len(refs) > 1 or (new.to or "").endswith("/")
             await asyncio.to_thread(_make_room_for, refs, target, folder, into)
@@ -387,6 +395,11 @@ def _make_room_for(refs: Sequence[FileRef], target: str, folder: bool, into: boo
             os.makedirs(path, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{path} can't be made: {error.strerror}") from error
+
+
+def _hashes(size: int) -> int:
+    """Bytes of the hashes of a file's chunks."""
+    return -(-size // chunk_size_for(size)) * HASH_SIZE if size > 0 else 0
 
 
 def _free_name(name: str, taken: dict[str, Entry]) -> str:

@@ -4,8 +4,10 @@ import os
 
 import pytest
 
-from meshpeer.core.formats.record import File
+from meshpeer.core.formats.listing import Entry, Listing
+from meshpeer.core.formats.record import Collection, File
 from meshpeer.core.identity import idtext
+from meshpeer.errors import UsageError
 from meshpeer.node.file_facade import NewFetch, Publication
 from tests.api.running import Mesh
 
@@ -60,3 +62,25 @@ def test_a_file_read_by_its_id_is_never_cut_where_a_false_record_says(mesh, lied
     with pytest.raises(Exception, match="bytes"):
         mesh.wait(content(bob, file))
     assert mesh.wait(content(bob, file)) == FILM, "and then it is known"
+
+
+async def lists(peer, entries):
+    data = Listing.of(entries).to_bytes()
+    listing, size = await peer.node.publications.keep_blob(data)
+    (own,) = peer.node.peer.mail.people.own.values()
+    record = Collection(
+        name="all", listing=listing, listing_size=size, files=len(entries), total=1
+    )
+    block = peer.node.peer.publish(own, record, peer.node.now())
+    await peer.node.durable()
+    return idtext.encode(block.header.id)
+
+
+def test_a_collection_of_thousands_of_huge_files_is_not_got_at_once(mesh):
+    """Each has 2 MiB of hashes, which are in memory while it is fetched."""
+    ann = mesh.settle("ann")
+    entries = [Entry(f"{n}", 1 << 34, n.to_bytes(32)) for n in range(100)]
+    record = mesh.wait(lists(ann, entries))
+    with pytest.raises(UsageError, match="mirror"):
+        ann.wait(ann.service.fetch(NewFetch(what=record)))
+    assert not ann.node.peer.files.fetches()
