@@ -34,7 +34,7 @@ from meshpeer.core.files.events import FileComplete
 from meshpeer.core.files.exchange import Exchange, RestoredExchange
 from meshpeer.core.files.files import Files
 from meshpeer.core.files.messages import CONTROL, PARTS
-from meshpeer.core.files.requests import ReadPart, Request
+from meshpeer.core.files.requests import ReadChunk, Request
 from meshpeer.core.formats.block import Block
 from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.formats.record import Record
@@ -178,7 +178,7 @@ class Peer:
         self._announce_tags()
         self.neighbours: dict[bytes, Neighbour] = {}
         self._prefix = prefix
-        self._mail_reads: set[ReadPart] = set()
+        self._mail_reads: set[ReadChunk] = set()
         self._people_seen = people.changes
 
     @property
@@ -286,7 +286,7 @@ class Peer:
         self, request: Request, result: bytes | StoreError | None, now: float
     ) -> None:
         """The library did this, or says why it can't."""
-        if isinstance(request, ReadPart) and request in self._mail_reads:
+        if isinstance(request, ReadChunk) and request in self._mail_reads:
             self._mail_reads.discard(request)
             self.mail.done(request, result, now)
         else:

@@ -22,7 +22,7 @@ from typing import Final, Protocol
 
 from meshpeer.core.file_writes import DropAnswered, PutAnswered
 from meshpeer.core.files.post import Post
-from meshpeer.core.files.requests import ReadPart
+from meshpeer.core.files.requests import ReadChunk
 from meshpeer.core.files.runs import members
 from meshpeer.core.files.shelf import Shelf
 from meshpeer.core.formats.bundle import MAX_LIFETIME, Bundle, Priority
@@ -147,8 +147,8 @@ class Answers:
         self._held_count = 0
         self._jobs: deque[_Job] = deque()
         self._leaving: dict[bytes, _Tally] = {}
-        self._reading: dict[ReadPart, _Job] = {}
-        self._requests: list[ReadPart] = []
+        self._reading: dict[ReadChunk, _Job] = {}
+        self._requests: list[ReadChunk] = []
         self._put_off: dict[bytes, Account] = {}
         self._look_at: float | None = None
         self._allowance = NeighbourAllowance(
@@ -188,18 +188,18 @@ class Answers:
             self._put_off_until(id, account, now)
         self.wake(now)
 
-    def requests(self) -> list[ReadPart]:
+    def requests(self) -> list[ReadChunk]:
         """What is to be read from the disk; each is answered by `done`."""
         requests, self._requests = self._requests, []
         return requests
 
     def done(
-        self, request: ReadPart, result: bytes | MeshpeerError | None, now: float
+        self, request: ReadChunk, result: bytes | MeshpeerError | None, now: float
     ) -> None:
         """Here are the bytes, or why there are none."""
         job = self._reading.pop(request)
         if isinstance(result, bytes):
-            self._give(job, request.part, result, now)
+            self._give(job, request.index, result, now)
         self._go_on(now)
 
     def next_wakeup(self) -> float | None:
@@ -330,7 +330,7 @@ class Answers:
         elif part >= PAGE0:
             self._give(job, part, job.manifest.pages[part - PAGE0], now)
         else:
-            request = ReadPart(job.file, part, job.manifest.chunk_length(part))
+            request = ReadChunk(job.file, part, job.manifest.chunk_length(part))
             self._reading[request] = job
             self._requests.append(request)
         if part >= PAGE0:

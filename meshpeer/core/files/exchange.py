@@ -22,7 +22,7 @@ from meshpeer.core.files.events import (
 from meshpeer.core.files.files import Files
 from meshpeer.core.files.link_like import LinkLike
 from meshpeer.core.files.parts import Parts
-from meshpeer.core.files.requests import ReadPart, Request
+from meshpeer.core.files.requests import ReadChunk, Request
 from meshpeer.core.files.shelf import RestoredFiles, Shelf
 from meshpeer.core.files.wants import Wants
 from meshpeer.core.journal import Journal
@@ -89,7 +89,7 @@ class Exchange:
             held=restored.held_wants,
             now=now,
         )
-        self._asked: dict[ReadPart, Answers] = {}
+        self._asked: dict[ReadChunk, Answers] = {}
         self._look_at = now
 
     # -- links
@@ -114,7 +114,7 @@ class Exchange:
 
     def done(self, request: Request, result: bytes | StoreError | None, now: float) -> None:
         """The library did this, or says why it can't."""
-        if isinstance(request, ReadPart) and request in self._asked:
+        if isinstance(request, ReadChunk) and request in self._asked:
             self._asked.pop(request).done(request, result, now)
         else:
             self.files.done(request, result, now)

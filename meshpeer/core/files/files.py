@@ -23,7 +23,7 @@ from meshpeer.core.files.limits import Limits, Pace
 from meshpeer.core.files.link_like import LinkLike
 from meshpeer.core.files.probing import Probing
 from meshpeer.core.files.reporting import Reporting
-from meshpeer.core.files.requests import ReadPart, Request
+from meshpeer.core.files.requests import ReadChunk, Request
 from meshpeer.core.files.runs import to_runs
 from meshpeer.core.files.session import Session
 from meshpeer.core.files.shelf import RestoredFiles, Shelf
@@ -355,7 +355,7 @@ class Files:
 
     def done(self, request: Request, result: bytes | StoreError | None, now: float) -> None:
         """The library did this, or says why it can't: see requests.py for the results."""
-        if isinstance(request, ReadPart):
+        if isinstance(request, ReadChunk):
             self._swarm.was_read(request, result, now)
         else:
             fetch = self._swarm.fetch(request.file)

@@ -21,7 +21,7 @@ from meshpeer.core.files.messages import (
     No,
     Why,
 )
-from meshpeer.core.files.requests import ReadPart
+from meshpeer.core.files.requests import ReadChunk
 from meshpeer.core.files.runs import count_runs
 from meshpeer.core.files.saying import Saying
 from meshpeer.core.formats.manifest import Manifest
@@ -59,7 +59,7 @@ class Giving:
         self._saying = saying
         self._tags: dict[int, bytes] = {}
         self._asks: dict[tuple[int, int], None] = {}
-        self._reading: dict[tuple[int, int], ReadPart] = {}
+        self._reading: dict[tuple[int, int], ReadChunk] = {}
         self._reading_bytes = 0
         self._seeks = Bucket(rate=SEEKS_PER_S, burst=SEEKS_BURST, now=now)
         self._refusals = Pace(REFUSALS_PER_S, now)
@@ -202,28 +202,28 @@ class Giving:
     ) -> None:
         if (handle, part) in self._reading:
             return
-        request = ReadPart(here.file, part, manifest.chunk_length(part))
+        request = ReadChunk(here.file, part, manifest.chunk_length(part))
         self._reading[handle, part] = request
         self._reading_bytes += request.size
         self._swarm.pace.spend(request.size, now)
         self._swarm.read(request, self, handle)
 
     def was_read(
-        self, request: ReadPart, handle: int, result: bytes | StoreError | None, now: float
+        self, request: ReadChunk, handle: int, result: bytes | StoreError | None, now: float
     ) -> None:
         """The disk gave the bytes, or can't."""
         self._reading_bytes -= request.size
-        key = handle, request.part
+        key = handle, request.index
         if self._reading.get(key) is not request:
             return
         del self._reading[key]
         if isinstance(result, bytes):
-            self._link.write(PARTS, PART_HEAD.pack(handle, request.part, len(result)))
+            self._link.write(PARTS, PART_HEAD.pack(handle, request.index, len(result)))
             self._link.write(PARTS, result)
             self._swarm.given += len(result)
         else:
             why = Why.GONE if result is None else Why.LATER
-            self._saying.item(No, (handle, request.part, why))
+            self._saying.item(No, (handle, request.index, why))
 
     def _send(self, handle: int, part: int, data: bytes, now: float) -> None:
         self._swarm.pace.spend(len(data), now)

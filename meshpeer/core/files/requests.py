@@ -2,8 +2,8 @@
 
 The core never touches a disk. Whatever stands here is done in any order, but for a Flush, which
 follows all writes of its file that were asked for before it, and a Finish, which follows its
-Flush. The answer is the bytes (of a ReadPart that could be read), None (it is done; of a
-ReadPart: nothing can be read there any more), or a StoreError that says why in words for people;
+Flush. The answer is the bytes (of a ReadChunk that could be read), None (it is done; of a
+ReadChunk: nothing can be read there any more), or a StoreError that says why in words for people;
 StoreFullError where room is what lacks.
 """
 
@@ -23,12 +23,11 @@ class Damaged(StoreError):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ReadPart:
+class ReadChunk:
     """Give this chunk of a file held here, in part or whole, checked against its manifest."""
 
     file: bytes
-    part: int
-    """The number of the chunk."""
+    index: int
     size: int
 
 
@@ -69,4 +68,4 @@ class Finish:
     file: bytes
 
 
-Request: TypeAlias = ReadPart | WriteChunk | CopyChunk | Flush | Finish
+Request: TypeAlias = ReadChunk | WriteChunk | CopyChunk | Flush | Finish

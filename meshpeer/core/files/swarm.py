@@ -22,7 +22,7 @@ from meshpeer.core.files.landing import SMALL, Landing
 from meshpeer.core.files.limits import Limits, Pace
 from meshpeer.core.files.link_like import LinkLike
 from meshpeer.core.files.messages import PAGE0, ROOT, Coming, Have
-from meshpeer.core.files.requests import ReadPart, Request
+from meshpeer.core.files.requests import ReadChunk, Request
 from meshpeer.core.files.shelf import Shelf
 from meshpeer.core.formats.manifest import Manifest, chunk_hash, want_tag
 from meshpeer.core.journal import Action, Journal
@@ -319,13 +319,13 @@ class Swarm:
         """It waits for parts."""
         self.turns.setdefault(giving)
 
-    def read(self, request: ReadPart, giving: "Giving", handle: int) -> None:
+    def read(self, request: ReadChunk, giving: "Giving", handle: int) -> None:
         """Have a chunk read for a neighbour."""
         self._readers[request] = giving, handle
         self.landing.requests.append(request)
 
     def was_read(
-        self, request: ReadPart, result: bytes | StoreError | None, now: float
+        self, request: ReadChunk, result: bytes | StoreError | None, now: float
     ) -> None:
         """The library gave a chunk, or can't."""
         giving, handle = self._readers.pop(request)
@@ -336,7 +336,7 @@ class Swarm:
             if fetch is None:
                 self.gone(request.file)
             else:
-                self.landing.lost(fetch, request.part)
+                self.landing.lost(fetch, request.index)
                 self.wake_fetch(fetch)
 
     def give(self, now: float) -> None:

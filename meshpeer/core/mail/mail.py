@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from meshpeer.core.file_writes import PutAttachment
-from meshpeer.core.files.requests import ReadPart
+from meshpeer.core.files.requests import ReadChunk
 from meshpeer.core.files.shelf import Shelf as FileShelf
 from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.formats.record import Key
@@ -214,12 +214,12 @@ class Mail:
         """Files of messages that are to be fetched, each told once; after a restart again."""
         return self.attachments.wanted()
 
-    def requests(self) -> list[ReadPart]:
+    def requests(self) -> list[ReadChunk]:
         """Parts of files of ours that are to be read; each is answered by `done`."""
         return self.pieces.requests()
 
     def done(
-        self, request: ReadPart, result: bytes | MeshpeerError | None, now: float
+        self, request: ReadChunk, result: bytes | MeshpeerError | None, now: float
     ) -> None:
         """What was read, or why it could not be."""
         self.pieces.done(request, result, now)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from hashlib import blake2s
 from typing import Final, NamedTuple, Protocol
 
-from meshpeer.core.files.requests import ReadPart
+from meshpeer.core.files.requests import ReadChunk
 from meshpeer.core.files.shelf import Shelf
 from meshpeer.core.formats.attachment import Attachment
 from meshpeer.core.formats.bundle import Bundle, Priority
@@ -107,8 +107,8 @@ class Pieces:
         self._carried: dict[bytes, _Carried] = {}
         self._by_bundle: dict[bytes, bytes] = {}
         self._bytes = 0
-        self._reading: dict[ReadPart, tuple[_Row, int]] = {}
-        self._requests: list[ReadPart] = []
+        self._reading: dict[ReadChunk, tuple[_Row, int]] = {}
+        self._requests: list[ReadChunk] = []
         self._retry_at: float | None = None
 
     def add(self, letter: Letter) -> None:
@@ -162,13 +162,13 @@ class Pieces:
                     self._rows.append(carried.row)
                 self._retry(now + RETRY_S)
 
-    def requests(self) -> list[ReadPart]:
+    def requests(self) -> list[ReadChunk]:
         """What is to be read from the disk; each is answered by `done`."""
         requests, self._requests = self._requests, []
         return requests
 
     def done(
-        self, request: ReadPart, result: bytes | MeshpeerError | None, now: float
+        self, request: ReadChunk, result: bytes | MeshpeerError | None, now: float
     ) -> None:
         """Here are the bytes, or why there are none."""
         row, part = self._reading.pop(request)
@@ -249,7 +249,7 @@ class Pieces:
             self._make(row, part, row.manifest.pages[part - PAGE0], now)
         elif fate is None:
             length = row.manifest.chunk_length(part)
-            request = ReadPart(row.attachment.file, part, length)
+            request = ReadChunk(row.attachment.file, part, length)
             self._reading[request] = row, part
             self._requests.append(request)
 

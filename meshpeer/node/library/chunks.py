@@ -28,7 +28,7 @@ from meshpeer.core.files.requests import (
     CopyChunk,
     Finish,
     Flush,
-    ReadPart,
+    ReadChunk,
     Request,
     WriteChunk,
 )
@@ -131,7 +131,7 @@ class Chunks:
         writes: list[Task] = []
         for request in self._asked() if not self._closed else ():
             task = request, self._files.manifest(request.file)
-            if isinstance(request, ReadPart):
+            if isinstance(request, ReadChunk):
                 reads.append(task)
             elif isinstance(request, Finish):
                 self._journal.then(partial(self._finish, task))
@@ -156,8 +156,8 @@ class Chunks:
         file = request.file
         try:
             match request:
-                case ReadPart():
-                    return self._reading.chunk(file, request.part, manifest)
+                case ReadChunk():
+                    return self._reading.chunk(file, request.index, manifest)
                 case WriteChunk():
                     target = self._target(file)
                     self._partials.write(file, request.offset, request.data, target)

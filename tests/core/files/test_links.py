@@ -5,7 +5,7 @@ from random import Random
 from meshpeer.core.file_writes import PutFile
 from meshpeer.core.files.events import FileComplete
 from meshpeer.core.files.files import Files
-from meshpeer.core.files.requests import ReadPart, WriteChunk
+from meshpeer.core.files.requests import ReadChunk, WriteChunk
 from meshpeer.core.files.shelf import Held
 from meshpeer.core.formats.manifest import CHUNK, want_tag
 from meshpeer.core.journal import Journal
@@ -86,8 +86,8 @@ class Sharer:
                 self.done.add(event.file)
 
     def do(self, request):
-        if isinstance(request, ReadPart):
-            at = request.part * CHUNK
+        if isinstance(request, ReadChunk):
+            at = request.index * CHUNK
             return self.shelf.contents[request.file][at : at + request.size]
         if isinstance(request, WriteChunk):
             self.pieces[request.index] = request.data

@@ -19,7 +19,7 @@ from meshpeer.core.file_writes import (
 )
 from meshpeer.core.files.events import ChunkCame, FileComplete, HolderBanned
 from meshpeer.core.files.files import Files
-from meshpeer.core.files.requests import CopyChunk, Finish, Flush, ReadPart, WriteChunk
+from meshpeer.core.files.requests import CopyChunk, Finish, Flush, ReadChunk, WriteChunk
 from meshpeer.core.files.shelf import Held, RestoredFiles
 from meshpeer.core.formats.manifest import (
     HASH_SIZE,
@@ -273,10 +273,10 @@ class Host:
     def do(self, request):
         disk = self.disk
         partial = disk.partial.setdefault(request.file, {"now": {}, "flushed": {}})
-        if self.full and not isinstance(request, ReadPart):
+        if self.full and not isinstance(request, ReadChunk):
             return StoreFullError("no room on the disk; make some")
         match request:
-            case ReadPart(file, part):
+            case ReadChunk(file, part):
                 self.reads += 1
                 return self.read(file, part)
             case WriteChunk(_, index, _, data):

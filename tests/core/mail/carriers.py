@@ -12,7 +12,7 @@ from meshpeer.core.files.answers import Answers
 from meshpeer.core.files.events import FileComplete
 from meshpeer.core.files.files import Files
 from meshpeer.core.files.parts import Parts
-from meshpeer.core.files.requests import CopyChunk, Finish, Flush, ReadPart, WriteChunk
+from meshpeer.core.files.requests import CopyChunk, Finish, Flush, ReadChunk, WriteChunk
 from meshpeer.core.files.wants import Wants
 from meshpeer.core.formats.attachment import Attachment
 from meshpeer.core.formats.card import Card
@@ -348,10 +348,10 @@ class Carrier:
 
     def do(self, request):
         partial = self.partial.setdefault(request.file, {"now": {}, "flushed": {}})
-        if self.full and not isinstance(request, ReadPart):
+        if self.full and not isinstance(request, ReadChunk):
             return StoreFullError("no room on the disk; make some")
         match request:
-            case ReadPart(file, part):
+            case ReadChunk(file, part):
                 return self.read(file, part)
             case WriteChunk(_, index, _, data):
                 partial["now"][index] = data
