@@ -136,7 +136,7 @@ def test_a_neighbour_that_keeps_every_second_body_back_makes_no_long_row(ann):
     for first in range(0, 1_500, 100):
         mean.gives(log, *half[first : first + 100])
     (row,) = bob.disk.kept_logs.values()
-    assert len(row.state) < 8_192
+    assert len(row.state) < 3_500
     for first in 2 * [*range(1_400, -1, -100)]:
         kind.gives(log, *log.blocks[first : first + 100])
     assert {(row[2], row[4]) for row in bob.rows(ann)} == {
