@@ -21,7 +21,7 @@ from meshpeer.core.identity import idtext
 from meshpeer.core.mail.people import Own, Status
 from meshpeer.errors import RemoteProtocolError, UsageError
 from meshpeer.node import chain_facade
-from meshpeer.node.desk import Desk, page_limit
+from meshpeer.node.desk import Desk, is_number, page_limit
 from meshpeer.node.facade_types import Page
 from store.chains import SHOWN_KINDS, Cursor
 from store.rows import RecordRow
@@ -345,7 +345,7 @@ def _read_cursor(after: str | None) -> Cursor | None:
     if after is None:
         return None
     lamport, dot, number = after.partition(".")
-    if not (dot and lamport.isdecimal() and number.isdecimal() and len(after) < 40):
+    if not (dot and is_number(lamport) and is_number(number)):
         raise UsageError(f"{after!r} is no cursor of this list")
     return int(lamport), int(number)
 
