@@ -288,7 +288,10 @@ class Log:
             ] if fork_at is None or isinstance(fork_at, int):
                 pass
             case _:
-                raise LocalProtocolError("the state of a log is not as we write it")
+                raise LocalProtocolError(
+                    "the database holds logs as another version wrote them: "
+                    "`meshpeer check --repair` writes them anew"
+                )
         log.head, log.lamport, log.weight = head, lamport, weight
         log.floor, log.fork_at = floor, fork_at
         log.withdraws, log.started = withdraws, started
