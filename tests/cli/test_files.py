@@ -90,6 +90,18 @@ def test_who_publishes_a_long_film_sees_how_far_it_is_read(ann, tmp_path):
     assert reads.returncode == 0
 
 
+def test_a_fetched_file_that_its_author_takes_back_is_no_failed_fetch(ann, bob, film):
+    done = told(ann, "publish", str(film))[0]
+    with ann.meets(bob):
+        bob.hears("record", id=done["record"]["id"])
+        (got,) = told(bob, "get", done["file"])
+        withdrawn = told(ann, "withdraw", done["record"]["id"])
+        bob.hears("record", id=withdrawn["id"])
+        bob.until(lambda status: status.files == 0)
+    assert told(bob, "fetches") == told(bob, "fetches", "list", "--all") == []
+    assert Path(got["path"]).read_bytes() == FILM
+
+
 def test_who_interrupts_a_get_is_told_that_it_goes_on(ann, bob, film):
     done = told(ann, "publish", str(film))[0]
     with ann.meets(bob):

@@ -393,6 +393,11 @@ class Library:
         for place in self._store.places(file):
             packing.erase(place.path, self.folder)
         self.take([DropFile(file)])
+        row = self._store.fetch(file)
+        if (
+            row is not None and row.state == "done"
+        ):  # it came, and was taken back or changed
+            self.take([DropFetch(file)])
         self._forget(file)
 
     # ---- places that are not what they were
