@@ -221,7 +221,7 @@ class FileService(ChainService):
             )
         if target:
             into = folder or len(refs) > 1 or (new.to or "").endswith("/")
-            await asyncio.to_thread(_make_room_for, refs, target, folder, into)
+            await asyncio.to_thread(self._make_room_for, refs, target, folder, into)
         for ref in refs:
             self._node.library.fetch(
                 ref.file,
@@ -234,6 +234,19 @@ class FileService(ChainService):
             )
         await self._node.durable()
         return [self._fetch_view(ref.file) for ref in refs]
+
+    def _make_room_for(
+        self, refs: Sequence[FileRef], target: str, folder: bool, into: bool
+    ) -> None:
+        """Make the folders that these files go into; UsageError if one leads to our keys."""
+        paths = {_target_of(ref, target, folder) for ref in refs}
+        for path in sorted(paths) * folder:
+            self.not_ours(path, whole=False)
+        for path in [target] * into + sorted(set(map(os.path.dirname, paths))) * folder:
+            try:
+                os.makedirs(path, exist_ok=True)
+            except OSError as error:
+                raise UsageError(f"{path} can't be made: {error.strerror}") from error
 
     async def _asked_for(
         self, what: str, patience: float
@@ -381,20 +394,14 @@ def _named(records: Sequence[RecordRow], fetch: PutFetch | None) -> tuple[str, s
 
 
 def _target_of(ref: FileRef, target: str, folder: bool) -> str:
-    """Where a file goes; members of a collection keep their folders, whose names were checked."""
+    """Where a file goes; members of a collection keep their folders, whose names were checked.
+
+    Into that folder others may look for settings: what comes doesn't hide (library/naming.py).
+    """
     if not target or not folder:
         return target
-    return str(Path(target, *ref.name.split("/")))
-
-
-def _make_room_for(refs: Sequence[FileRef], target: str, folder: bool, into: bool) -> None:
-    """Make the folders that these files go into."""
-    paths = {os.path.dirname(_target_of(ref, target, folder)) for ref in refs}
-    for path in [target] * into + sorted(paths) * folder:
-        try:
-            os.makedirs(path, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"{path} can't be made: {error.strerror}") from error
+    parts = (f"_{part[1:]}" if part[0] == "." else part for part in ref.name.split("/"))
+    return str(Path(target, *parts))
 
 
 def _hashes(size: int) -> int:
