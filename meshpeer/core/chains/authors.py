@@ -12,10 +12,15 @@ from meshpeer.core.chains.archive import PeopleLike, RestoredChains
 from meshpeer.core.chains.log import Log
 from meshpeer.core.formats.block import MAX_SEQUENCE
 from meshpeer.core.formats.card import Card, is_newer
+from meshpeer.core.sync.allowance import Allowance
 from meshpeer.errors import RemoteProtocolError
 
 STANDINGS: Final = 2_048
 """Persons whose rules are kept ready; others' are made again when needed."""
+RENEWALS_BURST: Final = 32
+RENEWALS_PER_S: Final = 0.1
+"""Newer cards of one person that are taken from neighbours: each is written, and told to all who
+follow, so who signs one after the other would have us send more than came."""
 
 
 class Cut(NamedTuple):
@@ -56,6 +61,7 @@ class Authors:
         self._people = people
         self._cards: dict[bytes, Card] = {}
         self._standings: dict[bytes, Standing] = {}
+        self._renewals = Allowance(rate=RENEWALS_PER_S, burst=RENEWALS_BURST)
         for row in restored.authors:
             self._cards[row.person] = Card.load(row.card)
         for person in list(self._cards):
@@ -101,6 +107,10 @@ class Authors:
         """Whether it is a log of a device on this very peer."""
         own = self._people.own.get(log.person)
         return own is not None and own.device.public == log.device
+
+    def may_renew(self, person: bytes, now: float) -> bool:
+        """Whether one more newer card of this person, which is verified, is taken; it counts."""
+        return self._renewals.take(person.hex(), now)
 
     def put(self, card: Card) -> PutAuthor:
         """This is the newest card of its person now."""

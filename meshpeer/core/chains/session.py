@@ -316,7 +316,7 @@ class Session:
             and self._card_rate.take(now)
         ):
             card = self._shared.authors.newer(person, message.card)
-            if card is not None:
+            if card is not None and self._shared.authors.may_renew(person, now):
                 self._shared.intake.take_card(card)
         for _, heads in groupby(message.heads, key=lambda head: (head.device, head.log)):
             self._asking.offer(person, list(heads), now)

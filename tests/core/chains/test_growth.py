@@ -5,8 +5,10 @@ import weakref
 
 import pytest
 
+from meshpeer.core.chains.authors import RENEWALS_BURST
 from meshpeer.core.chains.limits import ChainLimits
 from meshpeer.core.chains.log import BLOCK_COST
+from meshpeer.core.chains.messages import Heads
 from meshpeer.core.formats.block import Block
 from meshpeer.core.formats.card import Revocation
 from meshpeer.core.formats.record import Follow, Post, Withdraw
@@ -156,3 +158,25 @@ def test_a_neighbour_that_stays_keeps_no_dropped_log_in_memory(ann):
     gc.collect()
     assert seen() is None
     assert not bob.chains._cut_by
+
+
+def test_who_signs_card_after_card_makes_a_peer_tell_few_of_them(ann):
+    """Forged ones of others cost the true one nothing."""
+    bob, other = Peer("bob"), Person("other")
+    bob.knows(ann, other)
+    eve, follower = Stranger(bob), Stranger(bob, "follower")
+    follower.wants(ann, other)
+    follower.asks(Heads)
+    for _ in range(200):
+        eve.say(Heads(ann.id, ann.issue().to_bytes(), ()))
+    told = [heads for heads in follower.asks(Heads) if heads.card]
+    assert len(told) <= RENEWALS_BURST
+    for n in range(40):
+        card = bytearray(other.issue().to_bytes())
+        card[-10] ^= 1
+        Stranger(bob, f"forger{n}").say(Heads(other.id, bytes(card), ()))
+    eve.say(Heads(other.id, other.card.to_bytes(), ()))
+    assert bob.chains.card_of(other.id) == other.card
+    eve.wait(60)
+    eve.say(Heads(ann.id, ann.issue().to_bytes(), ()))
+    assert bob.chains.card_of(ann.id) == ann.card
