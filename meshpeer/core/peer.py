@@ -405,8 +405,8 @@ class Peer:
                 self.mail.dropped(bundle, now)
             case WantCame(bundle=bundle, account=account):
                 self.exchange.answers.came(bundle, account, now)
-            case WantGone(bundle=bundle, tag=tag):
-                self.exchange.answers.gone(bundle, tag)
+            case WantGone(bundle=bundle, tag=tag, satisfied=satisfied):
+                self.exchange.answers.gone(bundle, tag, satisfied, now)
             case Expired() | Refused():
                 pass  # the mail has its own clock, and a neighbour's no may change
 

@@ -27,6 +27,7 @@ from meshpeer.core.files.runs import members
 from meshpeer.core.files.shelf import Shelf
 from meshpeer.core.formats.bundle import MAX_LIFETIME, Bundle, Priority
 from meshpeer.core.formats.manifest import CHUNK, Manifest, want_tag
+from meshpeer.core.formats.receipt import MAX_HOURS
 from meshpeer.core.formats.want import PAGE0, ROOT, Kind, Part, Want
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.seal import MESSAGE_ID_SIZE, Seal, destination_tag
@@ -72,6 +73,8 @@ STRANGER_BURST: Final = 64
 NETWORK_RATE: Final = 1 / 4
 NETWORK_BURST: Final = 256
 """Parts a second given for a contact, a stranger, and all strangers of one network."""
+MAX_TALLIES: Final = 512
+"""Wants whose answers can be ended from here; 16 bytes for each answer."""
 MAX_LEAVING: Final = 4_096
 """Answers of which is remembered to whom they belong, until a neighbour has them."""
 
@@ -115,6 +118,9 @@ class _Tally:
     all_given: bool = False
     here: set[bytes] = field(default_factory=set)
     """Answers that no neighbour has yet."""
+    receipts: list[bytes] = field(default_factory=list)
+    """Of all answers that were made: who made a seal can end it, too."""
+    stopped: bool = False
     is_news: bool = True
     """Whether the history is told."""
 
@@ -147,6 +153,7 @@ class Answers:
         self._held_count = 0
         self._jobs: deque[_Job] = deque()
         self._leaving: dict[bytes, _Tally] = {}
+        self._tallies: dict[bytes, _Tally] = {}
         self._reading: dict[ReadChunk, _Job] = {}
         self._requests: list[ReadChunk] = []
         self._put_off: dict[bytes, Account] = {}
@@ -173,8 +180,17 @@ class Answers:
         self._remember(bundle.id, bundle.header.tag, account)
         self._consider(bundle, account, now)
 
-    def gone(self, bundle: bytes, tag: bytes) -> None:
-        """A want left the queue: it is satisfied, expired or gave way."""
+    def gone(self, bundle: bytes, tag: bytes, satisfied: bool, now: float) -> None:
+        """A want left the queue: it is satisfied, expired or gave way.
+
+        Of a satisfied one nobody needs the answers any more, and their receipts purge them
+        wherever they are: the asker would give the same, but for it they had to come first.
+        """
+        tally = self._tallies.pop(bundle, None)
+        if tally is not None and satisfied:
+            tally.stopped = True
+            for receipt in tally.receipts:
+                self._post.add_value(receipt, MAX_HOURS, now)
         wants = self._held.get(tag, {})
         if wants.pop(bundle, None) is not None:
             self._held_count -= 1
@@ -198,7 +214,7 @@ class Answers:
     ) -> None:
         """Here are the bytes, or why there are none."""
         job = self._reading.pop(request)
-        if isinstance(result, bytes):
+        if isinstance(result, bytes) and not job.tally.stopped:
             self._give(job, request.index, result, now)
         self._go_on(now)
 
@@ -248,6 +264,9 @@ class Answers:
         tally = _Tally(held.file)
         known = account.kind is AccountKind.CONTACT
         tally.is_news = known or self._news.take("strangers", now)
+        self._tallies[bundle.id] = tally
+        while len(self._tallies) > MAX_TALLIES:
+            self._tallies.pop(next(iter(self._tallies)))
         self._jobs.append(_Job(want, held.file, manifest, account, parts, ends, tally))
         self._go_on(now)
 
@@ -315,7 +334,7 @@ class Answers:
                 self._look_again(now + CLOSED_S if opens is None else opens)
                 return
             job = self._jobs.popleft()
-            if not job.parts or now >= job.ends:
+            if not job.parts or now >= job.ends or job.tally.stopped:
                 continue
             self._jobs.append(job)
             if self._allowance.take(job.account, now):
@@ -367,6 +386,7 @@ class Answers:
         self._files.gave(len(data), now)
         tally = job.tally
         tally.given += 1
+        tally.receipts.append(seal.receipt)
         tally.all_given = not job.parts
         tally.here.add(bundle.id)
         self._leaving[bundle.id] = tally

@@ -48,6 +48,12 @@ class FetchFailed(NamedTuple):
     why: str
 
 
+class FetchBegun(NamedTuple):
+    """Somebody here asks for the file."""
+
+    file: bytes
+
+
 class FetchCancelled(NamedTuple):
     """Nobody here asks for the file any more."""
 
@@ -74,6 +80,7 @@ Event: TypeAlias = (
     | ChunkCame
     | FileComplete
     | FetchFailed
+    | FetchBegun
     | FetchCancelled
     | HolderBanned
     | HoldersCounted

@@ -14,6 +14,7 @@ from meshpeer.core.file_writes import PutAnswered, PutWant
 from meshpeer.core.files.answers import Answers
 from meshpeer.core.files.events import (
     Event,
+    FetchBegun,
     FetchCancelled,
     FetchFailed,
     FetchProgress,
@@ -146,7 +147,7 @@ class Exchange:
         events = self.files.events()
         for event in events:
             match event:
-                case FetchProgress(file=file):
+                case FetchBegun(file=file) | FetchProgress(file=file):
                     self.wants.look(file, now)
                 case FetchCancelled(file=file):
                     self.wants.finished(file, now)

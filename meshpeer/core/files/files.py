@@ -14,6 +14,7 @@ from typing import Final
 from meshpeer.core.file_writes import DropFetch, DropFile, PutFetch
 from meshpeer.core.files.events import (
     Event,
+    FetchBegun,
     FetchCancelled,
     FileComplete,
     Progress,
@@ -132,6 +133,7 @@ class Files:
                 self._journal.add(row)
                 self._probing.drop(file)
                 self._new_fetch(row)
+                self._swarm.events.append(FetchBegun(file))
 
     def _is_here(self, row: PutFetch, size: int) -> None:
         self._journal.add(row._replace(size=size, state="done"))

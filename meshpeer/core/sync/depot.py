@@ -349,7 +349,8 @@ class Depot:
             self.wires.drop(entry.id)
             self.made_here.discard(entry.id)
             if entry.suite == SUITE_WANT:
-                self.events.append(WantGone(entry.id, entry.tag))
+                satisfied = why is Why.RECEIPT
+                self.events.append(WantGone(entry.id, entry.tag, satisfied))
             if entry.own and why is Why.EXPIRED:
                 self.events.append(Expired(entry.id))
             elif entry.own and why is Why.EVICTED:

@@ -58,6 +58,8 @@ class WantGone(NamedTuple):
 
     bundle: bytes
     tag: bytes
+    satisfied: bool
+    """Whoever asked has all that it asked for, or asks no more."""
 
 
 Event: TypeAlias = ValueSeen | CarriedBy | Refused | Expired | Evicted | WantCame | WantGone

@@ -165,6 +165,23 @@ def test_answers_that_come_after_all_is_here_get_their_receipts_and_go():
     assert world.west.held() == []
 
 
+def test_answers_that_are_needed_no_more_go_from_who_gave_and_who_carries_them():
+    world = World("ann", "east", "west", "bob")
+    file = world.ann.publishes(SMALL)
+    asks(world, world.bob, file)
+    world.meet(world.bob, world.east)
+    world.meet(world.east, world.ann)
+    world.meet(world.ann, world.west)
+    assert world.ann.held()
+    assert world.west.held()
+    world.meet(world.east, world.bob)
+    assert world.bob.content(file) == SMALL
+    world.meet(world.bob, world.ann)
+    assert world.ann.held() == []
+    world.meet(world.ann, world.west)
+    assert world.west.held() == []
+
+
 def test_a_crash_at_any_commit_of_anybody_only_makes_it_later():
     """Bob asks, a ferry carries, Ann answers; each loses its power before and behind each commit."""
     data = noise(1.5)

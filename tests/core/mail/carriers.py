@@ -293,8 +293,8 @@ class Carrier:
                     self.mail.dropped(bundle, now)
                 case WantCame(bundle, account):
                     self.answers.came(bundle, account, now)
-                case WantGone(bundle, tag):
-                    self.answers.gone(bundle, tag)
+                case WantGone(bundle, tag, satisfied):
+                    self.answers.gone(bundle, tag, satisfied, now)
         for event in self.files.events():
             moved = True
             if isinstance(event, FileComplete):
