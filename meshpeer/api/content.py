@@ -82,7 +82,8 @@ async def _send(
 def wanted(asked: str | None, size: int) -> tuple[int, int] | None:
     """Give first and last byte of the part that was asked for; UsageError where there is none.
 
-    None is the whole. Several ranges, or another unit than bytes, are answered with the whole, as may be done.
+    None is the whole. Several ranges, or another unit than bytes, are answered with the whole, as
+    RFC 9110 section 14.2 allows.
     """
     found = RANGE.fullmatch(asked) if asked else None
     if found is None or found.group(0) == "bytes=-":

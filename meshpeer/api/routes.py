@@ -1,4 +1,6 @@
-"""Every operation of the API in one table, whose larger parts stand in files of their own; the server and the OpenAPI document read it.
+"""Every operation of the API in one table, whose larger parts stand in files of their own.
+
+The server and the OpenAPI document read it.
 
 A handler gets what the table promises: path parameters as text, query and body already checked
 against their structs. It calls the facade and gives back a struct, nothing else happens here.

@@ -9,7 +9,7 @@ import click
 
 import meshpeer.errors as errors
 from meshpeer.cli import show
-from meshpeer.cli.command import Session, command
+from meshpeer.cli.command import Session, absolute, command
 from meshpeer.errors import MeshpeerError
 
 ASK_EACH_S: Final = 0.2
@@ -27,7 +27,7 @@ def backup(session: Session, path: Path) -> None:
     from meshpeer.cli.passphrase import new_passphrase
 
     session.api.get("backup")
-    body = {"path": str(path.expanduser().absolute()), "passphrase": new_passphrase()}
+    body = {"path": str(absolute(path)), "passphrase": new_passphrase()}
     told = session.api.post("backup", body=body, patient=True)
     try:
         while told["state"] == "making":

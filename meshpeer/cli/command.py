@@ -155,9 +155,14 @@ def _typed(argument: str | None, what: str) -> str:
         ) from None
 
 
+def absolute(path: str | Path) -> Path:
+    """Give a path as the peer needs it, which may run in another folder."""
+    return Path(path).expanduser().absolute()
+
+
 def existing(path: str) -> Path:
-    """Give a path as the peer needs it, which may run elsewhere; UsageError if nothing is there."""
-    found = Path(path).expanduser().absolute()
+    """Give a path as the peer needs it; UsageError if nothing is there."""
+    found = absolute(path)
     if not found.exists():
         raise UsageError(f"there is no {found}")
     return found

@@ -3,13 +3,12 @@
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from meshpeer.cli import show
-from meshpeer.cli.command import ListGroup, Session, Span, command
+from meshpeer.cli.command import ListGroup, Session, Span, absolute, command
 from meshpeer.errors import MeshpeerError, NotReachedError
 
 LOOK_S: Final = 0.3
@@ -44,7 +43,7 @@ def get(
     after a restart; if nobody near has it, a want travels until somebody does.
     """
     folder = "/" if to and to.endswith("/") else ""
-    target = str(Path(to).expanduser().absolute()) + folder if to else None
+    target = str(absolute(to)) + folder if to else None
     body = {"what": what, "to": target, "in_order": in_order, "priority": priority}
     deadline = None if timeout is None else time.monotonic() + timeout
     found = _begin(session, body, deadline, detach)

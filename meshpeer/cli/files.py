@@ -7,7 +7,7 @@ import click
 
 from meshpeer.cli import show
 from meshpeer.cli.chains import file_lines, said
-from meshpeer.cli.command import Session, Span, command, existing
+from meshpeer.cli.command import Session, Span, absolute, command, existing
 from meshpeer.cli.reading import post_reading
 from meshpeer.errors import UsageError
 
@@ -83,7 +83,7 @@ def _published(done: dict[str, Any]) -> list[str]:
 @click.argument("folder")
 def unpublish(session: Session, folder: str) -> None:
     """Watch FOLDER no more. To take back what was published, see `withdraw`."""
-    path = str(Path(folder).expanduser().absolute())
+    path = str(absolute(folder))
     session.give(
         session.api.delete("watched", directory=path), lambda _: ["not watched now"]
     )
@@ -140,7 +140,7 @@ def mirror(
         raise UsageError(f"{source!r} is not AUTHOR/COLLECTION, such as ann/Maps")
     if folder is None:
         raise UsageError("say which folder is to be kept equal")
-    directory = str(Path(folder).expanduser().absolute())
+    directory = str(absolute(folder))
     body = {
         "who": who,
         "collection": collection,
@@ -173,7 +173,7 @@ def _behind(mirror: dict[str, Any]) -> str:
 @click.argument("folder")
 def unmirror(session: Session, folder: str) -> None:
     """Leave FOLDER as it is from now on; its files stay."""
-    path = str(Path(folder).expanduser().absolute())
+    path = str(absolute(folder))
     done = session.api.delete("mirrors", directory=path)
     session.give(done, lambda _: ["no mirror any more"])
 

@@ -21,7 +21,7 @@ from meshpeer.core.identity import idtext
 from meshpeer.core.mail.people import Own, Status
 from meshpeer.errors import RemoteProtocolError, UsageError
 from meshpeer.node import chain_facade
-from meshpeer.node.desk import Desk, is_number, page_limit
+from meshpeer.node.desk import Desk, is_hex, is_number, page_limit
 from meshpeer.node.facade_types import Page
 from store.chains import SHOWN_KINDS, Cursor
 from store.rows import RecordRow
@@ -29,6 +29,8 @@ from store.rows import RecordRow
 if TYPE_CHECKING:
     from meshpeer.node.library.publishing import Published
 
+PERSON_DIGITS: Final = 64
+"""Of a person's id in hex."""
 LISTING_TYPE: Final = "application/vnd.meshpeer.listing+cbor"
 KINDS: Final[dict[str, chain_facade.RecordKind]] = {
     "post": "post",
@@ -121,7 +123,7 @@ class ChainService(Desk):
     async def follows(self, after: str | None, limit: int) -> Page[chain_facade.Followed]:
         """List whose chains are kept here, and why."""
         persons = sorted(self._kept())
-        start = bytes.fromhex(after) if after and _is_hex(after) else b""
+        start = bytes.fromhex(after) if after and is_hex(after, PERSON_DIGITS) else b""
         part = [person for person in persons if person > start][: page_limit(limit)]
         following = part[-1].hex() if part and part[-1] != persons[-1] else None
         return Page([self._followed(person) for person in part], following)
@@ -352,7 +354,3 @@ def _read_cursor(after: str | None) -> Cursor | None:
 
 def _write_cursor(row: RecordRow) -> str:
     return f"{row.lamport}.{row.number}"
-
-
-def _is_hex(text: str) -> bool:
-    return len(text) == 64 and all(digit in "0123456789abcdef" for digit in text)

@@ -140,7 +140,7 @@ class Desk:
         if is_number(which):
             row = self._store.message(int(which))
             rows = [row] if row else []
-        elif len(which) == MESSAGE_ID_DIGITS and _is_hex(which):
+        elif is_hex(which, MESSAGE_ID_DIGITS):
             rows = self._store.messages_by_id(which.lower())
         else:
             raise UsageError(
@@ -274,8 +274,9 @@ _STATUS: Final[dict[Status, facade.ContactStatus]] = {
 }
 
 
-def _is_hex(text: str) -> bool:
-    return all(digit in "0123456789abcdefABCDEF" for digit in text)
+def is_hex(text: str, digits: int) -> bool:
+    """Whether this is so many hex digits."""
+    return len(text) == digits and all(one in "0123456789abcdefABCDEF" for one in text)
 
 
 def _looks_like_an_id(text: str) -> bool:
