@@ -8,7 +8,7 @@ kept that long, also when the file is here: each answer that comes late gets its
 copies go.
 
 What came in a batch of answers is told by a new want with a new key and only what still lacks.
-The old one ends by its receipt, a value of which only the asker knows the preimage. When all is
+The old one is recalled, by a value of which only the asker knows the preimage. When all is
 here every want of the file ends so. A neighbour that holds the file by a link is better: no want
 is sent while one does.
 
@@ -270,7 +270,7 @@ class Wants:
             self._due[file] = current.expires
             return None
         if current:
-            self._end(current, now)
+            self._recall(current, now)
         if self._room():
             self._send(file, stands, now)
         else:
@@ -318,6 +318,13 @@ class Wants:
         if over:
             self._forget(min(over, key=lambda sent: sent.expires))
         return bool(over)
+
+    def _recall(self, sent: _Sent, now: float) -> None:
+        """Another want asks for what still lacks; answers to this one are welcome as before.
+
+        A recall, no receipt: that would end answers that are on their way.
+        """
+        self._post.add_value(one_way(sent.receipt), RECEIPT_HOURS, now)
 
     def _end(self, sent: _Sent, now: float) -> None:
         """No carrier need keep this want any more."""
