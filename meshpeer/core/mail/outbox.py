@@ -158,23 +158,7 @@ class Outbox:
             card=None if contact.introduced else own.card.to_bytes(),
             attachments=draft.attachments,
         )
-        self._journal.add(
-            PutMessage(
-                message_id=message_id,
-                box=Box.OUTBOX,
-                person=own.person,
-                contact=contact.person,
-                text=draft.text,
-                kind=draft.kind,
-                lamport=message.lamport,
-                written=message.written,
-                stored=now,
-                stored_wall=message.written,
-                lifetime=draft.lifetime,
-                reply_to=draft.reply_to,
-            ),
-            self._lamport.write(),
-        )
+        self._note(own, contact, message_id, message, draft.lifetime, now)
         body = message.to_bytes(sender=own.person, receiver=contact.person)
         composed = Composed(
             own,
@@ -199,10 +183,6 @@ class Outbox:
                     message.written,
                 )
             )
-        person = contact.person.hex()
-        self._journal.add(
-            PutEvent.of("message", id=message_id.hex(), box="outbox", contact=person)
-        )
         return message_id, bundles
 
     def recall(self, message_id: bytes, now: float) -> list[tuple[bytes, int]]:
@@ -344,6 +324,36 @@ class Outbox:
             )
             return [self._seal(composed, key, now) for key in current if key not in known]
         return []
+
+    def _note(
+        self,
+        own: Own,
+        contact: Contact,
+        message_id: bytes,
+        message: Message,
+        lifetime: int,
+        now: float,
+    ) -> None:
+        """Journal that a message was written."""
+        person = contact.person.hex()
+        self._journal.add(
+            PutMessage(
+                message_id=message_id,
+                box=Box.OUTBOX,
+                person=own.person,
+                contact=contact.person,
+                text=message.text,
+                kind=message.kind,
+                lamport=message.lamport,
+                written=message.written,
+                stored=now,
+                stored_wall=message.written,
+                lifetime=lifetime,
+                reply_to=message.reply_to,
+            ),
+            self._lamport.write(),
+            PutEvent.of("message", id=message_id.hex(), box="outbox", contact=person),
+        )
 
     def _seal(self, message: Composed, key: bytes, now: float) -> Bundle:
         """Seal a message to one sealing key, and journal that this is under way."""
