@@ -105,3 +105,15 @@ def test_the_same_seed_gives_the_same_figures_in_every_process():
         return json.loads(done.stdout)
 
     assert run("1") == run("2")
+
+
+def test_machines_that_keep_no_key_ring_live_longer_than_a_month():
+    simulation = Simulation(Setting())
+    simulation.add(1, 2)
+    simulation.acquaint([(1, 2)])
+    simulation.loop.run(until=40 * 86_400)
+    message = Planned(simulation.loop.now, 1, 2, 500, 3_600, "late")
+    contact = ContactTime(message.created + 10, message.created + 70, 1, 2)
+    simulation.plan([contact], [message])
+    simulation.loop.run(until=contact.end)
+    assert simulation.figures().delivery_ratio == 1.0

@@ -141,11 +141,12 @@ class SealingKeys:
 
     def next_wakeup(self) -> float | None:
         """When `wake` has something to do, at the latest."""
-        return self._check_at if self._people.own else None
+        renews = self._people.own and not isinstance(self._ring, NoRing)
+        return self._check_at if renews else None
 
     def wake(self, now: float) -> list[tuple[Own, Key]]:
         """Drop keys whose time is over; give the records to be published now."""
-        if now < self._check_at:
+        if now < self._check_at or isinstance(self._ring, NoRing):
             return []
         self._check_at = now + CHECK_S
         told = []
