@@ -16,7 +16,7 @@ share, not ours.
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2s
 from typing import Final, Protocol
 
@@ -25,6 +25,7 @@ from meshpeer.core.files.post import Post
 from meshpeer.core.files.requests import ReadChunk
 from meshpeer.core.files.runs import members
 from meshpeer.core.files.shelf import Shelf
+from meshpeer.core.files.tallies import Tallies, Tally
 from meshpeer.core.formats.bundle import MAX_LIFETIME, Bundle, Priority
 from meshpeer.core.formats.manifest import CHUNK, Manifest, want_tag
 from meshpeer.core.formats.receipt import MAX_HOURS
@@ -42,7 +43,6 @@ from meshpeer.core.sync.allowance import (
     Rate,
 )
 from meshpeer.core.sync.fresh import fresh_header
-from meshpeer.core.writes import PutEvent
 from meshpeer.errors import MeshpeerError, RemoteProtocolError
 
 STRANGER_BUDGET: Final = 1 << 20
@@ -73,10 +73,6 @@ STRANGER_BURST: Final = 64
 NETWORK_RATE: Final = 1 / 4
 NETWORK_BURST: Final = 256
 """Parts a second given for a contact, a stranger, and all strangers of one network."""
-MAX_TALLIES: Final = 512
-"""Wants whose answers can be ended from here; 16 bytes for each answer."""
-MAX_LEAVING: Final = 4_096
-"""Answers of which is remembered to whom they belong, until a neighbour has them."""
 
 
 class Here(Protocol):
@@ -106,23 +102,7 @@ class _Job:
     parts: deque[int]
     ends: float
     """When the want's lifetime is over, and so its answers'."""
-    tally: "_Tally"
-
-
-@dataclass(slots=True, eq=False)
-class _Tally:
-    """What became of the answers to one want; it outlives the job, which has the manifest."""
-
-    file: bytes
-    given: int = 0
-    all_given: bool = False
-    here: set[bytes] = field(default_factory=set)
-    """Answers that no neighbour has yet."""
-    receipts: list[bytes] = field(default_factory=list)
-    """Of all answers that were made: who made a seal can end it, too."""
-    stopped: bool = False
-    is_news: bool = True
-    """Whether the history is told."""
+    tally: Tally
 
 
 class Answers:
@@ -152,8 +132,7 @@ class Answers:
         self._held: dict[bytes, dict[bytes, Account]] = {}
         self._held_count = 0
         self._jobs: deque[_Job] = deque()
-        self._leaving: dict[bytes, _Tally] = {}
-        self._tallies: dict[bytes, _Tally] = {}
+        self._tallies = Tallies(journal)
         self._reading: dict[ReadChunk, _Job] = {}
         self._requests: list[ReadChunk] = []
         self._put_off: dict[bytes, Account] = {}
@@ -186,11 +165,8 @@ class Answers:
         Of a satisfied one nobody needs the answers any more, and their receipts purge them
         wherever they are: the asker would give the same, but for it they had to come first.
         """
-        tally = self._tallies.pop(bundle, None)
-        if tally is not None and satisfied:
-            tally.stopped = True
-            for receipt in tally.receipts:
-                self._post.add_value(receipt, MAX_HOURS, now)
+        for receipt in self._tallies.end(bundle, satisfied=satisfied):
+            self._post.add_value(receipt, MAX_HOURS, now)
         wants = self._held.get(tag, {})
         if wants.pop(bundle, None) is not None:
             self._held_count -= 1
@@ -261,12 +237,9 @@ class Answers:
         if not parts:
             return
         self._mark(ask, now + MAX_LIFETIME)
-        tally = _Tally(held.file)
         known = account.kind is AccountKind.CONTACT
-        tally.is_news = known or self._news.take("strangers", now)
-        self._tallies[bundle.id] = tally
-        while len(self._tallies) > MAX_TALLIES:
-            self._tallies.pop(next(iter(self._tallies)))
+        is_news = known or self._news.take("strangers", now)
+        tally = self._tallies.begin(bundle.id, held.file, is_news=is_news)
         self._jobs.append(_Job(want, held.file, manifest, account, parts, ends, tally))
         self._go_on(now)
 
@@ -384,29 +357,11 @@ class Answers:
             job.parts.clear()
             return
         self._files.gave(len(data), now)
-        tally = job.tally
-        tally.given += 1
-        tally.receipts.append(seal.receipt)
-        tally.all_given = not job.parts
-        tally.here.add(bundle.id)
-        self._leaving[bundle.id] = tally
-        while len(self._leaving) > MAX_LEAVING:
-            self._leaving.pop(next(iter(self._leaving)))
-        if tally.all_given and tally.is_news:
-            file, parts = job.file.hex(), tally.given
-            self._journal.add(PutEvent.of("want", file=file, state="answered", parts=parts))
+        self._tallies.gave(job.tally, bundle.id, seal.receipt, last=not job.parts)
 
     def carried(self, bundle: bytes, peer: bytes) -> None:
         """A neighbour has this answer; once they have all, say so."""
-        tally = self._leaving.pop(bundle, None)
-        if tally is None:
-            return
-        tally.here.discard(bundle)
-        if tally.all_given and not tally.here and tally.is_news:
-            file = tally.file.hex()
-            self._journal.add(
-                PutEvent.of("want", file=file, state="handed_on", peer=peer.hex())
-            )
+        self._tallies.carried(bundle, peer)
 
     # ---- what waits
 
