@@ -80,7 +80,8 @@ class FileService(ChainService):
         if is_watched:  # what was said last holds from now on
             await self._node.library.unwatch(path)
         if new.watch or is_watched:
-            watched = PutWatched(path, own.person, name, json.dumps(settings).encode())
+            told = json.dumps(settings).encode()
+            watched = PutWatched(folder.directory, own.person, name, told)
             self._node.library.keep_watched(watched)
             self._node.publications.watch(watched)
         await self._node.durable()

@@ -34,16 +34,24 @@ class Spot(NamedTuple):
 class Confined:
     """A folder and all that lies below it; paths are relative, with '/' between their parts."""
 
-    def __init__(self, path: str | os.PathLike[str], *, make: bool = False) -> None:
-        """Open the folder; NotFoundError or UsageError if there is none."""
+    def __init__(
+        self, path: str | os.PathLike[str], *, make: bool = False, straight: bool = False
+    ) -> None:
+        """Open the folder; NotFoundError or UsageError if there is none.
+
+        With `straight` a link on the way to it is an error, too: where it was said that this
+        folder is meant, and somebody else may put another in its place.
+        """
         self.path = os.path.realpath(path)
+        if straight and self.path != os.path.normpath(path):
+            raise UsageError(f"{path} was a folder, and is a link to {self.path} now")
         if make:
             try:
                 os.makedirs(self.path, exist_ok=True)
             except OSError as error:
                 raise UsageError(f"{self.path} can't be made: {error.strerror}") from error
         try:
-            self.descriptor = os.open(self.path, FOLDER_FLAGS)
+            self.descriptor = _open_straight(self.path)
         except FileNotFoundError:
             raise NotFoundError(f"there is no folder {self.path}: make it first") from None
         except OSError as error:
@@ -112,6 +120,20 @@ class Confined:
     def _close_below(self, depth: int) -> None:
         while len(self._open) > depth:
             os.close(self._open.pop()[1])
+
+
+def _open_straight(path: str) -> int:
+    """Open an absolute path without a link in it, even if one is put there now."""
+    above = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    *parts, last = path.strip("/").split("/")
+    try:
+        for part in parts:
+            step = os.open(part, FOLDER_FLAGS | os.O_PATH, dir_fd=above)
+            os.close(above)
+            above = step
+        return os.open(last or ".", FOLDER_FLAGS, dir_fd=above)
+    finally:
+        os.close(above)
 
 
 def open_new(path: str | os.PathLike[str]) -> int:

@@ -222,7 +222,8 @@ class Library:
 
     async def unwatch(self, directory: str) -> None:
         """Publish this folder no more; what was published stays so."""
-        directory = await self.in_thread(os.path.realpath, directory)
+        if directory not in self._watches:
+            directory = await self.in_thread(os.path.realpath, directory)
         if directory not in self._watches:
             raise NotFoundError(f"{directory} is not watched")
         _, task = self._watches.pop(directory)

@@ -86,7 +86,7 @@ class MirrorFolder:
         self._rows: dict[str, PutMirrored] = {}
         self.known: list[Manifest] = []
         """Of files that lay in the folder already."""
-        self._folder = Confined(directory, make=not began)
+        self._folder = Confined(directory, make=not began, straight=True)
         try:
             self.staging = Staging(
                 store,
@@ -301,7 +301,7 @@ class MirrorFolder:
 
     def _put_away(self, path: str, folder: int, name: str) -> None:
         today = time.strftime("%Y-%m-%d", time.gmtime())
-        with Confined(self.directory) as other:
+        with Confined(self.directory, straight=True) as other:
             parts = [OWN_FOLDER, REMOVED, today, *path.split("/")[:-1]]
             away = other.folder(parts, make=True)
             for candidate in candidates(name):

@@ -256,7 +256,7 @@ class Partials:
         descriptor = self._mirrors.get(folder)
         if descriptor is None or not os.fstat(descriptor).st_nlink:
             at = folder.parts.index(OWN_FOLDER)
-            with Confined(Path(*folder.parts[:at])) as mirror:
+            with Confined(Path(*folder.parts[:at]), straight=True) as mirror:
                 descriptor = os.dup(mirror.folder(folder.parts[at:], make=True))
             if (old := self._mirrors.pop(folder, None)) is not None:
                 self._outlived.append(old)  # the other thread may be about to use it

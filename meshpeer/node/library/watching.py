@@ -55,7 +55,7 @@ class Watch:
 
         It is called at the start too, and has to see itself whether that listing is news.
         """
-        self.directory = os.path.realpath(directory)
+        self.directory = os.path.normpath(directory)  # a link on the way to it is refused
         self.why = ""
         """Why the folder can't be watched well, or at all."""
         self.published: PublishedFolder | None = None
@@ -198,7 +198,7 @@ class Watch:
 
     def _scan(self) -> Changes:
         self._shelf.retry.clear()
-        with Confined(self.directory) as folder:
+        with Confined(self.directory, straight=True) as folder:
             return self._publishing.rescan(self._shelf, folder)
 
     async def _again(self, paths: set[str]) -> Changes:
@@ -208,7 +208,7 @@ class Watch:
 
     def _scan_some(self, paths: set[str]) -> Changes:
         self._shelf.retry.clear()
-        with Confined(self.directory) as folder:
+        with Confined(self.directory, straight=True) as folder:
             return self._publishing.again(self._shelf, folder, paths)
 
     def _watch(self, inotify: "Inotify", folder: str) -> None:

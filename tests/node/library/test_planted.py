@@ -10,6 +10,8 @@ import pytest
 from meshpeer.core.formats.manifest import CHUNK
 from tests.core.mail.carriers import sealed
 from tests.node.library.shelf import manifest_of, peer
+from tests.node.library.test_mirroring import Author, mirrored, plain
+from tests.node.library.test_watching import Seen, watched
 
 
 @pytest.fixture
@@ -87,5 +89,80 @@ def test_a_file_of_somebody_else_is_not_written_into(tmp_path, elsewhere):
             await here.until(lambda: here.files.progress(file).why, "it says why it waits")
             assert planted.read_bytes() == b""
         assert not (elsewhere / "got").exists()
+
+    asyncio.run(story())
+
+
+def swapped(folder, private):
+    """Somebody who may write where the folder lies puts a link to another in its place."""
+    folder.rename(folder.with_name("before"))
+    folder.symlink_to(private)
+
+
+@pytest.fixture
+def private(tmp_path):
+    folder = tmp_path / "private"
+    folder.mkdir()
+    (folder / "secret").write_bytes(b"my secret")
+    return folder
+
+
+def test_a_watched_folder_that_becomes_a_link_publishes_nothing_of_where_it_leads(
+    tmp_path, private
+):
+    async def story():
+        folder = tmp_path / "docs"
+        async with watched(tmp_path, folder) as seen:
+            swapped(folder, private)
+            seen.watch.look_again()
+            await seen.here.until(lambda: seen.watch.why, "it says what is wrong")
+            assert len(seen.published) == 1
+            secret = manifest_of(b"my secret").id
+            await seen.here.library.durable()
+            assert seen.here.store.file(secret) is None
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("level", [0, 1], ids=["itself", "the folder above"])
+def test_a_mirror_that_becomes_a_link_touches_nothing_where_it_leads(
+    tmp_path, private, level
+):
+    async def story():
+        author = Author(plain(secret=b"one", gone=b"gone"))
+        async with peer(tmp_path / "peer") as here:
+            folder = tmp_path / "above" / "mirror"
+            folder.parent.mkdir()
+            mirror = await mirrored(here, folder, author)
+            moved = [folder, folder.parent][level]
+            target = [private, tmp_path / "theirs"][level]
+            if level:
+                target.mkdir()
+                private.rename(target / "mirror")
+            swapped(moved, target)
+            inside = folder / ".meshpeer" / "incoming"
+            inside.mkdir(parents=True)
+            author.tree = plain(secret=b"two")
+            author.publish(here)
+            await here.until(lambda: mirror.why, "it says what is wrong")
+            assert (folder / "secret").read_bytes() == b"my secret"
+            assert list(inside.iterdir()) == []
+
+    asyncio.run(story())
+
+
+def test_a_watched_folder_that_was_swapped_while_the_peer_rested_is_not_followed(
+    tmp_path, private
+):
+    async def story():
+        folder = tmp_path / "docs"
+        async with watched(tmp_path, folder):
+            pass
+        swapped(folder, private)
+        async with peer(tmp_path / "peer") as here:
+            watch = here.library.watch(str(folder), Seen(here).on_change)
+            await here.until(lambda: watch.why, "it says what is wrong")
+            assert here.store.file(manifest_of(b"my secret").id) is None
+            await here.library.unwatch(str(folder))
 
     asyncio.run(story())
