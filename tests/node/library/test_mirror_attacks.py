@@ -2,15 +2,19 @@
 
 import asyncio
 import os
+from contextlib import suppress
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from meshpeer.core.formats.listing import Entry, Listing
 from meshpeer.core.formats.manifest import CHUNK
+from meshpeer.errors import RemoteProtocolError
 from meshpeer.node.library import mirroring
 from meshpeer.node.library.library import Goal
+from tests.node.library.author import ANN, DAY, Author, mirrored, plain, tree_of
 from tests.node.library.shelf import manifest_of, peer
-from tests.node.library.test_mirroring import ANN, DAY, Author, mirrored, plain, tree_of
 
 EVE = bytes(31) + b"e"
 
@@ -223,3 +227,54 @@ def test_a_collection_of_many_files_comes_in_several_lots(tmp_path, monkeypatch)
             assert max(most) <= 20
 
     asyncio.run(story())
+
+
+HOSTILE = ["../x", "/etc/x", "a/../../x", ".meshpeer/incoming/x", "a//b", "nul", "a\\b"]
+
+
+@given(
+    st.lists(
+        st.sampled_from(HOSTILE) | st.text(max_size=8) | st.sampled_from(["a", "A", "a/b"]),
+        min_size=1,
+        max_size=4,
+    )
+)
+@settings(max_examples=50)
+def test_a_listing_of_any_names_is_put_whole_or_refused_whole(tmp_path_factory, names):
+    root = tmp_path_factory.mktemp("hostile")
+    entries = sorted(
+        {name: Entry(name, 1, manifest_of(b"x").id) for name in names}.values()
+    )
+    data = Listing(tuple(entries)).to_bytes() if all(map(_encodes, names)) else b""
+    try:
+        listing = Listing.parse(data)
+    except RemoteProtocolError:
+        listing = None
+
+    async def story():
+        async with peer(root / "peer") as here:
+            folder = root / "mirror"
+            mirror = await here.library.mirrors.add(str(folder), ANN, "docs", DAY)
+            goal = Goal(bytes(32), manifest_of(data).id, len(data))
+            here.library.mirrors.collection(ANN, "docs", goal)
+            mine = {goal.listing: data, manifest_of(b"x").id: b"x"}
+
+            def give():
+                for row in here.files.fetches():
+                    if row.file in mine:
+                        here.bring(mine.pop(row.file))
+                return mirror.current or "can't be mirrored" in mirror.why
+
+            await here.until(give, "an end")
+            assert mirror.current == (listing is not None)
+            wanted = {entry.path for entry in listing.entries} if listing else set()
+            assert set(tree_of(folder)) == wanted
+
+    asyncio.run(story())
+    assert {path.name for path in root.iterdir()} <= {"peer", "mirror"}
+
+
+def _encodes(name):
+    with suppress(UnicodeEncodeError):
+        return name.encode() is not None
+    return False

@@ -3,14 +3,17 @@
 import asyncio
 import os
 import tempfile
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from meshpeer.core.formats.manifest import CHUNK
 from tests.core.mail.carriers import sealed
+from tests.node.library.author import ANN, DAY, Author, mirrored, plain
 from tests.node.library.shelf import manifest_of, peer
-from tests.node.library.test_mirroring import Author, mirrored, plain
 from tests.node.library.test_watching import Seen, watched
 
 
@@ -164,5 +167,103 @@ def test_a_watched_folder_that_was_swapped_while_the_peer_rested_is_not_followed
             await here.until(lambda: watch.why, "it says what is wrong")
             assert here.store.file(manifest_of(b"my secret").id) is None
             await here.library.unwatch(str(folder))
+
+    asyncio.run(story())
+
+
+# ---- links in a mirror
+
+
+def test_a_link_planted_in_the_way_leads_nowhere(tmp_path):
+    async def story():
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        (outside / "file").write_bytes(b"not theirs")
+        author = Author(plain(inner__file=b"one", file=b"two"))
+        async with peer(tmp_path / "peer") as here:
+            folder = tmp_path / "mirror"
+            folder.mkdir()
+            (folder / "inner").symlink_to(outside)
+            (folder / "file").symlink_to(outside / "file")
+            await mirrored(here, folder, author)
+            assert (outside / "file").read_bytes() == b"not theirs"
+            assert list(outside.iterdir()) == [outside / "file"]
+            assert (folder / "inner" / "file").read_bytes() == b"one"
+            assert not (folder / "inner").is_symlink()
+            assert not (folder / "file").is_symlink()
+            assert (folder / "inner.mine-1").is_symlink()
+            assert (folder / "file.mine-1").is_symlink()
+
+    asyncio.run(story())
+
+
+def test_a_link_planted_later_is_not_followed_to_delete(tmp_path):
+    async def story():
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        (outside / "gone").write_bytes(b"not theirs")
+        author = Author(plain(inner__gone=b"gone", keep=b"keep"))
+        async with peer(tmp_path / "peer") as here:
+            folder = tmp_path / "mirror"
+            mirror = await mirrored(here, folder, author)
+            (folder / "inner" / "gone").unlink()
+            (folder / "inner").rmdir()
+            (folder / "inner").symlink_to(outside)
+            author.tree = plain(keep=b"keep")
+            await author.bring(here, mirror, author.publish(here))
+            assert (outside / "gone").read_bytes() == b"not theirs"
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("name", [".meshpeer", ".meshpeer/incoming"])
+def test_our_own_folder_may_be_no_link(tmp_path, name):
+    async def story():
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        author = Author(plain(file=b"file", big=bytes(CHUNK)))
+        async with peer(tmp_path / "peer") as here:
+            folder = tmp_path / "mirror"
+            (folder / name).parent.mkdir(parents=True)
+            (folder / name).symlink_to(outside)
+            mirror = await here.library.mirrors.add(str(folder), ANN, "docs", DAY)
+            author.publish(here)
+            await here.until(lambda: "move away" in mirror.why, "the reason")
+            assert list(outside.iterdir()) == []
+
+    asyncio.run(story())
+
+
+def test_links_that_come_and_go_while_files_are_put_never_lead_out(tmp_path):
+    async def story():
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        author = Author({f"inner/{n}": (b"%d" % n, False) for n in range(200)})
+        stop = threading.Event()
+        folder = tmp_path / "mirror"
+        folder.mkdir()
+
+        def plant():
+            while not stop.is_set():
+                with suppress(OSError):
+                    (folder / "inner").rename(folder / f"moved-{time.monotonic_ns()}")
+                with suppress(OSError):
+                    (folder / "inner").symlink_to(outside)
+                with suppress(OSError):
+                    (folder / "inner").unlink()
+                time.sleep(0.001)
+
+        planter = threading.Thread(target=plant)
+        async with peer(tmp_path / "peer") as here:
+            mirror = await here.library.mirrors.add(str(folder), ANN, "docs", DAY)
+            planter.start()
+            try:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(3):
+                        await author.bring(here, mirror, author.publish(here))
+            finally:
+                stop.set()
+                planter.join()
+        assert list(outside.iterdir()) == []
 
     asyncio.run(story())
