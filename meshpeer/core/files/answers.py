@@ -167,12 +167,7 @@ class Answers:
         """
         for receipt in self._tallies.end(bundle, satisfied=satisfied):
             self._post.add_value(receipt, MAX_HOURS, now)
-        wants = self._held.get(tag, {})
-        if wants.pop(bundle, None) is not None:
-            self._held_count -= 1
-        if not wants:
-            self._held.pop(tag, None)
-        self._put_off.pop(bundle, None)
+        self._forget_held(bundle, tag)
 
     def known(self, file: bytes, now: float) -> None:
         """A file, or more of it, is here now: wants for it that are held can be answered."""
@@ -366,11 +361,30 @@ class Answers:
     # ---- what waits
 
     def _remember(self, id: bytes, tag: bytes, account: Account) -> None:
+        if self._held_count >= MAX_HELD and not _is_stranger(account):
+            others = (
+                (other, tag)
+                for tag, wants in self._held.items()
+                for other, who in wants.items()
+                if _is_stranger(who)
+            )
+            self._forget_held(*next(others, (b"", b"")))
         if self._held_count < MAX_HELD:
             self._held.setdefault(tag, {})[id] = account
             self._held_count += 1
 
+    def _forget_held(self, id: bytes, tag: bytes) -> None:
+        wants = self._held.get(tag, {})
+        if wants.pop(id, None) is not None:
+            self._held_count -= 1
+        if not wants:
+            self._held.pop(tag, None)
+        self._put_off.pop(id, None)
+
     def _put_off_until(self, id: bytes, account: Account, when: float) -> None:
+        if len(self._put_off) >= MAX_PUT_OFF and not _is_stranger(account):
+            others = (id for id, who in self._put_off.items() if _is_stranger(who))
+            self._put_off.pop(next(others, b""), None)
         if len(self._put_off) < MAX_PUT_OFF:
             self._put_off[id] = account
             self._look_again(when)
@@ -384,6 +398,11 @@ class Answers:
                 self._consider(Bundle.parse(wire), account, now)
 
         return read
+
+
+def _is_stranger(account: Account) -> bool:
+    """Whose wants give way where there is no room: anybody can be many strangers."""
+    return account.kind is AccountKind.STRANGER
 
 
 def _ask_id(file: bytes, want: Want) -> bytes:

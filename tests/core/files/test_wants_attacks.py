@@ -20,7 +20,7 @@ from meshpeer.core.journal import Journal
 from meshpeer.core.sync.account import Kind as AccountKind
 from meshpeer.core.sync.fresh import fresh_header
 from tests.core.files.test_wants import bundles_of, noise, wants_in
-from tests.core.mail.carriers import World
+from tests.core.mail.carriers import World, manifest_of
 
 RNG = Random("mallory").randbytes
 
@@ -335,3 +335,28 @@ def test_many_wants_for_one_huge_file_share_its_manifest():
     jobs = world.ann.answers._jobs
     assert len(jobs) > 5
     assert len({id(job.manifest) for job in jobs}) == 1
+
+
+def test_strangers_wants_for_nothing_do_not_push_out_what_a_contact_brings(monkeypatch):
+    monkeypatch.setattr(answers_module, "MAX_HELD", 50)
+    monkeypatch.setattr(answers_module, "MAX_PUT_OFF", 5)
+    monkeypatch.setattr(answers_module, "STRANGER_BURST", 0)
+    world = World("ann", "mallory", "bob")
+    data = noise(1)
+    file = manifest_of(data).id
+    for _ in range(60):
+        brings(world.mallory, want_bundle(RNG(32), Want(key(), 1_000)))
+    for _ in range(40):
+        brings(world.mallory, want_bundle(file, Want(key(), MAX_BUDGET)))
+    world.meet(world.mallory, world.ann, AccountKind.STRANGER)
+    brings(world.bob, want_bundle(file, Want(key(), MAX_BUDGET)))
+    world.meet(world.bob, world.ann, AccountKind.CONTACT)
+    assert world.ann.publishes(data) == file
+    for _ in range(5):
+        world.later(answers_module.PUT_OFF_S)
+    assert {row.account for row in answers_rows(world.ann)} == {"contact:bob"}
+
+
+def answers_rows(carrier):
+    wants = {id for id, _, _ in carrier.sync.queue.wants()}
+    return [row for row in carrier.held() if row.id not in wants]
