@@ -223,7 +223,13 @@ class FileService(ChainService):
         if target:
             into = folder or len(refs) > 1 or (new.to or "").endswith("/")
             await asyncio.to_thread(self._make_room_for, refs, target, folder, into)
-        for ref in refs:
+        first = {ref.file: ref for ref in reversed(refs)}
+        for ref in refs if target else ():
+            if ref is not first[ref.file]:
+                self._node.library.copy_too(
+                    ref.file, ref.name, _target_of(ref, target, folder)
+                )
+        for ref in first.values():
             self._node.library.fetch(
                 ref.file,
                 size=ref.size,
@@ -234,7 +240,7 @@ class FileService(ChainService):
                 key=self.key_of(ref.file),
             )
         await self._node.durable()
-        return [self._fetch_view(ref.file) for ref in refs]
+        return [self._fetch_view(file) for file in first]
 
     def _make_room_for(
         self, refs: Sequence[FileRef], target: str, folder: bool, into: bool

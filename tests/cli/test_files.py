@@ -174,6 +174,22 @@ def test_a_folder_is_published_got_and_mirrored(ann, bob, maps, tmp_path):
     assert (mirror / "legend.txt").exists()
 
 
+def test_equal_files_of_a_collection_each_come_to_their_place(ann, bob, maps, tmp_path):
+    for name in ("again.txt", "north/legend.txt"):
+        (maps / name).write_bytes(TEXT)
+    (maps / "north" / "also coast.png").write_bytes(FILM[:400_000])
+    (done,) = told(ann, "publish", str(maps))
+    target = tmp_path / "got"
+    paths = [path.relative_to(maps) for path in maps.rglob("*.*") if path.is_file()]
+    wanted = {path: (maps / path).read_bytes() for path in paths if path.name != ".draft"}
+    with ann.meets(bob):
+        bob.hears("record", id=done["record"]["id"])
+        told(bob, "get", done["record"]["id"], "--to", str(target))
+        while {path for path in wanted if not (target / path).exists()}:
+            bob.hears("fetch", state="done")
+    assert {path: (target / path).read_bytes() for path in wanted} == wanted
+
+
 def test_what_of_a_folder_can_not_be_published_is_named(ann, maps):
     (maps / "link").symlink_to("/etc/passwd")
     (maps / "evil\x1b[2J.txt").write_bytes(b"x")

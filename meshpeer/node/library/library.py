@@ -90,7 +90,8 @@ class Library:
         self._journal = journal
         self._files = files
         self._came_whole = came_whole
-        self._fetched = fetched
+        self._tell_fetched = fetched
+        self._copies: dict[bytes, list[tuple[str, str]]] = {}
         self._now = now
         self._soon = soon
         self._keep_free = keep_free
@@ -106,7 +107,7 @@ class Library:
             asked=asked or files.requests,
             done=done or files.done,
             stale=self._is_stale,
-            fetched=fetched,
+            fetched=self._fetched,
         )
         self._looker = ThreadPoolExecutor(1, thread_name_prefix="files-look")
         self.underway = Underway()
@@ -267,8 +268,24 @@ class Library:
         )
         self._soon()
 
+    def copy_too(self, file: bytes, name: str, target: str) -> None:
+        """Once this file has come to its place, bring it to another, too: equal files have one id.
+
+        Until a restart: then who asked asks again.
+        """
+        self._copies.setdefault(file, []).append((name, target))
+
+    def _fetched(self, file: bytes) -> None:
+        if copies := self._copies.get(file):
+            name, target = copies.pop()
+            self.fetch(file, name=name, target=target)
+            return
+        self._copies.pop(file, None)
+        self._tell_fetched(file)
+
     def cancel(self, file: bytes) -> None:
         """Have it come no more, and drop what has come; NotFoundError if it doesn't."""
+        self._copies.pop(file, None)
         self._files.cancel(file, self._now())
         row = self._chunks.rows.pop(file, None) or self._store.fetch(file)
         if row is not None:
