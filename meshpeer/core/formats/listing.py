@@ -77,6 +77,17 @@ class Listing(NamedTuple):
         return made
 
     @classmethod
+    def fitting(cls, entries: Iterable[Entry]) -> tuple["Listing", list[tuple[str, str]]]:
+        """Make one of all that can be beside each other; give the other paths, and why."""
+        tree, kept, others = _Tree(), [], []
+        for entry in sorted(entries):
+            if fault := tree.add(entry.path):
+                others.append((entry.path, f"its path {fault}"))
+            else:
+                kept.append(entry)
+        return cls.of(kept), others
+
+    @classmethod
     def parse(cls, data: bytes) -> "Listing":
         """Read a listing, or raise RemoteProtocolError and nothing else."""
         if len(data) > MAX_LISTING:
@@ -168,7 +179,7 @@ class _Tree:
         """Take a path; say why it can't be beside those before, if it can't."""
         folder, _, name = path.rpartition("/")
         if folder != self._last[0]:
-            number, fault = self._enter(folder.split("/"))
+            number, fault = self._enter(folder.split("/") if folder else [])
             if fault:
                 return fault
             self._last = folder, number

@@ -308,3 +308,13 @@ def test_a_path_of_the_longest_kind_is_fine():
     assert len(path) == MAX_PATH - 1
     assert path_fault(path) == ""
     assert "bytes" in path_fault(path + "xx")
+
+
+@pytest.mark.parametrize("paths", [("A", "M/x", "a"), ("M/x", "m"), ("A/x", "B/x", "a/y")])
+def test_names_that_clash_are_found_with_a_folder_between_them(paths):
+    data = cbor2.dumps([Entry(path, 1, FILE) for path in paths])
+    with pytest.raises(RemoteProtocolError, match="some file systems"):
+        Listing.parse(data)
+    kept, others = Listing.fitting([Entry(path, 1, FILE) for path in paths])
+    assert [entry.path for entry in kept.entries] == list(paths[:-1])
+    assert [path for path, _ in others] == [paths[-1]]
