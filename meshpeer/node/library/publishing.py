@@ -160,7 +160,7 @@ class Publishing:
 
     def listed(self, shelf: "Shelved", changes: Changes) -> PublishedFolder:
         """Make the listing of a folder as it was found, and what is written for it."""
-        listing = Listing.of(shelf.entries.values())
+        listing, others = Listing.fitting(shelf.entries.values())
         data = listing.to_bytes()
         manifest = self._hasher.data(data)
         changes.writes += [_file(manifest), PutBlob(manifest.id, data)]
@@ -173,7 +173,7 @@ class Publishing:
             len(listing.entries),
             listing.total,
             shelf.hashed,
-            tuple(shelf.skipped),
+            (*shelf.skipped, *(Skipped(path, why) for path, why in others)),
         )
 
     def _enter(

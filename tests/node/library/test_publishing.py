@@ -10,6 +10,7 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshpeer.core.file_writes import PutBlob
 from meshpeer.core.formats.listing import Listing
 from meshpeer.core.formats.manifest import CHUNK, Manifest
 from meshpeer.core.formats.sealed_file import open_chunk
@@ -42,6 +43,23 @@ def test_progress_is_told_while_a_long_file_is_hashed(tmp_path):
     Hasher().file(str(path), lambda done, size: told.append((done, size)))
     assert told[-1] == (40 << 20, 40 << 20)
     assert len(told) == 3
+
+
+def test_of_two_names_that_some_file_systems_take_for_one_only_the_first_is_published(
+    tmp_path,
+):
+    maps = tmp_path / "maps"
+    (maps / "North").mkdir(parents=True)
+    for name in ("Legend.txt", "legend.txt", "other.txt", "North/a", "north"):
+        (maps / name).write_bytes(name.encode())
+    with closing(Store(tmp_path / "db")) as store:
+        folder, changes = Publishing(store).folder(str(maps))
+    assert folder.files == 3
+    assert {each.path for each in folder.skipped} == {"legend.txt", "north"}
+    assert "the same as 'Legend.txt'" in folder.skipped[0].why
+    (blob,) = [write.data for write in changes.writes if isinstance(write, PutBlob)]
+    names = [entry.path for entry in Listing.parse(blob).entries]
+    assert names == ["Legend.txt", "North/a", "other.txt"]
 
 
 def test_progress_in_a_folder_counts_the_bytes_of_all_its_files(tmp_path):
