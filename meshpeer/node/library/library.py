@@ -286,11 +286,26 @@ class Library:
     def cancel(self, file: bytes) -> None:
         """Have it come no more, and drop what has come; NotFoundError if it doesn't."""
         self._copies.pop(file, None)
-        self._files.cancel(file, self._now())
+        past = self._store.fetch(file)
+        if past is not None and self._is_past(past):
+            self.take([DropFetch(file), *self._partial(file)])
+        else:
+            self._files.cancel(file, self._now())
         row = self._chunks.rows.pop(file, None) or self._store.fetch(file)
         if row is not None:
             self._chunks.drop(row)
         self._soon()
+
+    def _is_past(self, row: PutFetch) -> bool:
+        """Whether it failed, or what came of it is gone: all that is left is the row."""
+        if self._files.progress(row.file) is not None:
+            return False
+        return row.state == "failed" or (row.state == "done" and self.path_of(row) is None)
+
+    def _partial(self, file: bytes) -> list[FileWrite]:
+        """What forgets the part of a file that is here, if not all of it is."""
+        held = self._store.file(file)
+        return [DropFile(file)] if held is not None and held.have is not None else []
 
     def complete(self, file: bytes) -> None:
         """The core's FileComplete: tell who waits for it, and see that it gets its place."""

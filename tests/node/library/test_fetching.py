@@ -9,7 +9,7 @@ import pytest
 from meshpeer.core.files.requests import Damaged
 from meshpeer.core.formats.manifest import CHUNK
 from meshpeer.core.formats.sealed_file import seal_chunk, sealed_size
-from meshpeer.errors import StoreError, StoreFullError
+from meshpeer.errors import NotFoundError, StoreError, StoreFullError
 from meshpeer.node.library import kernel
 from meshpeer.node.library import partials as partials_module
 from meshpeer.node.library.naming import MAX_BYTES, aside, candidates, safe_name
@@ -54,6 +54,28 @@ def test_a_file_goes_where_it_was_asked_to_go(tmp_path):
             await here.until(lambda: {one, two} <= here.complete, "both files")
             assert (folder / "one.bin").read_bytes() == DATA
             assert (folder / "called.bin").read_bytes() == other
+
+    asyncio.run(story())
+
+
+def test_a_fetch_that_failed_is_cancelled_and_leaves_nothing(tmp_path):
+    async def story():
+        async with peer(tmp_path / "peer") as here:
+            file = manifest_of(DATA).id
+            here.library.fetch(file, size=len(DATA) + 1, name="notes.txt")
+            here.bring_manifest(manifest_of(DATA))
+            here.soon()
+
+            def state():
+                row = here.store.fetch(file)
+                return row.state if row else None
+
+            await here.until(lambda: state() == "failed", "the failure")
+            here.library.cancel(file)
+            await here.until(lambda: state() is None, "its end")
+            assert here.store.file(file) is None
+            with pytest.raises(NotFoundError):
+                here.library.cancel(file)
 
     asyncio.run(story())
 
