@@ -127,7 +127,7 @@ def test_a_want_that_comes_is_told_with_who_brought_it_and_told_again_when_it_go
     assert events_of(ferry, WantCame) == [], "it was made there"
     ferry.sync.add_value(receipt(1), 24, village.now)
     village.run()
-    assert events_of(bob, WantGone) == [WantGone(one.id, one.header.tag)]
+    assert events_of(bob, WantGone) == [WantGone(one.id, one.header.tag, True)]
 
 
 def test_a_held_wire_can_be_read():
