@@ -68,6 +68,13 @@ def _item_values(write: PutBlock, names: Names) -> Sequence[object] | None:
     )
 
 
+def _collection_values(write: PutBlock, names: Names) -> Sequence[object] | None:
+    item = write.item
+    if item is None or item.kind != "collection":
+        return None
+    return names.key(write.person), item.name
+
+
 PLAN: Final[Plan] = {
     PutBlock: (
         Statement(  # the body comes later: under a new number (see schema.py)
@@ -94,6 +101,13 @@ PLAN: Final[Plan] = {
                SELECT n, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM block WHERE id = ?
                ON CONFLICT(block) DO NOTHING""",
             _item_values,
+        ),
+        Statement(  # the newest collection of a name holds: lists and searches show no other
+            """DELETE FROM item WHERE kind = 'collection' AND person = ?1 AND name = ?2
+               AND (lamport, block) < (SELECT lamport, block FROM item
+                   WHERE kind = 'collection' AND person = ?1 AND name = ?2
+                   ORDER BY lamport DESC, block DESC LIMIT 1)""",
+            _collection_values,
         ),
     ),
     DropBody: (

@@ -18,7 +18,7 @@ from meshpeer.core.chain_writes import (
     PutStanding,
     PutWithdrawn,
 )
-from meshpeer.core.formats.record import Follow, Label, Post, Profile
+from meshpeer.core.formats.record import Collection, Follow, Label, Post, Profile
 from store import chains, names
 from store.restore import restore_chains
 from store.store import Store
@@ -64,6 +64,28 @@ def test_a_block_is_found_by_its_id_and_by_its_place_in_the_log(store):
     assert store.record_of(first.id).number == 1
     assert store.record(2).item.text == "two"
     assert store.record(3) is None
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_of_a_collection_only_the_newest_record_is_listed_in_whatever_order_they_come(
+    store, order
+):
+    anna = Author(1)
+    maps = [anna.says(collection("Maps", n)) for n in (1, 2, 3)]
+    others = [anna.says(collection("Songs", 1)), Author(2).says(collection("Maps", 1))]
+    store.commit(others)
+    for n in order:
+        store.commit([maps[n]])
+    rows = store.timeline(kinds=["collection"])
+    assert {row.id for row in rows} == {maps[2].id, *(one.id for one in others)}
+    assert store.newest(anna.person, "collection", "Maps").id == maps[2].id
+    assert store.body(maps[0].id) is not None, "the block is held all the same"
+
+
+def collection(name, number):
+    return Collection(
+        name=name, listing=bytes([number]) * 32, listing_size=1, files=1, total=number
+    )
 
 
 def test_blocks_of_a_log_come_newest_first_and_only_those_held(store):
