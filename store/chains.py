@@ -361,14 +361,6 @@ class ChainReads(Reader):
         """Give the record in the block of this id."""
         return next(iter(self._records("WHERE id = ?", id)), None)
 
-    def records_about(
-        self, target: bytes, kind: str = "label", limit: int = 100
-    ) -> list[RecordRow]:
-        """Give records of this kind about a block, a person or a file, the last to come first."""
-        return self._records(
-            "WHERE target = ? AND kind = ? ORDER BY n DESC LIMIT ?", target, kind, limit
-        )
-
     def records_of_file(self, file: bytes, limit: int = 100) -> list[RecordRow]:
         """Give the records that publish this file, the first to come first."""
         return self._records("WHERE file = ? ORDER BY n LIMIT ?", file, limit)

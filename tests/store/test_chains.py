@@ -208,8 +208,6 @@ def test_what_is_asked_of_one_person_or_one_thing(store):
     assert store.newest(anna.person, "profile", "nobody") is None
     assert store.record_of(post.id).item == post.item
     assert store.record(4).item is None, "a follow is not searched for"
-    assert texts(store.records_about(post.id)) == ["good"]
-    assert texts(store.records_about(post.id, "post")) == ["hello yourself"]
     assert store.records_of_file(bytes(32)) == []
     assert store.count_blocks(anna.person) == 4
     assert store.count_blocks(bob.person) == 0, "its log is not known"
