@@ -76,9 +76,11 @@ class Transport(Protocol):
     name: str
     """One word, the first field of all its paths; by convention the entry point's name."""
 
-    @property
-    def traits(self) -> Traits:
-        """Payload limit in bytes, broadcast or not, cost, rate in bit/s if known; read after start."""
+    def traits_of(self, path: Path) -> Traits:
+        """Say what this path is like; called after `start`, often, so it has to be quick.
+
+        A path that is not known, or gone, gets the careful values of this transport.
+        """
         ...
 
     def start(self, deliver: Deliver, on_path: OnPath, writable: Writable = ignore) -> None:

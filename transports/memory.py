@@ -40,7 +40,7 @@ class Memory:
     def __init__(self, hub: Hub, address: str, *, traits: Traits | None = None) -> None:
         self.path = Path(self.name, address)
         """Where others reach this end."""
-        self.traits = traits or Traits()
+        self._traits = traits or Traits()
         self.counters: Counter[str] = Counter()
         self._hub = hub
         self._inbox: list[Datagram] = []
@@ -57,6 +57,10 @@ class Memory:
         self._loop = asyncio.get_running_loop()
         self._hub.ends[str(self.path.address)] = self
 
+    def traits_of(self, path: Path) -> Traits:
+        """See `Transport.traits_of`; all paths are alike."""
+        return self._traits
+
     def send(self, batch: Sequence[Datagram]) -> int:
         """Take datagrams from the front of the batch; see `Transport.send`."""
         if self._loop is None:
@@ -65,7 +69,7 @@ class Memory:
             end = self._hub.ends.get(str(path.address))
             if end is None:
                 self._loop.call_soon(self._say_lost, PathLost(path, "nobody is there"))
-            elif len(data) > self.traits.payload_limit:
+            elif len(data) > self._traits.payload_limit:
                 self.counters["unsent too long"] += 1
             elif not end.put(Datagram(self.path, bytes(data))):
                 self._hub.waiting_for_room.add(self)

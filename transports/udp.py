@@ -29,6 +29,7 @@ from transports.interface import Deliver, OnPath, PathLost, Writable, ignore
 PORT: Final = 6374
 """MESH on a telephone's keys; not assigned by IANA, below Linux's ephemeral range (32768)."""
 PAYLOAD_LIMIT: Final = 1_452
+TRAITS: Final = Traits(payload_limit=PAYLOAD_LIMIT)
 """Ethernet's 1,500 bytes less IPv6 (40) and UDP (8); IPv4 alone would leave 20 more."""
 BUFFER: Final = 4 << 20
 """Asked of the kernel for both directions; it grants what net.core.[rw]mem_max allows."""
@@ -103,7 +104,6 @@ class Udp:
         """The UDP port; after `start` the one really taken."""
         self.counters: Counter[str] = Counter()
         """What happened here, by name: datagrams and system calls both ways, and drops."""
-        self.traits = Traits(payload_limit=PAYLOAD_LIMIT)
         self._any_port_will_do = port is None
         self._listen = tuple(listen)
         self._offload = offload
@@ -125,6 +125,10 @@ class Udp:
         self._sockets = self._bind()
         for sock in self._sockets:
             self._loop.add_reader(sock, self._readable, sock)
+
+    def traits_of(self, path: Path) -> Traits:
+        """See `Transport.traits_of`; all paths are alike."""
+        return TRAITS
 
     def send(self, batch: Sequence[Datagram]) -> int:
         """Take datagrams from the front of the batch; see `Transport.send`."""

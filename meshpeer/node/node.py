@@ -17,7 +17,7 @@ from meshpeer.core.clock import ClockReading
 from meshpeer.core.dialer import Dialer
 from meshpeer.core.formats.card import Card
 from meshpeer.core.identity.idtext import encode
-from meshpeer.core.link.path import Datagram
+from meshpeer.core.link.path import Datagram, Path, Traits
 from meshpeer.core.peer import LinkDown, LinkUp
 from meshpeer.core.sync.account import Kind
 from meshpeer.core.sync.allowance import NEWS_BURST, NEWS_PER_S, Allowance
@@ -165,7 +165,7 @@ class Node:
         )
         for transport in self._transports.values():
             transport.start(self._receive, self._on_path, self._writable)
-            self.peer.endpoint.traits[transport.name] = transport.traits
+        self.peer.endpoint.traits_of = self._traits_of
         self._known.load(self.store, self.config.peers, self._transports, self.now())
         self._interfaces.follow(self._addresses_changed)
         self._interfaces.start()
@@ -275,6 +275,10 @@ class Node:
             self.turn()
 
     # ---- the network
+
+    def _traits_of(self, path: Path) -> Traits:
+        transport = self._transports.get(path.transport)
+        return transport.traits_of(path) if transport else Traits()
 
     def _receive(self, batch: Sequence[Datagram]) -> None:
         if not self.online:

@@ -28,7 +28,7 @@ from meshpeer.core.writes import Write
 from meshpeer.errors import UsageError
 from meshpeer.sim.clocks import Clocks
 from meshpeer.sim.loop import Alarm, Loop
-from meshpeer.sim.medium import NAME, Medium, path_to
+from meshpeer.sim.medium import Medium, path_to
 from store.database import MEMORY
 from store.restore import restore_peer
 from store.store import Store
@@ -185,7 +185,8 @@ class Machine:
             prefix=lambda path: path.transport,
         )
         mtu = self._around.medium.conditions.mtu
-        self.peer.endpoint.traits[NAME] = Traits(payload_limit=mtu)
+        traits = Traits(payload_limit=mtu)
+        self.peer.endpoint.traits_of = lambda _: traits
         for number, hearing in self._hearing.items():
             if hearing.calling:
                 path = path_to(number)

@@ -57,7 +57,7 @@ def linked():
 
 def test_a_link_that_we_begin_keeps_to_what_its_transport_declares():
     ann, bob = make_peer("ann"), make_peer("bob")
-    ann.endpoint.traits["wire"] = Traits(payload_limit=300)
+    ann.endpoint.traits_of = lambda _: Traits(payload_limit=300)
     ann.connect(bob.id, Path("wire", "bob"), 0.0)
     exchange(ann, bob)
     ann.endpoint.links[bob.id].write(9, bytes(3_000))

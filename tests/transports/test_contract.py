@@ -190,7 +190,7 @@ def test_a_datagram_that_is_too_long_harms_no_other(make_pair):
 
 def test_the_payload_limit_passes(make_pair):
     async def told(first, second):
-        whole = bytes(first.transport.traits.payload_limit)
+        whole = bytes(first.transport.traits_of(second.path).payload_limit)
         assert first.transport.send([Datagram(second.path, whole)]) == 1
         await second.until(lambda: second.received)
         assert second.received[0].data == whole

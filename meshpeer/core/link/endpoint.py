@@ -58,7 +58,7 @@ class Endpoint:
         self.peer_id = static.public
         self.counters: Counter[str] = Counter()
         """What was dropped or refused, by reason."""
-        self.traits: dict[str, Traits] = {}
+        self.traits_of: Callable[[Path], Traits] = lambda _: DEFAULT_TRAITS
         """What each transport declares of its paths; set it before the first of them is used."""
         self.group: Callable[[bytes, Path], str] = lambda peer_id, path: ""
         """Whom a peer on a path belongs to: where links end, the largest group gives way."""
@@ -489,7 +489,7 @@ class Endpoint:
         )
 
     def _traits(self, path: Path) -> Traits:
-        return self.traits.get(path.transport, DEFAULT_TRAITS)
+        return self.traits_of(path)
 
     def _new_id(self) -> bytes:
         while True:

@@ -19,12 +19,15 @@ class Datagram(NamedTuple):
 
 
 class Traits(NamedTuple):
-    """What a path, or a whole transport, declares of itself; recovery and scheduling adapt."""
+    """What a transport declares of a path; recovery and scheduling adapt."""
 
     payload_limit: int = 1_452
     """Largest datagram in bytes that is sure to pass."""
-    broadcast: bool = False
-    """One datagram may reach all in range."""
+    broadcast: Path | None = None
+    """The path by which one datagram reaches all in range of this medium, if there is one."""
+    medium: Hashable | None = None
+    """What carries it, such as an interface: paths of equal mediums share one bottleneck, so
+    that a link gains nothing by using two of them at once. None: not known."""
     cost: int = 0
     """Lower is preferred when several paths are up."""
     rate: float | None = None

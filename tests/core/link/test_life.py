@@ -109,7 +109,8 @@ def test_a_cheaper_path_is_proved_and_then_used():
     alice, bob = linked(network)
     network.run(1)
     link = alice.ups[0]
-    alice.endpoint.traits |= {"dear": Traits(cost=5), "cheap": Traits(cost=-1)}
+    costs = {"dear": Traits(cost=5), "cheap": Traits(cost=-1)}
+    alice.endpoint.traits_of = lambda path: costs.get(path.transport, Traits())
     alice.endpoint.connect(bob.endpoint.peer_id, Path("dear", "bob"), network.now)
     alice.flush()
     network.run(1)

@@ -113,7 +113,7 @@ def test_no_datagram_exceeds_what_the_path_declares(limit):
     network.default = Wire(mtu=limit)
     alice, bob = network.node("alice"), network.node("bob")
     traits = Traits(payload_limit=limit)
-    alice.endpoint.traits["sim"] = bob.endpoint.traits["sim"] = traits
+    alice.endpoint.traits_of = bob.endpoint.traits_of = lambda _: traits
     sizes = set()
     network.watch = lambda sender, to, data: sizes.add(len(data))
     alice.connect(bob)
@@ -175,7 +175,7 @@ def test_a_path_that_declares_to_be_slow_is_filled_and_not_flooded():
     network.default = Wire(latency=0.5, rate=9_600, queue=4_000)
     alice, bob = network.node("alice"), network.node("bob")
     traits = Traits(payload_limit=508, rate=9_600.0)
-    alice.endpoint.traits["sim"] = bob.endpoint.traits["sim"] = traits
+    alice.endpoint.traits_of = bob.endpoint.traits_of = lambda _: traits
     alice.connect(bob)
     assert network.run(10, lambda: bool(alice.ups and bob.ups))
     alice.ups[0].write(3, bytes(72_000))
