@@ -4,8 +4,13 @@
 and knows stations by their addresses there (six bytes on a cell or a monitor interface, two on a
 serial port). A medium may lose, repeat, reorder and, without a checksum below, alter frames: the
 link's seal tells.
+
+`Adhoc` makes them from its settings: `Cell(name, **options)`, `Monitor(name, **options)`,
+`Serial(port=..., **options)`. A constructor checks what it was given (ConfigError) and opens
+nothing. After `failed`, `start` is called again when the interface or port is back.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -31,6 +36,8 @@ class Medium(Protocol):
     """The interface's or port's name, as people write it: `mesh0`, `/dev/ttyUSB0`."""
     everybody: bytes
     """The address that all in range take frames for."""
+    counters: Counter[str]
+    """What happened here, by name: frames and bytes both ways, drops by reason."""
 
     @property
     def traits(self) -> Traits:
