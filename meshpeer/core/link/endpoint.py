@@ -62,6 +62,8 @@ class Endpoint:
         """What each transport declares of its paths; set it before the first of them is used."""
         self.group: Callable[[bytes, Path], str] = lambda peer_id, path: ""
         """Whom a peer on a path belongs to: where links end, the largest group gives way."""
+        self.on_broadcast: Callable[[bytes, float], None] = lambda data, now: None
+        """Takes the packets that belong to no link; it never raises for what is in them."""
         self._static, self._rng = static, rng
         self._config = config or LinkConfig()
         self._parameters = Parameters(
@@ -245,6 +247,8 @@ class Endpoint:
                 self._receive_cookie(path, data)
             elif kind == packet.VERSIONS:
                 self._receive_versions(data)
+            elif kind == packet.BROADCAST:
+                self.on_broadcast(data, now)
             else:
                 raise RemoteProtocolError("packet", f"{len(data)} bytes of no known type")
         except RemoteProtocolError as error:

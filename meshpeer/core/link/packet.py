@@ -6,6 +6,7 @@
                 | 10 Noise IK message 2 | mac1 (16) | mac2 (16, zero)
     COOKIE      0 type 0x03 | 1 receiver's connection id (4) | 5 nonce (24) | 29 sealed cookie (32)
     VERSIONS    0 type 0x04 | 1 receiver's connection id (4) | 5 versions, one byte each (1 to 16)
+    BROADCAST   0 type 0x05 | the rest is core.broadcast's (symbol.py)
     DATA        0 type 0x40 | phase 1 | ACK_NOW 2 | 1 receiver's connection id (4)
                 | 5 counter's low 32 bits | 9 frames, sealed (ChaCha20Poly1305, 16 more)
 
@@ -26,6 +27,7 @@ INITIATION: Final = 0x01
 RESPONSE: Final = 0x02
 COOKIE: Final = 0x03
 VERSIONS: Final = 0x04
+BROADCAST: Final = 0x05
 DATA: Final = 0x40
 PHASE: Final = 1
 ACK_NOW: Final = 2
