@@ -12,6 +12,7 @@ ten times slower there, as on a Raspberry Pi Zero.
 Files that the guest writes are lost; what it prints comes back with its exit code.
 """
 
+import contextlib
 import gzip
 import lzma
 import os
@@ -120,15 +121,13 @@ def run(
         initrd = Path(folder, "initrd")
         initrd.write_bytes(gzip.compress(_initrd(), 1))
         console = Path(folder, "console")
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(
                 _qemu(initrd, tell, console),
                 check=True,
                 timeout=patience,
                 stdin=subprocess.DEVNULL,
             )
-        except subprocess.TimeoutExpired:
-            pass
         printed, code = tell / "printed", tell / "code"
         said = printed.read_text(errors="replace") if printed.exists() else ""
         if not code.exists():
