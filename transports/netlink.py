@@ -162,11 +162,11 @@ def _read_link(body: bytes, *, gone: bool) -> LinkEvent:
         raise TransportError(f"netlink: a link of {len(body)} bytes")
     _, device, index, flags, _ = IFINFO.unpack_from(body)
     name = kind = ""
-    for number, value in _attributes(body[IFINFO.size :]):
+    for number, value in attributes(body[IFINFO.size :]):
         if number == IFLA_IFNAME:
             name = text(value)
         elif number == IFLA_LINKINFO:
-            kind = next((text(v) for n, v in _attributes(value) if n == IFLA_INFO_KIND), "")
+            kind = next((text(v) for n, v in attributes(value) if n == IFLA_INFO_KIND), "")
     return LinkEvent(index, name, device, flags, kind, gone)
 
 
@@ -175,7 +175,7 @@ def _read_address(body: bytes, *, gone: bool) -> AddressEvent | None:
     if len(body) < IFADDR.size:
         raise TransportError(f"netlink: an address of {len(body)} bytes")
     family, prefix, flags, _, index = IFADDR.unpack_from(body)
-    found = dict(_attributes(body[IFADDR.size :]))
+    found = dict(attributes(body[IFADDR.size :]))
     # On IPv4 point-to-point links IFA_ADDRESS is the other end, and IFA_LOCAL is ours.
     raw = found.get(IFA_LOCAL, found.get(IFA_ADDRESS, b""))
     if len(found.get(IFA_FLAGS, b"")) == U32.size:
@@ -190,7 +190,7 @@ def _read_address(body: bytes, *, gone: bool) -> AddressEvent | None:
     return AddressEvent(index, socket.inet_ntop(family, raw), prefix, flags, gone)
 
 
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Read (type, value) pairs; TransportError where a length does not fit."""
     start = 0
     while start + ATTRIBUTE.size <= len(data):
@@ -237,6 +237,15 @@ class View:
         )
 
 
+    def links_up(self) -> dict[str, LinkEvent]:
+        """The interfaces that can carry frames, by name: up, and carrier there."""
+        return {
+            link.name: link
+            for link in self._links.values()
+            if link.flags & IFF_UP and link.flags & IFF_LOWER_UP
+        }
+
+
 def is_lan(link: LinkEvent) -> bool:
     """Whether a link leads to neighbours on the spot, rather than through a tunnel."""
     return (
@@ -247,6 +256,7 @@ def is_lan(link: LinkEvent) -> bool:
 
 
 Changed: TypeAlias = Callable[[frozenset[Local]], None]
+LinksChanged: TypeAlias = Callable[[], None]
 
 
 class Interfaces:
@@ -255,7 +265,10 @@ class Interfaces:
     def __init__(self) -> None:
         self.usable: frozenset[Local] = frozenset()
         """All addresses that can be used now; empty until the kernel has told them."""
+        self.up: dict[str, tuple[int, int]] = {}
+        """The interfaces that can carry frames: by name, number and kind of device."""
         self._listeners: list[Changed] = []
+        self._link_listeners: list[LinksChanged] = []
         self._view = View()
         self._asking: list[int] = []
         self._torn = False
@@ -269,6 +282,10 @@ class Interfaces:
         """Call it no more; does nothing if it was not called before."""
         if changed in self._listeners:
             self._listeners.remove(changed)
+
+    def follow_links(self, changed: LinksChanged) -> None:
+        """Call `changed()` whenever `up` has changed."""
+        self._link_listeners.append(changed)
 
     def start(self) -> None:
         """Ask the kernel and listen; needs a running loop. A second call does nothing."""
@@ -336,6 +353,12 @@ class Interfaces:
                 self._ask_next()
 
     def _tell(self) -> None:
+        links = self._view.links_up()
+        up = {name: (link.ifindex, link.device) for name, link in links.items()}
+        if up != self.up:
+            self.up = up
+            for links_changed in self._link_listeners.copy():
+                links_changed()
         usable = self._view.usable()
         if usable != self.usable:
             self.usable = usable
