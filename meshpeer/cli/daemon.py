@@ -17,6 +17,7 @@ from meshpeer.api.server import Server
 from meshpeer.cli import show
 from meshpeer.cli.calling import meshpeer
 from meshpeer.cli.command import Session
+from meshpeer.cli.supervisor import Supervisor
 from meshpeer.node.config import Config
 from meshpeer.node.facade import Event, Facade, Status
 from meshpeer.node.node import Node
@@ -75,14 +76,15 @@ async def _until(
         if loopback is not None:
             api = f"http://127.0.0.1:{loopback}"
             session.say(f"The API is at {api} too, for who has {session.state.token}.")
-    telling = (
-        asyncio.create_task(_tell(session, service, status.last_event))
-        if sys.stderr.isatty()
-        else None
-    )
+    supervisor = Supervisor.of_this_process()
+    supervisor.ready()
+    telling = [asyncio.create_task(supervisor.keep_telling())]
+    if sys.stderr.isatty():
+        telling.append(asyncio.create_task(_tell(session, service, status.last_event)))
     await stopped.wait()
-    if telling is not None:
-        telling.cancel()
+    supervisor.stopping()
+    for task in telling:
+        task.cancel()
 
 
 def _welcome(session: Session, status: Status) -> list[str]:

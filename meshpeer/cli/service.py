@@ -17,6 +17,8 @@ UNIT: Final = """\
 Description=meshpeer: writes, carries and shares where links come and go
 
 [Service]
+Type=notify
+WatchdogSec=300
 ExecStart={start}
 Restart=on-failure
 RestartSec=5
