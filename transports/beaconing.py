@@ -11,12 +11,14 @@ about to beacon anyway keeps silent: that beacon says the same.
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Hashable, Iterable
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from meshpeer.core.bucket import Bucket
 from meshpeer.core.formats.beacon import Beacon
-from transports.netlink import Local
+
+Place = TypeVar("Place", bound=Hashable)
+"""From where a beacon is sent: an address of a LAN, a medium without addresses."""
 
 BURST: Final = (0.0, 0.2, 1.0)
 """Seconds after an address came."""
@@ -38,25 +40,25 @@ REMEMBERED: Final = 1_024
 """Hosts, and peers, kept in mind; the one unheard for longest goes first."""
 
 
-class Rounds:
+class Rounds(Generic[Place]):
     """Says from which addresses a beacon is due."""
 
     def __init__(self, *, now: float, rng: Callable[[int], bytes]) -> None:
         self._rng = rng
-        self._bursts: dict[Local, list[float]] = {}
+        self._bursts: dict[Place, list[float]] = {}
         self._round = now + self._interval()
 
-    def set_addresses(self, addresses: Iterable[Local], now: float) -> None:
+    def set_addresses(self, addresses: Iterable[Place], now: float) -> None:
         """These can be sent from now; each new one gets its burst."""
         burst = [now + delay for delay in BURST]
         self._bursts = {each: self._bursts.get(each, burst.copy()) for each in addresses}
 
-    def speaks_soon(self, address: Local, now: float) -> bool:
+    def speaks_soon(self, address: Place, now: float) -> bool:
         """Whether this address is about to beacon anyway, so that an answer can be spared."""
         times = self._bursts.get(address) or [math.inf]
         return times[0] - now <= SPARED
 
-    def due(self, now: float) -> list[Local]:
+    def due(self, now: float) -> list[Place]:
         """Take the addresses from which to beacon now."""
         everywhere = now >= self._round
         if everywhere:

@@ -17,8 +17,8 @@ all call-backs are made from there. `tests/transports/test_contract.py` runs the
 over every transport: add a fixture for yours.
 """
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from meshpeer.core.link.path import Datagram, Path, Traits
 
@@ -27,11 +27,13 @@ __all__ = [
     "Deliver",
     "Discovery",
     "Found",
+    "Introduced",
     "OnPath",
     "Path",
     "PathFound",
     "PathLost",
     "PeerFound",
+    "Reporting",
     "Traits",
     "Transport",
     "Writable",
@@ -42,7 +44,8 @@ class PathFound(NamedTuple):
     """Somebody can be reached by this path now. A hint: only a handshake proves who it is.
 
     The node calls only peers whose id it knows: say it where the way tells it. Otherwise the
-    path is used once its peer calls us, or where the settings name it (`[[peers]]`).
+    path is used once its peer calls us, or where the settings name it (`[[peers]]`): those
+    are tried at once.
     """
 
     path: Path
@@ -120,6 +123,37 @@ class PeerFound(NamedTuple):
 
 
 Found: TypeAlias = Callable[[PeerFound], None]
+
+
+@runtime_checkable
+class Introduced(Protocol):
+    """A transport that itself tells who is around, and tells them of us."""
+
+    def introduce(self, peer_id: bytes, *, hidden: bool, found: Found) -> None:
+        """Take, before `start`, who we are, and tell `found` of peers as `Discovery` does.
+
+        `hidden`: show the peer id to nobody who doesn't know it. Who is never introduced
+        announces nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A transport that shows people how it is doing."""
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What happened, by name."""
+        ...
+
+    def listening(self) -> list[str]:
+        """Give where datagrams are taken now, a few words for each place."""
+        ...
+
+    def warnings(self) -> list[str]:
+        """Give what does not work now and what would help, a sentence each."""
+        ...
 
 
 class Discovery(Protocol):

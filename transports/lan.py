@@ -98,7 +98,7 @@ class Lan:
         self._wake_at: asyncio.TimerHandle | None = None
         self._found: Found
         self._loop: asyncio.AbstractEventLoop
-        self._rounds: Rounds
+        self._rounds: Rounds[Local]
         self._hearing: Hearing
 
     def start(self, found: Found) -> None:

@@ -236,7 +236,6 @@ class View:
             and not address.flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED)
         )
 
-
     def links_up(self) -> dict[str, LinkEvent]:
         """The interfaces that can carry frames, by name: up, and carrier there."""
         return {

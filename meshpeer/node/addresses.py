@@ -1,4 +1,7 @@
-"""The address of a udp path as people, cards and the database write it: `host:port`, `[v6]:port`."""
+"""How people, cards and the database write the address of a path: `host:port`, `[v6]:port`.
+
+Other transports have text for addresses; of `adhoc` it has one form too (`mesh0/02:ca:…`).
+"""
 
 from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
@@ -7,6 +10,7 @@ from typing import Final, cast
 from meshpeer.core.formats.card import MAX_HINTS
 from meshpeer.core.link.path import Path
 from meshpeer.errors import ConfigError, UsageError
+from transports.adhoc import address as adhoc
 from transports.netlink import Local
 from transports.udp import Udp, path_to
 
@@ -78,6 +82,8 @@ def read_hint(hint: str) -> Path | None:
 
 def read_path(text: str, transport: str = Udp.name) -> Path:
     """Give the path that was written so; UsageError says how to write a udp one."""
+    if transport == adhoc.NAME:
+        return adhoc_path(text)
     if transport != Udp.name:
         return Path(transport, text)
     host, colon, port = text.strip().rpartition(":")
@@ -91,13 +97,23 @@ def read_path(text: str, transport: str = Udp.name) -> Path:
         raise UsageError(str(error)) from error
 
 
+def adhoc_path(text: str) -> Path:
+    """Give the path to a station that was written so, or raise UsageError."""
+    try:
+        return adhoc.path_of(*adhoc.read_path(text))
+    except ConfigError as error:
+        raise UsageError(str(error)) from error
+
+
 def is_writable(path: Path) -> bool:
     """Whether `path_text` says all of this path, so that `read_path` gives it back."""
     return path.transport == Udp.name or isinstance(path.address, str)
 
 
 def prefix(path: Path) -> str:
-    """Give the network that strangers there share the blame with: /24 or /56."""
+    """Give the network that strangers there share the blame with: /24, /56, or a medium."""
+    if path.transport == adhoc.NAME:
+        return f"{adhoc.NAME} {str(path.address).rpartition('/')[0]}"
     if path.transport != Udp.name:
         return path.transport
     host, _ = cast(tuple[str, int], path.address)

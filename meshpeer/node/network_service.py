@@ -191,6 +191,7 @@ class NetworkService(Desk):
             )
         if not self._node.online:
             found.append("This peer was set offline: it sends and receives nothing.")
+        found += self._node.transport_warnings()
         for own in self._people.own.values():
             if not own.listed:
                 found.append(_unlisted(own.card.nickname))

@@ -39,7 +39,14 @@ from meshpeer.node.standing_searches import StandingSearches
 from meshpeer.node.state import State
 from meshpeer.node.writer import Writer
 from store.store import Store
-from transports.interface import PathFound, PathLost, PeerFound, Transport
+from transports.interface import (
+    Introduced,
+    PathFound,
+    PathLost,
+    PeerFound,
+    Reporting,
+    Transport,
+)
 from transports.lan import Lan
 from transports.netlink import Interfaces, Local
 from transports.udp import Udp
@@ -141,7 +148,16 @@ class Node:
     def listening(self) -> list[str]:
         """Give the addresses where datagrams are taken, for people."""
         hosts = (f"[{host}]" if ":" in host else host for host in self.config.udp.listen)
-        return [f"udp {host}:{self.udp.port}" for host in hosts]
+        return [f"udp {host}:{self.udp.port}" for host in hosts] + [
+            place for transport in self._reporting() for place in transport.listening()
+        ]
+
+    def transport_warnings(self) -> list[str]:
+        """Give what the transports can't use now, for people."""
+        return [each for transport in self._reporting() for each in transport.warnings()]
+
+    def _reporting(self) -> list[Reporting]:
+        return [each for each in self._transports.values() if isinstance(each, Reporting)]
 
     def counters(self) -> dict[str, Mapping[str, int]]:
         """Give what was counted, by part."""
@@ -151,6 +167,11 @@ class Node:
             "chains": self.peer.chains.counters,
             "files": self.peer.files.counters,
             "udp": self.udp.counters,
+        }
+        parts |= {
+            name: each.counters
+            for name, each in self._transports.items()
+            if isinstance(each, Reporting)
         }
         return parts | ({"lan": self._lan.counters} if self._lan else {})
 
@@ -164,6 +185,9 @@ class Node:
             self.store, self.peer.journal, committed=self._committed, failed=self._failed
         )
         for transport in self._transports.values():
+            if isinstance(transport, Introduced):
+                hidden = not self.config.visible
+                transport.introduce(self.peer.id, hidden=hidden, found=self._found)
             transport.start(self._receive, self._on_path, self._writable)
         self.peer.endpoint.traits_of = self._traits_of
         self._known.load(self.store, self.config.peers, self._transports, self.now())
@@ -294,6 +318,9 @@ class Node:
             self.soon()
         elif event.peer_id is not None:
             self._found(PeerFound(event.peer_id, event.path))
+        else:
+            self.dialer.everything_changed(self.now())
+            self.soon()
 
     def _found(self, found: PeerFound) -> None:
         if self.online:
