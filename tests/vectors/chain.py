@@ -4,6 +4,8 @@ from struct import pack
 
 from blake3 import blake3
 
+from meshpeer.core.chains.messages import Join, Joined
+from meshpeer.core.chains.messages import pack as pack_message
 from meshpeer.core.formats.block import (
     MAX_LAMPORT,
     MAX_SEQUENCE,
@@ -84,6 +86,19 @@ def signed_anyway(block, **parts):
     return bytes(signed) + ADA_DEVICE.sign(b"meshpeer/block/1", bytes(signed))
 
 
+def join_of(log, first, last):
+    """The frames that ask for a proof, give it, and say that it can't be given."""
+    asked = Join(ADA_DEVICE.public, LOG, first, last)
+    headers = tuple(log[n].header for n in path(last, first))
+    return {
+        "first": first,
+        "last": last,
+        "join": pack_message(asked),
+        "joined": pack_message(Joined(*asked, headers)),
+        "not_held": pack_message(Joined(*asked, ())),
+    }
+
+
 def blocks():
     log = log_of(14)
     good = log[8]
@@ -119,6 +134,7 @@ def blocks():
             {"newer": newer, "older": older, "path": path(newer, older)}
             for newer, older in [(1, 1), (40, 1), (100, 3), (1_000_000, 12_345)]
         ],
+        "joins": [join_of(log, first, last) for first, last in ((1, 14), (3, 13), (5, 6))],
         "refused": [
             *(
                 {"field": field, "header": signed_anyway(good, **parts)}

@@ -61,6 +61,8 @@ class Plan:
         self.book, self.authors = book, authors
         self.open = True
         """The disk keeps up, so more may be asked for."""
+        self.joins: dict[LogKey, float] = {}
+        """Logs of which a proof is asked for (joining.py), and since when."""
         self._asks: dict[LogKey, list[Ask]] = {}
 
     def asked(self, key: LogKey, own: Collection["Ask"], now: float) -> Spans:
@@ -114,6 +116,16 @@ class Asking:
     def idle(self) -> bool:
         """Nothing is asked for, and nothing left to ask."""
         return not (self._asks or self._offers or self._probes)
+
+    @property
+    def keys(self) -> list[LogKey]:
+        """The logs of which something lacks that the neighbour offers."""
+        return list(self._offers)
+
+    def offered(self, key: LogKey) -> Spans | None:
+        """What the neighbour offers of a log, if some of that lacks."""
+        offer = self._offers.get(key)
+        return offer.spans if offer else None
 
     def offer(self, person: bytes, heads: Sequence[Head], now: float) -> None:
         """The neighbour says what it holds of one log."""

@@ -266,6 +266,11 @@ class Chains:
             self._head(log) for log in self.book.logs_of(person) if log.fork_at is not None
         ]
 
+    def unjoined(self, person: bytes) -> list[Head]:
+        """The logs of a person of which nothing shows yet that the newest blocks and the older
+        ones held belong together: between them some lack."""
+        return [self._head(log) for log in self.book.logs_of(person) if log.unjoined]
+
     def _head(self, log: Log) -> Head:
         told = log.told
         if not told.spans:

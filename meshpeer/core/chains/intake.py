@@ -14,7 +14,7 @@ blocks, so they are in one commit, and hangs there what may happen only once the
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from meshpeer.core.chain_writes import PutBlock
@@ -228,6 +228,26 @@ class Intake:
             own = self._authors.is_here(log)
             self._book.batch.events.append(Forked(log.person, log.device, log.id, own))
 
+    def joined(self, log: Log, headers: Sequence[Header], now: float) -> bool:
+        """Hold signed headers, each of which names the next, against the log: True if they join
+        the two blocks at their ends, which are held, and contradict nothing."""
+        if any(self._forks(log, header, now) for header in headers):
+            return False
+        ends = headers[-1].sequence, headers[0].sequence
+        if not all(end in log.held for end in ends):
+            return False  # cut meanwhile
+        log.join(*ends)
+        self._book.touch(log)
+        return True
+
+    def _join_by_links(self, log: Log) -> None:
+        """Where a block above a hole names one below it, nobody has to prove it."""
+        while len(ends := log.bridge()) == 2:
+            newer, older = (self._book.header_of(log, end) for end in ends)
+            if newer is None or older is None or not newer.links_to(older):
+                return
+            log.join(older.sequence, newer.sequence)
+
     # -- holding
 
     def _hold(
@@ -358,7 +378,9 @@ class Intake:
         told = {}
         for log in batch.touched:
             if len(log.held) == 1:
-                log.settled = log.height
+                log.settled, log.proved = log.height, ()
+            else:
+                self._join_by_links(log)
             self._journal.add(log.row())
             told[log] = log.to_tell()
 

@@ -5,21 +5,28 @@ whichever of its two ends comes first. A link to a block not held is a claim: th
 that id. The block that comes must fit it. Skip links nest, so a span held has O(log n) links that
 lead out of it, and that is all there is to remember, whatever the number of blocks.
 
+While something lacks between two spans, a proof may show that both are in one log: the headers on
+the way that skip links make from one to the other (joining.py). It is remembered by its two ends
+as long as both are held.
+
 Two signed headers that say different ids of one sequence are a fork. The log then takes nothing
 from that sequence on; what is below may still be filled in, since both branches have it.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
 from meshpeer.core.chain_writes import PutLog
 from meshpeer.core.chains.spans import Spans
-from meshpeer.core.formats.block import MAX_SEQUENCE, Header, skip_of
+from meshpeer.core.formats.block import MAX_SEQUENCE, Header, path, skip_of
 from meshpeer.core.formats.cbor import decode, encode
 from meshpeer.errors import LocalProtocolError
 
-STATE_VERSION: Final = 2
+STATE_VERSION: Final = 3
+UNPROVED: Final = 2
+"""The version before, of which rows have no proofs at their end."""
 MAX_FOLLOWS: Final = 256
 """Persons followed that are remembered of one log: the newest."""
 RECENT: Final = 512
@@ -107,6 +114,7 @@ class Log:
         "key",
         "lamport",
         "person",
+        "proved",
         "recent",
         "settled",
         "started",
@@ -138,6 +146,8 @@ class Log:
         number where another copy of this state may go on with the log."""
         self.settled = 0
         """The height when nothing was lacking below: what is above is news."""
+        self.proved: tuple[tuple[int, int], ...] = ()
+        """Blocks at the edges of a hole, of which a proof showed that they are in one log."""
         self.told = NOTHING_TOLD
         self.recent: dict[int, bytes] = {}
         self.unsaved: dict[int, Header] = {}
@@ -156,6 +166,40 @@ class Log:
     def ceiling(self) -> int:
         """The highest sequence that may still come."""
         return MAX_SEQUENCE if self.fork_at is None else self.fork_at - 1
+
+    @property
+    def unjoined(self) -> list[tuple[int, int]]:
+        """The holes, newest first, of which nothing shows yet that both sides are in one log: each
+        by the blocks held below and above it."""
+        if len(self.held) < 2:
+            return []
+        holes = reversed(list(pairwise(self.held)))
+        return [
+            (older[1], newer[0])
+            for older, newer in holes
+            if not any(_joins(ends, older, newer) for ends in self.proved)
+        ]
+
+    def bridge(self) -> list[int]:
+        """The sequences of the shortest proof across the newest hole that has none, newest first:
+        the ends are held, and nothing between them is. Empty if there is no such hole."""
+        if not self.unjoined:
+            return []
+        below, above = self.unjoined[0]
+        newer = self.held.over(above)
+        assert newer
+        steps = path(newer[1], below)
+        inside = [step for step in steps if step >= above]
+        return steps[len(inside) - 1 :]
+
+    def join(self, first: int, last: int) -> None:
+        """These two blocks, both held, were proved to be in one log."""
+        holes = list(pairwise(self.held))
+        self.proved = tuple(
+            ends
+            for ends in (*self.proved, (first, last))
+            if any(_joins(ends, older, newer) for older, newer in holes)
+        )
 
     def links(self, header: Header) -> Iterator[tuple[int, bytes]]:
         """What a header says of older blocks that matter here: sequence and id."""
@@ -194,6 +238,9 @@ class Log:
         """Forget the blocks outside first..last, of which the highest left has the id `head`."""
         self.held.keep(first, last)
         self.bare.keep(first, last)
+        self.proved = tuple(
+            ends for ends in self.proved if ends[0] in self.held and ends[1] in self.held
+        )
         self.weight = max(0, self.weight - freed)
         self.claims = {
             sequence: claim
@@ -263,6 +310,7 @@ class Log:
             list(self.key or ()),
             self.withdraws,
             self.started,
+            [number for ends in self.proved for number in ends],
         ]
         return PutLog(self.device, self.id, self.person, self.height, encode(state))
 
@@ -270,9 +318,12 @@ class Log:
     def restore(cls, row: PutLog) -> "Log":
         """What `row` gave; LocalProtocolError if it is of a version not known."""
         log = cls(row.person, row.device, row.log)
-        match decode(row.state, "log"):
+        state = decode(row.state, "log")
+        if isinstance(state, list) and state[:1] == [UNPROVED]:
+            state = [STATE_VERSION, *state[1:], []]
+        match state:
             case [
-                2,
+                3,
                 [*held],
                 [*bare],
                 bytes(claims),
@@ -285,6 +336,7 @@ class Log:
                 [*key],
                 bool(withdraws),
                 int(started),
+                [*proved],
             ] if fork_at is None or isinstance(fork_at, int):
                 pass
             case _:
@@ -303,13 +355,24 @@ class Log:
             person: Followed(*said) for person, *said in _FOLLOW.iter_unpack(follows)
         }
         log.key = Key._make(key) if key else None
+        log.proved = tuple(_pairs(proved))
         log.told = log.to_tell()
         log.settled = log.held.below(log.held.top_first) or log.held.top
         return log
 
 
 def _spans(numbers: list[Any]) -> Spans:
-    return Spans(zip(numbers[::2], numbers[1::2], strict=True))
+    return Spans(_pairs(numbers))
+
+
+def _pairs(numbers: list[Any]) -> Iterator[tuple[int, int]]:
+    return zip(numbers[::2], numbers[1::2], strict=True)
+
+
+def _joins(ends: tuple[int, int], older: tuple[int, int], newer: tuple[int, int]) -> bool:
+    """Whether one end is the top of the older span, for what is above it might be of another
+    history, and the other lies in the newer, of which each block names the one before."""
+    return ends[0] == older[1] and newer[0] <= ends[1] <= newer[1]
 
 
 def conflict(one: Header, other: Header) -> int | None:

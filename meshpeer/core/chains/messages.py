@@ -7,7 +7,8 @@ whatever is malformed raises RemoteProtocolError from `unpack`, and the frames a
 be read.
 
 The blocks of one answer are of one log, so the first 82 bytes of their headers (version, suite,
-person, device, log) stand once in front: a third less for a short post.
+person, device, log) stand once in front: a third less for a short post. Of JOINED only the person
+is new to who asked.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,8 +20,11 @@ from meshpeer.core.formats.block import (
     LOG_SIZE,
     MAX_BODY,
     MAX_SEQUENCE,
+    SUITE,
+    VERSION,
     Block,
     Header,
+    path,
 )
 from meshpeer.core.formats.card import MAX_CARD
 from meshpeer.core.identity.keys import SIGNING_KEY_SIZE
@@ -122,7 +126,26 @@ class Answer(NamedTuple):
     blocks: tuple[Block, ...]
 
 
-Message: TypeAlias = Follows | Heads | Get | Blocks | Proof | Query | Answer
+class Join(NamedTuple):
+    """Prove that these two blocks are of one log."""
+
+    device: bytes
+    log: bytes
+    first: int
+    last: int
+
+
+class Joined(NamedTuple):
+    """The headers of `path(last, first)`, newest first; none if not all of them are held."""
+
+    device: bytes
+    log: bytes
+    first: int
+    last: int
+    headers: tuple[Header, ...]
+
+
+Message: TypeAlias = Follows | Heads | Get | Blocks | Proof | Query | Answer | Join | Joined
 
 
 class Kind(NamedTuple):
@@ -233,13 +256,61 @@ def _range(reader: Reader, field: str) -> tuple[int, int]:
     return first, last
 
 
+def _pack_get(get: Get | Join) -> bytes:
+    return get.device + get.log + varint(get.first) + varint(get.last)
+
+
 def _unpack_get(body: bytes) -> Get:
-    reader = Reader("get", body)
+    return Get(*_log_range(body, "get"))
+
+
+def _unpack_join(body: bytes) -> Join:
+    return Join(*_log_range(body, "join"))
+
+
+def _log_range(body: bytes, field: str) -> tuple[bytes, bytes, int, int]:
+    reader = Reader(field, body)
     device, log = reader.take(SIGNING_KEY_SIZE), reader.take(LOG_SIZE)
-    get = Get(device, log, *_range(reader, "get"))
+    first, last = _range(reader, field)
     if not reader.finished:
-        raise RemoteProtocolError("get", "goes on behind its end")
-    return get
+        raise RemoteProtocolError(field, "goes on behind its end")
+    return device, log, first, last
+
+
+def _pack_joined(joined: Joined) -> bytes:
+    headers = joined.headers
+    return b"".join(
+        (
+            joined.device,
+            joined.log,
+            varint(joined.first),
+            varint(joined.last),
+            headers[0].person if headers else b"",
+            *(header.to_bytes()[PREFIX_SIZE:] for header in headers),
+        )
+    )
+
+
+def _unpack_joined(body: bytes) -> Joined:
+    reader = Reader("joined", body)
+    device, log = reader.take(SIGNING_KEY_SIZE), reader.take(LOG_SIZE)
+    first, last = _range(reader, "joined")
+    if reader.finished:
+        return Joined(device, log, first, last, ())
+    person, rest = reader.take(SIGNING_KEY_SIZE), reader.rest()
+    steps = path(last, first)
+    if len(rest) != len(steps) * _REST_SIZE:
+        raise RemoteProtocolError(
+            "joined", f"{len(rest)} bytes, {len(steps)} headers have {_REST_SIZE} each"
+        )
+    prefix = bytes((VERSION, SUITE)) + person + device + log
+    headers = tuple(
+        Header.parse(prefix + rest[at : at + _REST_SIZE])
+        for at in range(0, len(rest), _REST_SIZE)
+    )
+    if [header.sequence for header in headers] != steps:
+        raise RemoteProtocolError("joined", "other headers than those on the way")
+    return Joined(device, log, first, last, headers)
 
 
 def _pack_blocks(blocks: Blocks) -> bytes:
@@ -358,17 +429,13 @@ BLOCKS: Final = 4
 KINDS: Final = (
     Kind(1, "follows", Follows, _pack_follows, _unpack_follows),
     Kind(2, "heads", Heads, _pack_heads, _unpack_heads),
-    Kind(
-        3,
-        "get",
-        Get,
-        lambda m: m.device + m.log + varint(m.first) + varint(m.last),
-        _unpack_get,
-    ),
+    Kind(3, "get", Get, _pack_get, _unpack_get),
     Kind(BLOCKS, "blocks", Blocks, _pack_blocks, _unpack_blocks),
     Kind(5, "proof", Proof, lambda m: m.one.to_bytes() + m.other.to_bytes(), _unpack_proof),
     Kind(6, "query", Query, lambda m: m.id + bytes((m.hops,)) + m.query, _unpack_query),
     Kind(7, "answer", Answer, _pack_answer, _unpack_answer),
+    Kind(8, "join", Join, _pack_get, _unpack_join),
+    Kind(9, "joined", Joined, _pack_joined, _unpack_joined),
 )
 _BY_NUMBER: Final = {kind.number: kind for kind in KINDS}
 _BY_TYPE: Final[dict[type, Kind]] = {kind.message: kind for kind in KINDS}

@@ -23,6 +23,12 @@ from meshpeer.core.chains.book import Book
 from meshpeer.core.chains.following import Following
 from meshpeer.core.chains.intake import Intake
 from meshpeer.core.chains.interest import Interest
+from meshpeer.core.chains.joining import (
+    JOINS_BURST,
+    JOINS_PER_S,
+    Joining,
+    headers_for,
+)
 from meshpeer.core.chains.log import Log
 from meshpeer.core.chains.messages import (
     Answer,
@@ -30,6 +36,8 @@ from meshpeer.core.chains.messages import (
     Follows,
     Get,
     Heads,
+    Join,
+    Joined,
     Message,
     Proof,
     Query,
@@ -98,6 +106,7 @@ class Session:
         self._behind = False
         self._card_rate = Bucket(rate=CARDS_PER_S, burst=CARDS_BURST, now=now)
         self._proof_rate = Bucket(rate=PROOFS_PER_S, burst=PROOFS_BURST, now=now)
+        self._join_rate = Bucket(rate=JOINS_PER_S, burst=JOINS_BURST, now=now)
         self._query_rate = Bucket(rate=QUERIES_PER_S, burst=QUERIES_BURST, now=now)
         self._own_questions = Bucket(rate=OWN_PER_S, burst=OWN_BURST, now=now)
         self._passed_questions = Bucket(rate=PASSED_PER_S, burst=PASSED_BURST, now=now)
@@ -111,6 +120,7 @@ class Session:
         )
         self._telling = Telling(shared.book, shared.authors, self.say)
         self._asking = Asking(shared.plan, self.say, now)
+        self._joining = Joining(shared.plan, shared.intake, self._asking, self.say, now)
         self._serving = Serving(
             shared.book, self._put, self._unread, lambda get: shared.read(self, get)
         )
@@ -164,14 +174,15 @@ class Session:
     def next_wakeup(self) -> float | None:
         """When `wake` has something to do."""
         asked, follows = self._asking.next_check(), self.following.next_wakeup()
+        joins = self._joining.next_wakeup()
         held_up = self._behind or self._held_up is not None
-        if asked is None and follows is None and not held_up:
+        if asked is None and follows is None and joins is None and not held_up:
             return None
         if not self.up or not self._shared.plan.open:
             return None
         if self._behind:
             return 0.0
-        times = [asked, follows]
+        times = [asked, follows, joins]
         if self._held_up is not None:
             times.append(self._held_up + LOOK_AGAIN_S)
         return min((time for time in times if time is not None), default=None)
@@ -185,11 +196,13 @@ class Session:
         """The link is down."""
         self._up = False
         self._asking.close()
+        self._joining.close()
 
     def go_on(self, now: float) -> None:
         """Tell, ask and serve as far as there is room."""
         if self.up:
             self._telling.pump(self._has_room)
+            self._joining.pump(now)
             self._asking.pump(now)
             again = self._asking.overflow and self._asking.idle
             if self.following.pump(now, again=again) and again:
@@ -204,6 +217,7 @@ class Session:
     def again(self, now: float) -> None:
         """What another neighbour was to bring may be asked for here."""
         self._asking.again()
+        self._joining.again()
         self.go_on(now)
 
     def served(
@@ -291,6 +305,10 @@ class Session:
                     self._shared.intake.proof(message.one, message.other, now)
             case Query():
                 self._shared.questions.hear(self, message, self._query_rate, now)
+            case Join():
+                self._prove(message, now)
+            case Joined():
+                self._joining.take(message, now)
             case Answer():
                 self._shared.questions.hear_answer(self, message, now)
 
@@ -303,8 +321,18 @@ class Session:
                 fault = error
                 break
         self._asking.answered(message)
+        self._joining.look((message.device, message.log))
         if fault:
             raise fault
+
+    def _prove(self, join: Join, now: float) -> None:
+        """Show that two blocks are of one log, to who is told of its person."""
+        if not self._join_rate.take(now):
+            raise RemoteProtocolError("join", f"more than {JOINS_BURST} at once")
+        log = self._shared.book.logs.get((join.device, join.log))
+        told = log is not None and self.following.wanted_there(log.person)
+        headers = headers_for(self._shared.book, join) if told else ()
+        self.say(Joined(*join, headers))
 
     def _take_heads(self, message: Heads, now: float) -> None:
         person = message.person
@@ -320,6 +348,8 @@ class Session:
                 self._shared.intake.take_card(card)
         for _, heads in groupby(message.heads, key=lambda head: (head.device, head.log)):
             self._asking.offer(person, list(heads), now)
+        for head in message.heads:
+            self._joining.look((head.device, head.log))
 
     def _is_news(self, person: bytes, data: bytes) -> bool:
         known = self._shared.authors.card_of(person)

@@ -16,6 +16,8 @@ from meshpeer.core.chains.messages import (
     Get,
     Head,
     Heads,
+    Join,
+    Joined,
     Proof,
     Query,
     pack,
@@ -23,7 +25,7 @@ from meshpeer.core.chains.messages import (
     split_answer,
     unpack,
 )
-from meshpeer.core.formats.block import Block
+from meshpeer.core.formats.block import Block, path
 from meshpeer.core.formats.record import Post
 from meshpeer.core.sync.messages import MAX_BODY, Frames
 from meshpeer.errors import RemoteProtocolError
@@ -59,6 +61,14 @@ def blocks(draw):
     return Blocks(LOG.key.public, LOG.id, first, last, kept)
 
 
+@st.composite
+def joined(draw):
+    first, last = sorted((draw(st.integers(1, 40)), draw(st.integers(1, 40))))
+    headers = [CHAIN[n - 1].header for n in path(last, first)]
+    found = headers if draw(st.booleans()) else []
+    return Joined(LOG.key.public, LOG.id, first, last, tuple(found))
+
+
 MESSAGES = st.one_of(
     st.builds(
         Follows,
@@ -69,7 +79,9 @@ MESSAGES = st.one_of(
         Heads, sized(32), st.binary(max_size=900), st.lists(HEADS, max_size=9).map(tuple)
     ),
     st.builds(lambda d, log, span: Get(d, log, *span), sized(32), sized(16), RANGES),
+    st.builds(lambda d, log, span: Join(d, log, *span), sized(32), sized(16), RANGES),
     blocks(),
+    joined(),
     st.just(Proof(CHAIN[3].header, CHAIN[7].header)),
     st.builds(Query, sized(8), st.integers(0, 1), st.binary(min_size=1, max_size=1_024)),
     st.builds(
@@ -153,6 +165,14 @@ def test_blocks_that_are_not_in_order_or_outside_what_is_covered_are_refused():
         (frame,) = Frames().feed(pack(said))
         with pytest.raises(RemoteProtocolError):
             unpack(*frame)
+
+
+@pytest.mark.parametrize("chosen", [(9, 1), (9, 8, 4), (9, 8, 4, 1, 1), (9, 8, 3, 1)])
+def test_a_proof_of_other_headers_than_those_on_the_way_is_refused(chosen):
+    headers = tuple(CHAIN[n - 1].header for n in chosen)
+    (frame,) = Frames().feed(pack(Joined(LOG.key.public, LOG.id, 1, 9, headers)))
+    with pytest.raises(RemoteProtocolError):
+        unpack(*frame)
 
 
 def test_a_heads_message_for_a_person_with_most_logs_fits_its_frame():

@@ -426,11 +426,15 @@ class Village:
 
     def run(self, rounds=100_000):
         for _ in range(rounds):
-            moved = [self.carry(pipe) for pipe in list(self.pipes)]
-            moved += [self.work(peer) for peer in self.peers()]
-            if not any(moved):
+            if not self.step():
                 return
         raise AssertionError("it never ends")
+
+    def step(self):
+        """All that waits is carried once; False if nothing moved."""
+        moved = [self.carry(pipe) for pipe in list(self.pipes)]
+        moved += [self.work(peer) for peer in self.peers()]
+        return any(moved)
 
     def peers(self):
         return list({pipe.near.id: pipe.near for pipe in self.pipes}.values())

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from meshpeer.core.formats.block import Block, Header, path, skip_of
+from meshpeer.core.chains.messages import unpack
+from meshpeer.core.formats.block import Block, Header, check_path, path, skip_of
 from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.formats.card import Card
 from meshpeer.core.formats.device_request import DeviceRequest
@@ -18,6 +19,7 @@ from meshpeer.core.formats.want import Part, Want
 from meshpeer.core.identity import idtext
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.seal import open_seal
+from meshpeer.core.sync.messages import Frames
 from meshpeer.errors import RemoteProtocolError, UsageError
 from tests.vectors.build import FILES, FOLDER, text_of
 
@@ -134,6 +136,17 @@ def header_verified(data):
     Header.parse(data).verify()
 
 
+def check_join(case):
+    feed = Frames().feed(
+        b"".join(raw(case[name]) for name in ("join", "joined", "not_held"))
+    )
+    join, joined, not_held = (unpack(*frame) for frame in feed)
+    assert join[2:] == joined[2:4] == not_held[2:4] == (case["first"], case["last"])
+    assert [header.sequence for header in joined.headers] == path(join.last, join.first)
+    check_path(joined.headers)
+    assert not_held.headers == ()
+
+
 def test_blocks():
     cases = vectors("block.json")
     for case in cases["blocks"]:
@@ -150,6 +163,8 @@ def test_blocks():
         assert skip_of(sequence) == skipped
     for case in cases["paths"]:
         assert path(case["newer"], case["older"]) == case["path"]
+    for case in cases["joins"]:
+        check_join(case)
     check_refused(cases["refused"], "header", header_verified)
 
 
