@@ -176,6 +176,10 @@ def _profile_lines(profile: dict[str, Any]) -> list[str]:
         "this person goes on in another"
         for log in profile["forked"]
     ]
+    lines += [
+        f"  log {log}: what came newest is not proved yet to belong with what was held before"
+        for log in profile["unjoined"]
+    ]
     return lines
 
 

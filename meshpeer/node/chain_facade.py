@@ -89,6 +89,9 @@ class Profile(msgspec.Struct, frozen=True):
     """What they count for, of the allowance of a person."""
     forked: list[str]
     """Logs that were frozen, each with its proof kept."""
+    unjoined: list[str]
+    """Logs of which nothing shows yet that what came newest and what was held before belong
+    together: some between lacks, and no neighbour has proved it."""
     card: str | None
     """To add it as a contact."""
 
@@ -109,6 +112,8 @@ class Followed(msgspec.Struct, frozen=True):
     why: Why
     records: int
     """Blocks held of its chain."""
+    joined: bool
+    """All that is held of each of its logs was shown to be of one history, though some may lack."""
 
 
 class NewLabel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

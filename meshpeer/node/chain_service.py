@@ -148,6 +148,7 @@ class ChainService(Desk):
             records=self._store.count_blocks(person),
             bytes=chains.weight(person),
             forked=[head.log.hex() for head in chains.frozen(person)],
+            unjoined=[head.log.hex() for head in chains.unjoined(person)],
             card=card.to_uri() if card else None,
         )
 
@@ -223,6 +224,7 @@ class ChainService(Desk):
             person=self.who(person),
             why=self._why(person),
             records=self._store.count_blocks(person),
+            joined=not self._peer.chains.unjoined(person),
         )
 
     def _kept(self) -> list[bytes]:

@@ -191,6 +191,8 @@ def test_a_profile_says_what_its_person_says_and_what_is_known(ann, bob, tmp_pat
         bob.hears("record", own=False)
     seen = told(bob, "profile", "ann")
     assert (seen["about"], seen["avatar"], seen["devices"]) == (about, said["avatar"], 1)
+    assert (seen["forked"], seen["unjoined"]) == ([], [])
+    assert all(one["joined"] for one in told(bob, "follow"))
     assert about in call(bob, "profile", "ann").stdout
     assert told(ann, "profile", "--avatar", "")["avatar"] is None
     assert told(ann, "profile")["about"] == about
