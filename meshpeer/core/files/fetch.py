@@ -19,6 +19,7 @@ from meshpeer.core.files.runs import (
     from_bitmap,
     to_bitmap,
 )
+from meshpeer.core.files.twins import Twins
 from meshpeer.core.formats.manifest import (
     CHUNK,
     Manifest,
@@ -152,7 +153,7 @@ class Fetch(Wanted):
         """Something is left to neighbours to which it is on its way."""
         self.rate = 0.0
         self.taken = 0
-        """Bytes that came since the rate was last looked at."""
+        """Bytes that came, or were made of what came, since the rate was last looked at."""
         self.landing = False
         """All of it came; the disk has the rest to do."""
         self.banned: set[bytes] = set()
@@ -161,7 +162,7 @@ class Fetch(Wanted):
         """Part to those asked, and when; the part asked first comes first."""
         self.asked_chunks = 0
         self._all = 0
-        self._twins: dict[int, tuple[int, ...]] | None = None
+        self._twins: Twins | None = None
 
     # -- what is known of the file
 
@@ -251,17 +252,13 @@ class Fetch(Wanted):
             return ROOT_SIZE + (self.row.size if 0 <= self.row.size <= CHUNK else 0)
         return self.root.page_length(part - PAGE0) if self.root else 0
 
-    def twins(self, chunk: int) -> tuple[int, ...]:
-        """All chunks that are equal to this one, which is among them."""
-        manifest = self.manifest
-        assert manifest is not None
+    @property
+    def twins(self) -> Twins:
+        """Which chunks are equal."""
         if self._twins is None:
-            by_hash: dict[bytes, list[int]] = {}
-            for index in range(manifest.count):
-                by_hash.setdefault(manifest.hash_of(index), []).append(index)
-            equal = [tuple(same) for same in by_hash.values() if len(same) > 1]
-            self._twins = {index: same for same in equal for index in same}
-        return self._twins.get(chunk, (chunk,))
+            assert self.manifest is not None
+            self._twins = Twins(self.manifest)
+        return self._twins
 
     # -- who holds what
 

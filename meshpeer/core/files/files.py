@@ -124,6 +124,7 @@ class Files:
                 size=before.row.size if agreed else -1, added=before.row.added
             )
             self._journal.add(before.row)
+            self._landing.go_on(before)
             self._renew(before)
         else:
             held = self._swarm.shelf.held(want_tag(file))
@@ -159,6 +160,7 @@ class Files:
         """Go on."""
         fetch = self._fetch(file)
         fetch.row = fetch.row._replace(state="fetching", why="")
+        self._landing.go_on(fetch)
         self._journal.add(fetch.row)
         self._renew(fetch)
         self._settle(now)

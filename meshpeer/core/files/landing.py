@@ -5,25 +5,31 @@ chunks into a partial file; every FLUSH_S or FLUSH_BYTES it makes them durable, 
 bitmap in the database says that they are there, so after a crash nothing is believed that isn't
 so. The last flush comes before Finish, which brings the file to its place.
 
+A chunk is written once, however often it is in the file: its twins are made from it on the disk
+(copies.py), and its bytes count as unwritten until they are written, not until all of its twins
+are. Else who publishes a file of equal chunks would hold up whatever else is fetched.
+
 A disk that refuses keeps what it refused waiting here: it is tried again every RETRY_S, and as
 what waits counts as unwritten, nobody is read any further meanwhile.
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from meshpeer.core.file_writes import PutBlob, PutChunks, PutFile
+from meshpeer.core.files.copies import Copies
 from meshpeer.core.files.fetch import Fetch
 from meshpeer.core.files.requests import (
     CopyChunk,
     Damaged,
     Finish,
     Flush,
+    RepeatChunk,
     Request,
     WriteChunk,
 )
+from meshpeer.core.files.runs import first_from, from_members
 from meshpeer.core.journal import Action, Journal
 from meshpeer.errors import StoreError, StoreFullError
 
@@ -39,8 +45,6 @@ WRITES_LIMIT: Final = 20_000
 FLUSH_S: Final = 2.0
 FLUSH_BYTES: Final = 64 << 20
 RETRY_S: Final = 5.0
-COPIES: Final = 8
-"""Chunks being copied from other files at a time."""
 LOOK_UPS: Final = 256
 """Chunks looked for in other files at a time."""
 
@@ -49,6 +53,7 @@ LOOK_UPS: Final = 256
 class State:
     """What the disk has still to do for one fetch."""
 
+    copies: Copies
     unflushed: int = 0
     flush_at: float | None = None
     flushing: int | None = None
@@ -58,8 +63,8 @@ class State:
     """What the disk refused."""
     looked: int = 0
     """Chunks that were looked for in other files."""
-    copying: int = 0
-    to_copy: deque[tuple[int, bytes, int]] = field(default_factory=deque)
+    groups: set[int] = field(default_factory=set)
+    """The first of each group of twins that were."""
     durable: int = 0
     waiting: list[tuple[int, Action]] = field(default_factory=list)
     """What is to be done when these chunks are durable."""
@@ -82,7 +87,7 @@ class Landing:
         self._journal = journal
         self._shelf = shelf
         self._came = came
-        """Told when a chunk lies in the partial file."""
+        """Told which chunks lie in the partial file now."""
         self._wake = wake
         """Told when something may be asked for that could not be before."""
         self._complete = complete
@@ -106,7 +111,7 @@ class Landing:
         """The manifest is known: see what is here already, if anything has to come at all."""
         manifest = fetch.manifest
         assert manifest is not None
-        state = self._states[fetch] = State(durable=fetch.here)
+        state = self._states[fetch] = State(Copies(fetch), durable=fetch.here)
         if manifest.size > SMALL:
             if not fetch.here:
                 self._journal.add(fetch.row_with(0))
@@ -126,14 +131,12 @@ class Landing:
             self._take_small(fetch, data, durable)
             return
         state = self._states[fetch]
-        chunks = [twin for twin in fetch.twins(chunk) if fetch.lacking >> twin & 1]
         if durable:
-            state.waiting.append((sum(1 << twin for twin in chunks), durable))
-        for twin in chunks:
-            fetch.arriving |= 1 << twin
-            self.unwritten += len(data)
-            offset = twin * manifest.chunk_size
-            self._request(state, WriteChunk(fetch.file, twin, offset, data))
+            state.waiting.append((1 << chunk, durable))
+        state.copies.expect(chunk)
+        self.unwritten += len(data)
+        offset = chunk * manifest.chunk_size
+        self._request(state, WriteChunk(fetch.file, chunk, offset, data))
 
     def _take_small(self, fetch: Fetch, data: bytes, durable: Action | None) -> None:
         manifest = fetch.manifest
@@ -154,19 +157,30 @@ class Landing:
     # -- chunks that are here already
 
     def _look(self, fetch: Fetch, state: State) -> None:
-        """Look for some chunks in files that are held whole."""
+        """Look for some chunks among those that are here, and in files that are held whole."""
         manifest = fetch.manifest
         assert manifest is not None
         last = min(state.looked + LOOK_UPS, manifest.count)
         for chunk in range(state.looked, last):
-            if not fetch.lacking >> chunk & 1:
-                continue
-            found = self._shelf.chunk_elsewhere(manifest.hash_of(chunk))
-            if found and found[0] != fetch.file:
-                fetch.arriving |= 1 << chunk
-                state.to_copy.append((chunk, *found))
+            first = fetch.twins.first(chunk)
+            if fetch.lacking >> chunk & 1 and first not in state.groups:
+                state.groups.add(first)
+                self._look_for(fetch, state, chunk)
         state.looked = last
-        self._copy(fetch, state)
+        if last == manifest.count:
+            state.groups.clear()
+        self._copy(state)
+
+    def _look_for(self, fetch: Fetch, state: State, chunk: int) -> None:
+        assert fetch.manifest is not None
+        here = fetch.twins.of(chunk) & fetch.here
+        if here:
+            state.copies.expect(chunk)
+            state.copies.repeat(first_from(here, 0))
+            return
+        found = self._shelf.chunk_elsewhere(fetch.manifest.hash_of(chunk))
+        if found and found[0] != fetch.file:
+            state.copies.find(chunk, *found)
 
     def _looking(self, fetch: Fetch, state: State) -> bool:
         """Not all chunks were looked for yet."""
@@ -175,16 +189,9 @@ class Landing:
             return False
         return state.looked < manifest.count
 
-    def _copy(self, fetch: Fetch, state: State) -> None:
-        manifest = fetch.manifest
-        assert manifest is not None
-        while state.to_copy and state.copying < COPIES:
-            chunk, source, index = state.to_copy.popleft()
-            state.copying += 1
-            offset, size = chunk * manifest.chunk_size, manifest.chunk_length(chunk)
-            hash = manifest.hash_of(chunk)
-            copy = CopyChunk(fetch.file, chunk, offset, size, hash, source, index)
-            self._request(state, copy)
+    def _copy(self, state: State) -> None:
+        for request in state.copies.requests():
+            self._request(state, request)
 
     # -- what the disk says
 
@@ -197,13 +204,15 @@ class Landing:
             if isinstance(request, WriteChunk):
                 self.unwritten -= len(request.data)
             return
-        if isinstance(request, CopyChunk):
+        if isinstance(request, CopyChunk | RepeatChunk):
             self._copied(fetch, state, request, error, now)
         elif error is not None:
             self._refused(fetch, state, request, error, now)
         elif isinstance(request, WriteChunk):
             self.unwritten -= len(request.data)
-            self._written(fetch, state, request.index, len(request.data), now)
+            self._written(fetch, state, 1 << request.index, now)
+            state.copies.repeat(request.index)
+            self._copy(state)
         elif isinstance(request, Flush):
             self._flushed(fetch, state)
         elif isinstance(request, Finish):
@@ -212,36 +221,45 @@ class Landing:
             self._resume(fetch, state)
         self._go_on(fetch, state, now)
 
-    def _written(
-        self, fetch: Fetch, state: State, chunk: int, size: int, now: float
-    ) -> None:
-        fetch.arriving &= ~(1 << chunk)
-        fetch.here |= 1 << chunk
-        state.unflushed += size
+    def _written(self, fetch: Fetch, state: State, chunks: int, now: float) -> None:
+        before = fetch.bytes_here
+        fetch.arriving &= ~chunks
+        fetch.here |= chunks
+        state.unflushed += max(fetch.bytes_here - before, 1)
         if state.flush_at is None:
             state.flush_at = now + FLUSH_S
-        self._came(fetch, chunk)
+        self._came(fetch, chunks)
 
     def _copied(
         self,
         fetch: Fetch,
         state: State,
-        request: CopyChunk,
+        request: CopyChunk | RepeatChunk,
         error: StoreError | None,
         now: float,
     ) -> None:
-        state.copying -= 1
+        state.copies.done()
         if error is None:
-            self._written(fetch, state, request.index, request.size, now)
-        elif isinstance(error, StoreFullError):
-            again = request.index, request.source, request.source_index
-            state.to_copy.appendleft(again)
+            before = fetch.bytes_here
+            if isinstance(request, RepeatChunk):
+                self._written(fetch, state, from_members(request.indices), now)
+            else:
+                self._written(fetch, state, 1 << request.index, now)
+                state.copies.repeat(request.index)
+            fetch.taken += fetch.bytes_here - before
+        elif isinstance(request, RepeatChunk) and isinstance(error, Damaged):
+            if fetch.here >> request.index & 1:  # else another lot found that out
+                self.lost(fetch, request.index)
+                state.copies.lose(request.index)
+                self._wake(fetch)
+        elif isinstance(request, RepeatChunk) or isinstance(error, StoreFullError):
+            state.copies.again(request)
             self._stall(fetch, error, now)
             return
         else:
-            fetch.arriving &= ~(1 << request.index)
+            state.copies.lose(request.index)
             self._wake(fetch)
-        self._copy(fetch, state)
+        self._copy(state)
 
     def _refused(
         self, fetch: Fetch, state: State, request: Request, error: StoreError, now: float
@@ -275,7 +293,13 @@ class Landing:
         for request in state.parked:
             self._request(state, request)
         state.parked.clear()
+        self._copy(state)
         self._wake(fetch)
+
+    def go_on(self, fetch: Fetch) -> None:
+        """It was paused, and is no more."""
+        if state := self._states.get(fetch):
+            self._copy(state)
 
     # -- flush and finish
 
@@ -294,8 +318,8 @@ class Landing:
         fetch.stalled_until = now + RETRY_S
         if state.parked:
             self._request(state, state.parked.pop(0))
-        elif state.to_copy:
-            self._copy(fetch, state)
+        elif state.copies.waiting and fetch.row.state != "paused":
+            self._copy(state)
         else:
             self._resume(fetch, state)
             self._go_on(fetch, state, now)

@@ -1,8 +1,7 @@
 """What files ask of the library, which has the disk: each answered by `Files.done`.
 
-The core never touches a disk. Whatever stands here is done in any order, but for a Flush, which
-follows all writes of its file that were asked for before it, and a Finish, which follows its
-Flush. The answer is the bytes (of a ReadChunk that could be read), None (it is done; of a
+The core never touches a disk. Whatever stands here is done in any order: what has to follow
+something else (a Flush its writes, a Finish its Flush) is asked for once that was answered. The answer is the bytes (of a ReadChunk that could be read), None (it is done; of a
 ReadChunk: nothing can be read there any more), or a StoreError that says why in words for people;
 StoreFullError where room is what lacks.
 """
@@ -14,7 +13,8 @@ from meshpeer.errors import StoreError
 
 
 class Damaged(StoreError):
-    """Answers a Finish: what lies in the partial file is not what was written there."""
+    """Answers a Finish or a RepeatChunk: what lies in the partial file is not what was written
+    there."""
 
     def __init__(self, chunks: list[int]) -> None:
         super().__init__(f"{len(chunks)} chunks were damaged on the disk and come again")
@@ -55,6 +55,19 @@ class CopyChunk:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RepeatChunk:
+    """Put a chunk that lies in the partial file at these places of it, too."""
+
+    file: bytes
+    index: int
+    indices: tuple[int, ...]
+    step: int
+    """From the place of one chunk to that of the next."""
+    size: int
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Flush:
     """Make durable what was written of the partial file."""
 
@@ -68,4 +81,4 @@ class Finish:
     file: bytes
 
 
-Request: TypeAlias = ReadChunk | WriteChunk | CopyChunk | Flush | Finish
+Request: TypeAlias = ReadChunk | WriteChunk | CopyChunk | RepeatChunk | Flush | Finish

@@ -23,6 +23,7 @@ from meshpeer.core.files.limits import Limits, Pace
 from meshpeer.core.files.link_like import LinkLike
 from meshpeer.core.files.messages import PAGE0, ROOT, Coming, Have
 from meshpeer.core.files.requests import ReadChunk, Request
+from meshpeer.core.files.runs import members
 from meshpeer.core.files.shelf import Shelf
 from meshpeer.core.formats.manifest import Manifest, chunk_hash, want_tag
 from meshpeer.core.journal import Action, Journal
@@ -182,10 +183,16 @@ class Swarm:
             return False
         if chunk_hash(data) != manifest.hash_of(part):
             raise RemoteProtocolError("chunk", f"{part} isn't what the manifest names")
-        for holding in fetch.settled(part):
-            holding.source.cancel(holding, part)
+        for asked in self._asked_like(fetch, part):
+            for holding in fetch.settled(asked):
+                holding.source.cancel(holding, asked)
         self.landing.take(fetch, part, data, now, durable)
         return True
+
+    def _asked_like(self, fetch: Fetch, chunk: int) -> list[int]:
+        """The chunks that were asked for and that come with this one: its twins."""
+        asked = fetch.asked_chunks & fetch.twins.of(chunk)
+        return members(asked)
 
     def _take_of_manifest(self, fetch: Fetch, part: int, data: bytes, now: float) -> bool:
         if part == ROOT:
@@ -207,12 +214,12 @@ class Swarm:
         self.wake_fetch(fetch)
         return True
 
-    def _came(self, fetch: Fetch, chunk: int) -> None:
-        """A chunk lies in the partial file."""
+    def _came(self, fetch: Fetch, chunks: int) -> None:
+        """These chunks lie in the partial file."""
         self.moved[fetch] = None
-        self._news[fetch] = self._news.get(fetch, 0) | 1 << chunk
+        self._news[fetch] = self._news.get(fetch, 0) | chunks
         if fetch.watched:
-            self.events.append(ChunkCame(fetch.file, chunk))
+            self.events += [ChunkCame(fetch.file, chunk) for chunk in members(chunks)]
 
     def ban(self, fetch: Fetch, source: "Source", why: str) -> None:
         """It gave what the file's id doesn't name: ask it for this file no more."""

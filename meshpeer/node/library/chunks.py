@@ -3,17 +3,19 @@
     chunks --write--> .partial/ID --finish--> its name; rows: place
     small file (blob in the database) --settle--> its name; rows: place, and the blob goes
 
-Who serves must not wait until a large file is synced, so reading has a thread of its own. Answers
-are given in the loop, and what has to last is journalled there before.
+Who serves must not wait until a large file is synced, so reading has a thread of its own. In the
+one that writes each file has its turn (turns.py), and what takes long is done in steps. Answers are
+given in the loop, and what has to last is journalled there before.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from meshpeer.core.file_writes import (
     DropBlob,
@@ -29,6 +31,7 @@ from meshpeer.core.files.requests import (
     Finish,
     Flush,
     ReadChunk,
+    RepeatChunk,
     Request,
     WriteChunk,
 )
@@ -38,6 +41,7 @@ from meshpeer.core.journal import Journal
 from meshpeer.errors import StoreError
 from meshpeer.node.library.partials import Partials, Whole
 from meshpeer.node.library.reading import Reading, place_of
+from meshpeer.node.library.turns import Turns
 from store.files import FileReads
 
 log = logging.getLogger("meshpeer.library")
@@ -49,8 +53,32 @@ SETTLE_GROUP: Final = 256
 IDLE_S: Final = 60.0
 """After so long without a read, files are closed: an open one keeps a stick from being taken."""
 
+JOB: Final = 4
+"""Tasks that are answered together."""
+STEP: Final = 4 << 20
+"""Bytes of a file that is copied whole before the next one's turn."""
+
+
+class Clear(NamedTuple):
+    """Drop the partial file."""
+
+    file: bytes
+    target: str
+
+
+@dataclass(slots=True, eq=False)
+class Again:
+    """Bring a file that lies elsewhere on this disk to where it is wanted, too."""
+
+    file: bytes
+    row: PutFetch
+    next: int = 0
+    """The first chunk that is not there yet."""
+
+
 Outcome: TypeAlias = bytes | StoreError | Whole | None
-Task: TypeAlias = tuple[Request, Manifest | None]
+Asked: TypeAlias = Request | Clear | Again
+Task: TypeAlias = tuple[Asked, Manifest | None]
 
 
 class Chunks:
@@ -89,6 +117,7 @@ class Chunks:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="files-write")
         self._reading = Reading(store, self._partial_path)
         self._copying = Reading(store, self._partial_path)
+        self._turns: Turns[Task] = Turns()
         self._to_settle: set[bytes] = set()
         self._settler: asyncio.TimerHandle | None = None
         self._idler: asyncio.TimerHandle | None = None
@@ -137,22 +166,38 @@ class Chunks:
                 self._journal.then(partial(self._finish, task))
             else:
                 writes.append(task)
-        self._perform(self._reader, reads)
-        self._perform(self._writer, writes)
+        self._perform(self._reader, self._do_all, reads)
+        self._write(*writes)
 
     def _finish(self, task: Task, _: float) -> None:
-        self._perform(self._writer, [task])
+        self._write(task)
 
-    def _perform(self, thread: ThreadPoolExecutor, tasks: Sequence[Task]) -> None:
+    def _write(self, *tasks: Task) -> None:
+        for task in tasks:
+            copies = isinstance(task[0], CopyChunk | RepeatChunk | Again)
+            self._turns.put(task[0].file, task, copies=copies)
+        for at in range(0, len(tasks), JOB):  # it takes so many, though perhaps others
+            self._perform(self._writer, self._do_next, tasks[at : at + JOB])
+
+    def _perform(
+        self,
+        thread: ThreadPoolExecutor,
+        work: Callable[[Sequence[Task]], list[tuple[Task, Outcome]]],
+        tasks: Sequence[Task],
+    ) -> None:
         if tasks and not self._closed:
             self._is_used()
-            done = self._loop.run_in_executor(thread, self._do_all, tasks)
-            done.add_done_callback(self._were_done)
+            done = self._loop.run_in_executor(thread, work, tasks)
+            done.add_done_callback(lambda done: self._were_done(done.result()))
 
-    def _do_all(self, tasks: Sequence[Task]) -> list[tuple[Request, Outcome]]:
-        return [(request, self._do(request, manifest)) for request, manifest in tasks]
+    def _do_all(self, tasks: Sequence[Task]) -> list[tuple[Task, Outcome]]:
+        return [(task, self._do(*task)) for task in tasks]
 
-    def _do(self, request: Request, manifest: Manifest | None) -> Outcome:
+    def _do_next(self, tasks: Sequence[Task]) -> list[tuple[Task, Outcome]]:
+        turns = (self._turns.take() for _ in tasks)
+        return self._do_all([task for task in turns if task is not None])
+
+    def _do(self, request: Asked, manifest: Manifest | None) -> Outcome:
         file = request.file
         try:
             match request:
@@ -163,6 +208,12 @@ class Chunks:
                     self._partials.write(file, request.offset, request.data, target)
                 case CopyChunk():
                     self._copy(request)
+                case RepeatChunk():
+                    self._partials.repeat(request, self._target(file))
+                case Again():
+                    return self._copy_on(request)
+                case Clear():
+                    self._partials.clear(file, request.target)
                 case Flush():
                     self._partials.flush(file, self._target(file))
                 case Finish():
@@ -174,10 +225,15 @@ class Chunks:
             return StoreError(f"a fault with this file: {type(error).__name__}: {error}")
         return None
 
-    def _were_done(self, done: "asyncio.Future[list[tuple[Request, Outcome]]]") -> None:
+    def _were_done(self, done: Sequence[tuple[Task, Outcome]]) -> None:
         now = self._now()
-        for request, outcome in done.result():
-            if isinstance(outcome, Whole):
+        for task, outcome in done:
+            request = task[0]
+            if isinstance(request, Clear):
+                continue
+            if isinstance(request, Again):
+                self._copied_on(request, outcome)
+            elif isinstance(outcome, Whole):
                 self._placed(request.file, outcome)
                 self._done(request, None, now)
                 self._journal.then(partial(self._clear, request.file))
@@ -187,19 +243,25 @@ class Chunks:
         self._soon()
 
     def _copy(self, request: CopyChunk) -> None:
-        """Shared where the disk can, checked as it lies there then."""
+        target = self._target(request.file)
+        if not self._shared(request, target):
+            data = self._copying.chunk(request.source, request.source_index)
+            if data is None or chunk_hash(data) != request.hash:
+                raise StoreError("the equal chunk is not there any more")
+            self._partials.write(request.file, request.offset, data, target)
+
+    def _shared(self, request: CopyChunk, target: str) -> bool:
+        """Copy inside the kernel, shared where the disk can; whether it is what it should be."""
         file, offset, size = request.file, request.offset, request.size
-        target, index = self._target(file), request.source_index
-        data = self._copying.chunk(request.source, index)
-        if data is None or chunk_hash(data) != request.hash:
-            raise StoreError("the equal chunk is not there any more")
         source = self._copying.source(request.source)
-        if source is not None and (source.place is None or source.place.key is None):
-            at = index * self._copying.step(request.source)
-            self._partials.copy(file, offset, source.descriptor, at, size, target)
-            if chunk_hash(self._partials.read(file, offset, size, target)) == request.hash:
-                return
-        self._partials.write(file, offset, data, target)
+        if source is None or (source.place is not None and source.place.key is not None):
+            return False
+        if request.hash == _zeros(size):
+            return False  # which writes a hole
+        at = request.source_index * self._copying.step(request.source)
+        if not self._partials.copy(file, offset, source.descriptor, at, size, target):
+            return False
+        return chunk_hash(self._partials.read(file, offset, size, target)) == request.hash
 
     def _bring(self, file: bytes, manifest: Manifest | None) -> Whole:
         manifest = manifest or self._copying.manifest(file)
@@ -216,7 +278,7 @@ class Chunks:
         self._take(DropPlace(whole.path), place_of(whole.path, file, whole.look, key))
 
     def _clear(self, file: bytes, _: float) -> None:
-        self._submit(self._writer, self._partials.clear, file, self._target(file))
+        self._write((Clear(file, self._target(file)), None))
 
     # ---- reading for people here
 
@@ -236,8 +298,13 @@ class Chunks:
         self._submit(self._writer, self._copying.forget, file)
 
     def drop(self, row: PutFetch) -> None:
-        """Erase what has come of a file."""
-        self._submit(self._writer, self._partials.clear, row.file, row.target)
+        """Erase what has come of a file, and answer what waits for its turn."""
+        gone = StoreError("nobody asks for it any more")
+        waited = self._turns.drop(row.file)
+        asked = [task for task in waited if not isinstance(task[0], Clear | Again)]
+        self._loop.call_soon(self._were_done, [(task, gone) for task in asked])
+        clears = [task for task in waited if isinstance(task[0], Clear)]
+        self._write(*clears, (Clear(row.file, row.target), None))
 
     def _tell_stale(self) -> None:
         stale, self._reading.stale = self._reading.stale, []
@@ -263,8 +330,7 @@ class Chunks:
     def settle(self, file: bytes) -> None:
         """Bring a file that is held to the place where somebody wants it."""
         self._to_settle.add(file)
-        if self._settler is None and not self._closed:
-            self._settler = self._loop.call_later(SETTLE_S, self._settle)
+        self._settle_in(SETTLE_S)
 
     def _when_to_settle(self) -> float:
         """A whole group needs to wait for no others."""
@@ -279,14 +345,18 @@ class Chunks:
             done = self._loop.run_in_executor(self._writer, self._settle_all, files)
             done.add_done_callback(partial(self._settled, files))
 
-    def _settle_all(self, files: list[bytes]) -> list[tuple[bytes, Whole]]:
+    def _settle_all(
+        self, files: list[bytes]
+    ) -> tuple[list[tuple[bytes, Whole]], list[Again]]:
+        """Give names to those that lie in the database; the others are to be copied."""
         small = list(self._small(files))
         settled = self._partials.settle(small)
+        large = []
         for file in set(files) - {each for each, _, _ in small}:
-            row, manifest = self._row(file), self._copying.manifest(file)
-            if row is not None and row.target and manifest is not None:
-                settled.append((file, self._copied(row, manifest)))
-        return settled
+            row = self._row(file)
+            if row is not None and row.target and self._copying.manifest(file) is not None:
+                large.append(Again(file, row))
+        return settled, large
 
     def _small(self, files: list[bytes]) -> Iterator[tuple[bytes, PutFetch, bytes]]:
         for file in files:
@@ -295,37 +365,64 @@ class Chunks:
             if row is not None and blob is not None:
                 yield file, row, blob
 
-    def _copied(self, row: PutFetch, manifest: Manifest) -> Whole:
-        """It lies elsewhere on this disk already, and is wanted here."""
-        for index in range(manifest.count):
-            data = self._copying.chunk(row.file, index)
-            if data is None:
-                raise StoreError(f"{row.name} can't be read here any more: fetch it again")
-            at = index * manifest.chunk_size
-            self._partials.write(row.file, at, data, row.target)
+    def _copy_on(self, again: Again) -> Whole | None:
+        """It lies elsewhere on this disk already, and is wanted here: copy some more of it."""
+        if again.file not in self.rows:
+            return None  # it was cancelled, or was wanted twice
+        row, manifest = again.row, self._copying.manifest(again.file)
+        if manifest is None:
+            raise StoreError("its manifest is not on the disk")
+        last = min(again.next + max(STEP // manifest.chunk_size, 1), manifest.count)
+        for index in range(again.next, last):
+            offset, size = index * manifest.chunk_size, manifest.chunk_length(index)
+            hash = manifest.hash_of(index)
+            chunk = CopyChunk(row.file, index, offset, size, hash, row.file, index)
+            self._copy(chunk)
+        again.next = last
+        if last < manifest.count:
+            return None
         whole = self._partials.finish(manifest, row.name, row.target, row.key)
         self._partials.clear(row.file, row.target)
         return whole
 
+    def _copied_on(self, again: Again, outcome: Outcome) -> None:
+        if isinstance(outcome, Whole):
+            self._placed(again.file, outcome)
+            self._journal.then(partial(self._tell_fetched, again.file))
+        elif isinstance(outcome, StoreError):
+            self._wait_to_settle([again.file], outcome)
+        elif again.file in self.rows:
+            self._write((again, None))
+
     def _settled(
-        self, files: list[bytes], done: "asyncio.Future[list[tuple[bytes, Whole]]]"
+        self,
+        files: list[bytes],
+        done: "asyncio.Future[tuple[list[tuple[bytes, Whole]], list[Again]]]",
     ) -> None:
-        wait = self._when_to_settle()
         try:
-            for file, whole in done.result():
-                self._placed(file, whole)
-                self._take(DropBlob(file))
-                self._journal.then(partial(self._clear, file))
+            settled, large = done.result()
         except StoreError as error:
-            log.warning("small files wait", extra={"reason": str(error)})
-            self._to_settle.update(files)
-            wait = SETTLE_AGAIN_S
-        else:
-            for file in files:
-                self._journal.then(partial(self._tell_fetched, file))
-        if self._to_settle and not self._closed:
-            self._settler = self._loop.call_later(wait, self._settle)
+            self._wait_to_settle(files, error)
+            return
+        for file, whole in settled:
+            self._placed(file, whole)
+            self._take(DropBlob(file))
+            self._journal.then(partial(self._clear, file))
+        for again in large:
+            self._write((again, None))
+        for file in set(files) - {again.file for again in large}:
+            self._journal.then(partial(self._tell_fetched, file))
+        self._settle_in(self._when_to_settle())
         self._soon()
+
+    def _wait_to_settle(self, files: Sequence[bytes], error: StoreError) -> None:
+        log.warning("files wait for their place", extra={"reason": str(error)})
+        self._to_settle.update(files)
+        self._settle_in(SETTLE_AGAIN_S)
+
+    def _settle_in(self, wait: float) -> None:
+        if self._to_settle and self._settler is None and not self._closed:
+            self._settler = self._loop.call_later(wait, self._settle)
 
     def _tell_fetched(self, file: bytes, _: float) -> None:
         self.rows.pop(file, None)
@@ -365,6 +462,12 @@ class Chunks:
     ) -> None:
         if not self._closed:
             self._loop.run_in_executor(thread, work, *args).add_done_callback(_told)
+
+
+@lru_cache(4)
+def _zeros(size: int) -> bytes:
+    """The hash of a chunk of zeros."""
+    return chunk_hash(bytes(size))
 
 
 def is_a_mirrors(row: PutFetch) -> bool:

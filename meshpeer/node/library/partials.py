@@ -1,7 +1,8 @@
 """Files that are still coming: sparse, written chunk by chunk, renamed when they are whole.
 
     write     pwrite of a chunk that the core has checked into `.partial/<file id>`, a sparse file
-              on the file system that it goes to
+              on the file system that it goes to; zeros are left a hole
+    copy      from another file or place, sharing the blocks where the file system can
     flush     fdatasync; only then may the core say in a row that a chunk is here
     finish    fsync, a hard link under its name, fsync of the folder; both names are one file
     (rows)    the place, durable
@@ -27,9 +28,9 @@ from pathlib import Path, PurePath
 from typing import Final, NamedTuple
 
 from meshpeer.core.file_writes import PutFetch
-from meshpeer.core.files.requests import Damaged
+from meshpeer.core.files.requests import Damaged, RepeatChunk
 from meshpeer.core.formats.listing import OWN_FOLDER
-from meshpeer.core.formats.manifest import Manifest
+from meshpeer.core.formats.manifest import Manifest, chunk_hash
 from meshpeer.errors import StoreError, StoreFullError
 from meshpeer.node.durable import sync_folder
 from meshpeer.node.library.confined import (
@@ -43,7 +44,9 @@ from meshpeer.node.library.confined import (
 from meshpeer.node.library.hashing import Hasher, Look
 from meshpeer.node.library.kernel import (
     copy_range,
+    make_hole,
     rename_new,
+    share_range,
     sync_file_system,
 )
 from meshpeer.node.library.naming import candidates, safe_name
@@ -109,6 +112,8 @@ class Partials:
         path = self._path(file, target)
         try:
             descriptor = self._descriptor(file, path, make=True)
+            if is_zeros(data) and make_hole(descriptor, offset, len(data)):
+                return
             check_room(path.parent, len(data), self.keep_free)
             view = memoryview(data)
             while view:
@@ -124,10 +129,31 @@ class Partials:
         path = self._path(file, target)
         try:
             descriptor = self._descriptor(file, path, make=True)
+            if share_range(source, descriptor, size, at, offset):
+                return True
             check_room(path.parent, size, self.keep_free)
             return copy_range(source, descriptor, size, at, offset) == size
         except OSError as error:
             raise refused(path, error) from error
+
+    def repeat(self, request: RepeatChunk, target: str = "") -> None:
+        """Write a chunk that lies here at other places, too; Damaged if it is not that."""
+        file, size, step = request.file, request.size, request.step
+        path = self._path(file, target)
+        try:
+            descriptor = self._descriptor(file, path, make=True)
+            data = os.pread(descriptor, size, request.index * step)
+        except OSError as error:
+            raise refused(path, error) from error
+        if chunk_hash(data) != request.hash:
+            raise Damaged([request.index])
+        for index in request.indices:
+            if is_zeros(data):
+                self.write(file, index * step, data, target)
+            elif not self.copy(
+                file, index * step, descriptor, request.index * step, size, target
+            ):
+                raise Damaged([request.index])
 
     def read(self, file: bytes, offset: int, size: int, target: str = "") -> bytes:
         """Read back what was written; short or empty where nothing is."""
@@ -299,6 +325,11 @@ def _opened(path: Path) -> int:
         return descriptor
     os.close(descriptor)
     raise StoreError(f"{path} is somebody else's: remove it, and it goes on")
+
+
+def is_zeros(data: bytes) -> bool:
+    """Whether a chunk can be a hole."""
+    return not data[:1].strip(b"\0") and data == bytes(len(data))
 
 
 def check_room(folder: str | os.PathLike[str], size: int, keep_free: int) -> None:

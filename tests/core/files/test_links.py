@@ -5,7 +5,7 @@ from random import Random
 from meshpeer.core.file_writes import PutFile
 from meshpeer.core.files.events import FileComplete
 from meshpeer.core.files.files import Files
-from meshpeer.core.files.requests import ReadChunk, WriteChunk
+from meshpeer.core.files.requests import ReadChunk, RepeatChunk, WriteChunk
 from meshpeer.core.files.shelf import Held
 from meshpeer.core.formats.manifest import CHUNK, want_tag
 from meshpeer.core.journal import Journal
@@ -91,6 +91,9 @@ class Sharer:
             return self.shelf.contents[request.file][at : at + request.size]
         if isinstance(request, WriteChunk):
             self.pieces[request.index] = request.data
+        if isinstance(request, RepeatChunk):
+            data = self.pieces[request.index]
+            self.pieces.update(dict.fromkeys(request.indices, data))
         return None
 
 

@@ -19,7 +19,15 @@ from meshpeer.core.file_writes import (
 )
 from meshpeer.core.files.events import ChunkCame, FileComplete, HolderBanned
 from meshpeer.core.files.files import Files
-from meshpeer.core.files.requests import CopyChunk, Finish, Flush, ReadChunk, WriteChunk
+from meshpeer.core.files.requests import (
+    CopyChunk,
+    Damaged,
+    Finish,
+    Flush,
+    ReadChunk,
+    RepeatChunk,
+    WriteChunk,
+)
 from meshpeer.core.files.shelf import Held, RestoredFiles
 from meshpeer.core.formats.manifest import (
     HASH_SIZE,
@@ -145,6 +153,8 @@ class Host:
         self.lies = set()
         self.events, self.completed, self.banned, self.chunks_came = [], {}, [], []
         self.reads = 0
+        self.asked = []
+        self.disk_rate, self.disk_free = None, 0.0
         self.life = 0
         self.hour = 12
         self.boot()
@@ -246,11 +256,28 @@ class Host:
         if (writes := self.journal.take()) is not None:
             self.later(lambda: self.commit(writes))
         for request in self.files.requests():
-            self.later(lambda request=request: self.answer(request))
+            self.asked.append(request)
+            done = partial(self.answer, request)
+            if self.disk_rate and not isinstance(request, ReadChunk):
+                self.disk_free = max(self.disk_free, self.now) + self.takes(request)
+                self.later(done, self.disk_free)
+            else:
+                self.later(done)
         due = self.files.next_wakeup()
         self.alarm.set(None if due is None else max(due, self.now + 0.001))
 
-    def later(self, action):
+    def takes(self, request):
+        """How long the disk has nothing else to do."""
+        match request:
+            case WriteChunk(_, _, _, data):
+                return len(data) / self.disk_rate
+            case CopyChunk():
+                return request.size / self.disk_rate
+            case RepeatChunk(_, _, indices):
+                return request.size * len(indices) / self.disk_rate
+        return DISK_S
+
+    def later(self, action, at=0.0):
         life = self.life
 
         def act():
@@ -258,7 +285,7 @@ class Host:
                 action()
                 self.settle()
 
-        self.town.loop.at(self.now + DISK_S, act)
+        self.town.loop.at(max(self.now + DISK_S, at), act)
 
     def commit(self, writes):
         if self.full:
@@ -286,6 +313,11 @@ class Host:
                 if data is None or chunk_hash(data) != hash:
                     return StoreError("it is another chunk now")
                 partial["now"][index] = data
+            case RepeatChunk(_, index, indices, _, _, hash):
+                data = partial["now"].get(index, b"")
+                if chunk_hash(data) != hash:
+                    return Damaged([index])
+                partial["now"].update(dict.fromkeys(indices, data))
             case Flush():
                 partial["flushed"] = dict(partial["now"])
             case Finish(file):

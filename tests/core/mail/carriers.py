@@ -12,7 +12,14 @@ from meshpeer.core.files.answers import Answers
 from meshpeer.core.files.events import FileComplete
 from meshpeer.core.files.files import Files
 from meshpeer.core.files.parts import Parts
-from meshpeer.core.files.requests import CopyChunk, Finish, Flush, ReadChunk, WriteChunk
+from meshpeer.core.files.requests import (
+    CopyChunk,
+    Finish,
+    Flush,
+    ReadChunk,
+    RepeatChunk,
+    WriteChunk,
+)
 from meshpeer.core.files.wants import Wants
 from meshpeer.core.formats.attachment import Attachment
 from meshpeer.core.formats.card import Card
@@ -357,6 +364,8 @@ class Carrier:
                 partial["now"][index] = data
             case CopyChunk(_, index, _, _, _, source, at):
                 partial["now"][index] = self.read(source, at)
+            case RepeatChunk(_, index, indices):
+                partial["now"].update(dict.fromkeys(indices, partial["now"][index]))
             case Flush():
                 partial["flushed"] = dict(partial["now"])
             case Finish(file):
