@@ -17,7 +17,7 @@ from meshpeer.core.link.endpoint import Endpoint
 from meshpeer.core.link.events import LinkUp, Readable
 from meshpeer.core.link.link import Link
 from meshpeer.core.link.path import Datagram, Path
-from transports.interface import PathFound, PathLost
+from transports.interface import PathFound, PathLost, Transport
 from transports.udp import Udp, path_to
 
 SIZE = 256 << 20
@@ -28,26 +28,27 @@ GIVE_UP = 45.0
 
 
 class Peer:
-    """One endpoint on one UDP socket: as little of a node as will carry bulk."""
+    """One endpoint on one transport: as little of a node as will carry bulk."""
 
-    def __init__(self) -> None:
+    def __init__(self, transport: Transport, size: int = SIZE) -> None:
         self.endpoint = Endpoint(
             static=KeyPair.generate(os.urandom), now=time.monotonic(), rng=os.urandom
         )
-        self.udp = Udp(0, ["127.0.0.1"])
+        self.endpoint.traits_of = transport.traits_of
+        self.transport = transport
         self.done = asyncio.Event()
-        self.left = SIZE
+        self.left = size
         self._unsent: list[Datagram] = []
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
     def start(self) -> None:
-        self.udp.start(self.deliver, self.on_path, self.pump)
+        self.transport.start(self.deliver, self.on_path, self.pump)
 
     async def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        await self.udp.close()
+        await self.transport.close()
 
     def deliver(self, batch: Sequence[Datagram]) -> None:
         self.endpoint.receive(batch, time.monotonic())
@@ -83,7 +84,7 @@ class Peer:
         if not out:
             out = self.endpoint.outgoing(time.monotonic())
         if out:
-            self._unsent = out[self.udp.send(out) :]
+            self._unsent = out[self.transport.send(out) :]
 
     def linked(self, link: Link) -> None:
         pass
@@ -96,7 +97,7 @@ class Peer:
 
 
 class Sender(Peer):
-    """Writes SIZE bytes and waits for one."""
+    """Writes `size` bytes and waits for one."""
 
     def linked(self, link: Link) -> None:
         self.started = time.monotonic()
@@ -116,7 +117,7 @@ class Sender(Peer):
 
 
 class Receiver(Peer):
-    """Reads SIZE bytes and writes one."""
+    """Reads `size` bytes and writes one."""
 
     def readable(self, link: Link, stream: int) -> None:
         self.left -= len(link.read(stream))
@@ -131,9 +132,10 @@ def receive(pipe: Connection) -> None:
 
 
 async def _receive(pipe: Connection) -> None:
-    peer = Receiver()
+    udp = Udp(0, ["127.0.0.1"])
+    peer = Receiver(udp)
     peer.start()
-    pipe.send((peer.udp.port, peer.endpoint.peer_id))
+    pipe.send((udp.port, peer.endpoint.peer_id))
     await asyncio.wait_for(peer.done.wait(), GIVE_UP)
     await peer.close()
     pipe.send(await _receive_plain(pipe))
@@ -163,7 +165,7 @@ async def _receive_plain(pipe: Connection) -> float:
 
 
 async def _send(pipe: Connection) -> Sender:
-    peer = Sender()
+    peer = Sender(Udp(0, ["127.0.0.1"]))
     peer.start()
     port, peer_id = pipe.recv()
     peer.endpoint.connect(peer_id, path_to("127.0.0.1", port), time.monotonic())
