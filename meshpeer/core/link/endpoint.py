@@ -35,6 +35,7 @@ from meshpeer.core.link.handshake import (
 from meshpeer.core.link.link import Link
 from meshpeer.core.link.path import Datagram, Path, Traits
 from meshpeer.core.link.pending import PENDING_TIME, Pending, PendingLinks
+from meshpeer.core.link.slow import first_retry, patience
 from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 
 WINNER_WAITS: Final = 1.0
@@ -128,11 +129,8 @@ class Endpoint:
                 return
         if path in begun.paths or len(begun.paths) >= PATHS_TRIED:
             return
-        begun.paths[path] = None
-        if begun.due <= now:
-            self._repeat(peer_id, begun, now)
-        elif begun.repeated:
-            self._out.append(Datagram(path, begun.first_packet()))
+        begun.call(path, self._traits(path).rate, now)
+        self._repeat(peer_id, begun, now)
 
     def receive(self, batch: Sequence[Datagram], now: float) -> None:
         """Take in what came. Never raises for what others sent: it is counted and dropped."""
@@ -265,16 +263,17 @@ class Endpoint:
             rng=self._rng,
         )
         if self._pending.has_peer(peer_id):
-            begun.due = now + WINNER_WAITS
+            begun.held_until = now + WINNER_WAITS
         return begun
 
     def _repeat(self, peer_id: bytes, begun: Initiator, now: float) -> None:
-        if not begun.repeat(now):
+        paths = begun.take(now)
+        if not begun.paths:
             del self._begun[peer_id]
             self.counters["unanswered"] += 1
-            return
-        first = begun.first_packet()
-        self._out += [Datagram(path, first) for path in begun.paths]
+        elif paths:
+            first = begun.first_packet()
+            self._out += [Datagram(path, first) for path in paths]
 
     def _receive_initiation(self, path: Path, data: bytes, now: float) -> None:
         first = packet.parse_initiation(data, self._mac1_key)
@@ -298,7 +297,8 @@ class Endpoint:
         if not self._gives_way(peer_id, path, now):
             return
         link = self._new_link(answer.established, local_id, False, path, now)
-        until = now + PENDING_TIME
+        traits = self._traits(path)
+        until = now + patience(PENDING_TIME, traits.rate, traits.payload_limit)
         gone = self._pending.add(
             Pending(link, first.noise, answer.response, answer.early, until)
         )
@@ -318,12 +318,16 @@ class Endpoint:
         begun = self._begun.get(peer_id)
         if begun is None:
             return True
-        if self.peer_id < peer_id and now - begun.started < WINNER_WAITS:
+        rate = self._traits(path).rate
+        wait = first_retry(WINNER_WAITS, rate)
+        if self.peer_id < peer_id and now - begun.started < wait:
             if len(begun.paths) < PATHS_TRIED:
-                begun.paths[path] = None
-            self._out.append(Datagram(path, begun.first_packet()))
+                begun.call(path, rate, now)
+            call = begun.paths.get(path)
+            if call is None or call.take(now) or not call.slow:
+                self._out.append(Datagram(path, begun.first_packet()))
             return False
-        begun.due = max(begun.due, now + WINNER_WAITS)
+        begun.held_until = max(begun.held_until, now + wait)
         return True
 
     def _receive_response(self, path: Path, data: bytes, now: float) -> None:

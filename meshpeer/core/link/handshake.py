@@ -20,6 +20,7 @@ from meshpeer.core.identity.noise import Handshake, KeyPair, Pattern
 from meshpeer.core.link import packet
 from meshpeer.core.link.keys import Keys
 from meshpeer.core.link.path import Path
+from meshpeer.core.link.slow import first_retry
 from meshpeer.errors import RemoteProtocolError
 
 PROLOGUE: Final = b"meshpeer link" + bytes((packet.VERSION,))
@@ -31,6 +32,8 @@ EARLY_LIMIT: Final = 1_024
 FIRST_RETRY: Final = 0.25
 """Seconds till the first repetition of an initiation; each later one waits twice as long."""
 TRIES: Final = 6
+SLOW_TRIES: Final = 3
+"""By a path where one takes seconds, and the air is others' too."""
 
 _HEAD: Final = Struct(">8sIIB")
 
@@ -77,6 +80,33 @@ class Established(NamedTuple):
     remote: Parameters
 
 
+class Call:
+    """One path by which an initiation goes, and when it goes there again."""
+
+    __slots__ = ("_pause", "_tries", "due", "spent")
+
+    def __init__(self, rate: float | None, now: float) -> None:
+        self._pause = first_retry(FIRST_RETRY, rate)
+        self._tries = 0
+        self.due = now
+        self.spent = False
+        """It was tried as often as it may be, and there was time for an answer."""
+
+    @property
+    def slow(self) -> bool:
+        """Whether the path takes long, so that nothing goes there before it is due."""
+        return self._pause > FIRST_RETRY
+
+    def take(self, now: float) -> bool:
+        """Count a try if one is due; False if none is, or none is left."""
+        if self.due > now or self.spent:
+            return False
+        self.spent = self._tries >= (SLOW_TRIES if self.slow else TRIES)
+        self.due = now + self._pause * 2**self._tries
+        self._tries += 1
+        return not self.spent
+
+
 class Initiator:
     """Our side of a handshake that we began: repeats itself until answered or given up."""
 
@@ -94,10 +124,10 @@ class Initiator:
         self.peer_id = peer_id
         self.local_id = local_id
         self.early = early
-        self.paths: dict[Path, None] = {}
+        self.paths: dict[Path, Call] = {}
         self.started = now
-        self.repeated = 0
-        self.due = now
+        self.held_until = now
+        """Nothing leaves before: the other side's own handshake goes first."""
         self.cookie: bytes | None = None
         self._noise = Handshake(
             Pattern.IK,
@@ -120,11 +150,24 @@ class Initiator:
         sent = self.first_packet()
         return sent[-2 * packet.MAC_SIZE : -packet.MAC_SIZE]
 
-    def repeat(self, now: float) -> bool:
-        """Count a repetition; False when it is time to give up."""
-        self.repeated += 1
-        self.due = now + FIRST_RETRY * 2 ** (self.repeated - 1)
-        return self.repeated <= TRIES
+    @property
+    def due(self) -> float:
+        """When to call `take`."""
+        first = min((call.due for call in self.paths.values()), default=self.held_until)
+        return max(self.held_until, first)
+
+    def call(self, path: Path, rate: float | None, now: float) -> None:
+        """Go by this path too."""
+        self.paths.setdefault(path, Call(rate, now))
+
+    def take(self, now: float) -> list[Path]:
+        """Give the paths by which to send now; one that never answered is dropped."""
+        if self.held_until > now:
+            return []
+        due = [path for path, call in self.paths.items() if call.take(now)]
+        for path in [path for path, call in self.paths.items() if call.spent]:
+            del self.paths[path]
+        return due
 
     def finish(self, answer: packet.Response) -> Established:
         """Read the response, or raise RemoteProtocolError and go on waiting."""
