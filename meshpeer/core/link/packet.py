@@ -9,10 +9,15 @@
     BROADCAST   0 type 0x05 | the rest is core.broadcast's (symbol.py)
     DATA        0 type 0x40 | phase 1 | ACK_NOW 2 | 1 receiver's connection id (4)
                 | 5 counter's low 32 bits | 9 frames, sealed (ChaCha20Poly1305, 16 more)
+    SHORT       0 type 0x60 | phase 1 | ACK_NOW 2 | 1 the connection id's first byte
+                | 2 counter's low 16 bits | 4 frames, sealed as in the DATA that it stands for
 
 mac1 is keyed by the receiver's peer id: who doesn't know it gets no answer and costs one hash.
 mac2 is keyed by a cookie, as in WireGuard. DATA costs 25 bytes; its nonce is the whole counter,
-its associated data the 9 bytes before.
+its associated data the 9 bytes before. SHORT is a DATA on its way over a slow path: whoever reads
+it writes the whole header again, from the links that it knows and the counter that it expects,
+and the seal tells whether that was right. So nothing is agreed on, nothing is remembered, and
+what is sealed is the same.
 """
 
 from collections.abc import Sequence
@@ -29,6 +34,7 @@ COOKIE: Final = 0x03
 VERSIONS: Final = 0x04
 BROADCAST: Final = 0x05
 DATA: Final = 0x40
+SHORT: Final = 0x60
 PHASE: Final = 1
 ACK_NOW: Final = 2
 
@@ -44,6 +50,8 @@ HANDSHAKE_LIMIT: Final = 1_452
 DATA_HEADER: Final = Struct(">B4sI")
 DATA_OVERHEAD: Final = DATA_HEADER.size + 16
 """Bytes that a data packet costs over its frames."""
+
+SHORT_OVERHEAD: Final = 4 + 16
 
 _INITIATION_HEAD: Final = Struct(">BB4s")
 _RESPONSE_HEAD: Final = Struct(">BB4s4s")
@@ -109,6 +117,22 @@ def cookie(receiver: bytes, nonce: bytes, sealed: bytes) -> bytes:
 def versions(receiver: bytes, spoken: Sequence[int]) -> bytes:
     """Write a VERSIONS packet: these are spoken here."""
     return bytes((VERSIONS,)) + receiver + bytes(spoken)
+
+
+def shorten(data: bytes) -> bytes:
+    """Give the SHORT packet that stands for a DATA packet."""
+    return bytes((data[0] ^ DATA ^ SHORT, data[1])) + data[7:]
+
+
+def lengthen(data: bytes, connection: bytes, expected: int) -> bytes:
+    """Give the DATA packet for which a SHORT one stands, if it is this connection's.
+
+    Its counter is the one closest to the one `expected`.
+    """
+    low = int.from_bytes(data[2:4])
+    counter = expected + ((low - expected + 0x8000 & 0xFFFF) - 0x8000)
+    kind = data[0] ^ DATA ^ SHORT
+    return DATA_HEADER.pack(kind, connection, counter & 0xFFFFFFFF) + data[4:]
 
 
 def parse_initiation(data: bytes, mac1key: bytes) -> Initiation:

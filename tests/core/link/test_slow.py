@@ -1,11 +1,13 @@
 """Links over a path that takes seconds for a packet: 240 bit/s, shared by both directions."""
 
-import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meshpeer.core.link import packet
 from meshpeer.core.link.path import Traits
 from tests.core.link.pair import Network, Wire
 
+ids = st.binary(min_size=4, max_size=4)
 RATE = 240.0
 """What a line of 300 bit/s carries with a start and a stop bit."""
 SLOW = Traits(payload_limit=499, rate=RATE, cost=1_000)
@@ -71,3 +73,28 @@ def test_a_slow_path_beside_a_fast_one_keeps_its_own_pace():
     assert kinds(network) == [packet.INITIATION] * 7
     network.wires["alice", "bob"].cut = False
     assert network.run(60, lambda: bool(alice.ups and bob.ups))
+
+
+@given(
+    st.integers(0, 2**33),
+    st.integers(-0x8000, 0x7FFF),
+    st.binary(min_size=4, max_size=4),
+    st.binary(min_size=17, max_size=80),
+    st.integers(0, 3),
+)
+def test_a_shortened_packet_is_read_whole_again(expected, ahead, connection, sealed, flags):
+    """Five bytes are saved, and found again wherever the counter is near the expected one."""
+    counter = max(0, expected + ahead)
+    header = packet.DATA_HEADER.pack(packet.DATA | flags, connection, counter & 0xFFFFFFFF)
+    short = packet.shorten(header + sealed)
+    assert len(short) == len(header + sealed) - 5
+    assert short[0] & ~3 == packet.SHORT
+    assert packet.lengthen(short, connection, expected) == header + sealed
+
+
+@given(st.binary(min_size=4, max_size=80), ids, st.integers(0, 2**33))
+def test_any_short_packet_becomes_one_packet(noise, connection, expected):
+    whole = packet.lengthen(bytes((packet.SHORT,)) + noise[1:], connection, expected)
+    assert whole[0] == packet.DATA
+    assert whole[1:5] == connection
+    assert packet.shorten(whole)[2:] == noise[2:]
