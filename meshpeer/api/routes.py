@@ -23,6 +23,7 @@ from meshpeer.node.facade import (
     Card,
     Contact,
     Draft,
+    LinkKeys,
     Message,
     Page,
     Peer,
@@ -80,6 +81,12 @@ class Persons(msgspec.Struct, frozen=True):
     """Who lives on this peer."""
 
     items: list[Person]
+
+
+class Links(msgspec.Struct, frozen=True):
+    """The links that are up, and their keys."""
+
+    items: list[LinkKeys]
 
 
 class WhichMessages(Checked, frozen=True):
@@ -245,6 +252,11 @@ async def remove_peer(call: Call) -> Done:
     return Done()
 
 
+async def list_link_keys(call: Call) -> Links:
+    """Give the keys that open captured packets of the links that are up."""
+    return Links(await call.facade.link_keys())
+
+
 async def list_queue(call: Call) -> Page[QueueItem]:
     """List the bundles held here."""
     return await call.facade.queue(call.query.after, call.query.limit)
@@ -271,6 +283,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/peers", list_peers, Page[Peer], query=Listing),
     Route("POST", "/peers", add_peer, Peer, body=NewPeer),
     Route("DELETE", "/peers/{peer}", remove_peer, Done),
+    Route("GET", "/links/keys", list_link_keys, Links),
     Route("GET", "/queue", list_queue, Page[QueueItem], query=Listing),
     *CHAIN_ROUTES,
     *FILE_ROUTES,

@@ -181,6 +181,25 @@ class Peer(msgspec.Struct, frozen=True):
     paths: list[PathInfo]
 
 
+class Secret(msgspec.Struct, frozen=True):
+    """What opens the packets of one direction of a link from now on."""
+
+    connection: str
+    """The connection id that they bear."""
+    secret: str
+    phase: int
+    counter: int
+
+
+class LinkKeys(msgspec.Struct, frozen=True):
+    """The keys of a link that is up. Who has them reads along, and could speak for either side."""
+
+    peer: str
+    name: str | None
+    sent: Secret
+    received: Secret
+
+
 class QueueItem(msgspec.Struct, frozen=True):
     """A bundle held for somebody; what is in it only its receiver can say."""
 
@@ -342,6 +361,10 @@ class Facade(ChainsFacade, FilesFacade, SearchFacade, DeviceFacade, Protocol):
 
     async def peers(self, after: str | None, limit: int) -> Page[Peer]:
         """List neighbours first, then remembered peers."""
+        ...
+
+    async def link_keys(self) -> list[LinkKeys]:
+        """Give the keys that open what goes over the links that are up, from now on."""
         ...
 
     async def add_peer(self, peer: str, address: str) -> Peer:

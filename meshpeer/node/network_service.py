@@ -77,6 +77,22 @@ class NetworkService(Desk):
             str(end) if end < len(known) else None,
         )
 
+    async def link_keys(self) -> list[facade.LinkKeys]:
+        """Give the keys of the links that are up."""
+        return [
+            facade.LinkKeys(
+                idtext.encode(peer),
+                self.name_at(peer),
+                *(
+                    facade.Secret(
+                        each.connection.hex(), each.secret.hex(), each.phase, each.counter
+                    )
+                    for each in neighbour.link.secrets
+                ),
+            )
+            for peer, neighbour in self._peer.neighbours.items()
+        ]
+
     async def add_peer(self, peer: str, address: str) -> facade.Peer:
         """Remember an address of this peer and try it at once."""
         id, path = self.read_peer(peer), read_path(address)

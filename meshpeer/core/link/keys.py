@@ -7,19 +7,31 @@ packet of the new phase opens. The old receiving key stays for what is still on 
 """
 
 from hashlib import blake2s
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 
-def _packet_key(secret: bytes) -> ChaCha20Poly1305:
+def packet_key(secret: bytes) -> ChaCha20Poly1305:
     """The AEAD of one phase."""
     return ChaCha20Poly1305(blake2s(b"key", key=secret).digest())
 
 
-def _next_secret(secret: bytes) -> bytes:
+def next_secret(secret: bytes) -> bytes:
     """The secret of the phase after."""
     return blake2s(b"next", key=secret).digest()
+
+
+class Secrets(NamedTuple):
+    """What opens one direction of a link from now on, and nothing that was sealed before."""
+
+    connection: bytes
+    """The connection id that the packets bear."""
+    secret: bytes
+    phase: int
+    counter: int
+    """Of the next packet."""
 
 
 class Keys:
@@ -39,17 +51,22 @@ class Keys:
 
     def __init__(self, send_secret: bytes, receive_secret: bytes) -> None:
         self._send_secret, self._receive_secret = send_secret, receive_secret
-        self.send, self.receive = _packet_key(send_secret), _packet_key(receive_secret)
-        self._next = _packet_key(_next_secret(receive_secret))
+        self.send, self.receive = packet_key(send_secret), packet_key(receive_secret)
+        self._next = packet_key(next_secret(receive_secret))
         self._old: ChaCha20Poly1305 | None = None
         self.send_phase = self.receive_phase = 0
         self.phase_start = 0
         """The lowest counter that came in the receiving phase."""
 
+    @property
+    def secrets(self) -> tuple[bytes, bytes]:
+        """The sending and the receiving secret of the current phases."""
+        return self._send_secret, self._receive_secret
+
     def renew(self) -> None:
         """Seal what is sent from now on with the next key."""
-        self._send_secret = _next_secret(self._send_secret)
-        self.send = _packet_key(self._send_secret)
+        self._send_secret = next_secret(self._send_secret)
+        self.send = packet_key(self._send_secret)
         self.send_phase ^= 1
 
     def open_other(self, nonce: bytes, counter: int, sealed: bytes, header: bytes) -> bytes:
@@ -63,8 +80,8 @@ class Keys:
             return self._old.decrypt(nonce, sealed, header)
         plain = self._next.decrypt(nonce, sealed, header)
         self._old, self.receive = self.receive, self._next
-        self._receive_secret = _next_secret(self._receive_secret)
-        self._next = _packet_key(_next_secret(self._receive_secret))
+        self._receive_secret = next_secret(self._receive_secret)
+        self._next = packet_key(next_secret(self._receive_secret))
         self.receive_phase ^= 1
         self.phase_start = counter
         if self.send_phase != self.receive_phase:

@@ -17,6 +17,7 @@ from meshpeer.core.link.acks import Acks
 from meshpeer.core.link.config import LinkConfig
 from meshpeer.core.link.congestion import Bbr, Congestion
 from meshpeer.core.link.handshake import Established
+from meshpeer.core.link.keys import Secrets
 from meshpeer.core.link.packet import ACK_NOW, DATA_OVERHEAD, PHASE
 from meshpeer.core.link.path import Datagram, Path, Traits
 from meshpeer.core.link.paths import Paths
@@ -102,6 +103,17 @@ class Link:
     def lost_packets(self) -> int:
         """Packets taken for lost on the path in use."""
         return self._sender.recovery.lost_packets
+
+    @property
+    def secrets(self) -> tuple[Secrets, Secrets]:
+        """What opens the packets that we send, and those that come: for the owner's eyes."""
+        keys, sealer = self._sealer.keys, self._sealer
+        send, receive = keys.secrets
+        next_received = self._acks.received.next
+        return (
+            Secrets(sealer.remote_id, send, keys.send_phase, sealer.next_counter),
+            Secrets(self.local_id, receive, keys.receive_phase, next_received),
+        )
 
     def write(self, stream: int, data: bytes) -> None:
         """Accept bytes for a stream; they arrive in order, or the link goes down.
