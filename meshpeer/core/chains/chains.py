@@ -27,6 +27,7 @@ from meshpeer.core.chains.messages import Get, Head
 from meshpeer.core.chains.publishing import Publisher
 from meshpeer.core.chains.questions import Questions
 from meshpeer.core.chains.removal import Removal
+from meshpeer.core.chains.serve_rate import ServeRate
 from meshpeer.core.chains.serving import READ, ReadBlocks
 from meshpeer.core.chains.session import STREAM, Session
 from meshpeer.core.formats.block import Block
@@ -70,6 +71,7 @@ class Chains:
             people, restored.follows, self.book.logs.values, self.limits.nearby_persons
         )
         self.plan = Plan(self.book, self.authors)
+        self.serve_rate = ServeRate()
         self._removal = Removal(
             book=self.book,
             authors=self.authors,
@@ -126,7 +128,7 @@ class Chains:
         if known:
             self.link_down(known.link, now)
         self._refresh(now)
-        session = self._sessions[link.peer_id] = Session(self, link, now)
+        session = self._sessions[link.peer_id] = Session(self, link, account, now)
         session.start(now)
 
     def link_down(self, link: LinkLike, now: float) -> None:
@@ -152,6 +154,7 @@ class Chains:
 
     def wake(self, now: float) -> None:
         """Do what is due, and look whether the disk goes; early or late does no harm."""
+        self.interest.look_again(now)
         self._refresh(now)
         self._check_disk(now)
         self.questions.expire(now)
@@ -162,7 +165,8 @@ class Chains:
         """When to call `wake`, at the latest."""
         if self.interest.due:
             return 0.0
-        times = (session.next_wakeup() for session in self._sessions.values())
+        times = [session.next_wakeup() for session in self._sessions.values()]
+        times.append(self.interest.again_at)
         return min((time for time in times if time is not None), default=None)
 
     def events(self) -> list[Event]:
@@ -367,7 +371,7 @@ class Chains:
         if not self.interest.due:
             return
         self._look_at_cards()
-        more, gone = self.interest.refresh(self.book.persons.keys())
+        more, gone = self.interest.refresh(self.book.persons.keys(), now)
         for person in gone:
             self._removal.drop_person(person)
             self._cut_by.pop(person, None)

@@ -11,19 +11,25 @@ Of those whom contacts follow, each contact's first choice comes first, then eac
 who follows the whole world takes no place from what others follow. A contact's choice are those
 with most followers among the contacts; who is held already stays before another with as many, or
 logs would come and go.
+
+A contact that follows one person after the other would have us fetch each one's chain and drop it
+again. So each new place is charged to a contact that follows that person, at a rate: as many as
+there are places at once, then one in ten minutes, some 4 kB/s at most.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from enum import IntEnum
 from typing import Final
 
 from meshpeer.core.chain_writes import DropFollow, PutFollow
 from meshpeer.core.chains.archive import PeopleLike
 from meshpeer.core.chains.log import Followed, Log
+from meshpeer.core.sync.allowance import Allowance
 
 FOLLOWED: Final = "follow"
 MUTED: Final = "muted"
+PLACE_EVERY_S: Final = 600.0
+"""How often a contact may give somebody new a place, after as many as there are."""
 
 
 class Level(IntEnum):
@@ -50,6 +56,9 @@ class Interest:
         self._most = most
         self._levels: dict[bytes, Level] = {}
         self._seen = -1
+        self._places = Allowance(rate=1 / PLACE_EVERY_S, burst=most)
+        self.again_at: float | None = None
+        """When somebody may get a place who was refused one."""
         self.stale = True
         """A Follow record came: `refresh` has something to do."""
 
@@ -84,13 +93,19 @@ class Interest:
         self.stale = True
         return DropFollow(person)
 
-    def refresh(self, held: Set[bytes]) -> tuple[set[bytes], set[bytes]]:
+    def look_again(self, now: float) -> None:
+        """Time passed: who was refused a place may get one."""
+        if self.again_at is not None and now >= self.again_at:
+            self.stale = True
+
+    def refresh(self, held: Set[bytes], now: float) -> tuple[set[bytes], set[bytes]]:
         """Look again who is wanted, given whose logs are held: who is new, and who was dropped."""
         before = self._levels
         self.stale, self._seen = False, self._people.changes
         always, unwanted = self._decided()
         levels = dict.fromkeys(always, Level.ALWAYS)
-        levels.update(dict.fromkeys(self._nearby(always, unwanted, held), Level.SOME))
+        nearby = self._nearby(always, unwanted, held, now)
+        levels.update(dict.fromkeys(nearby, Level.SOME))
         self._levels = levels
         return levels.keys() - before.keys(), (before.keys() | held) - levels.keys()
 
@@ -123,18 +138,44 @@ class Interest:
         return follows
 
     def _nearby(
-        self, always: set[bytes], unwanted: set[bytes], held: Set[bytes]
+        self, always: set[bytes], unwanted: set[bytes], held: Set[bytes], now: float
     ) -> list[bytes]:
         follows = self._followed_by(self._contacts() & always)
-        followers = Counter(person for persons in follows.values() for person in persons)
+        followers: dict[bytes, list[bytes]] = {}
+        for contact, persons in follows.items():
+            for person in persons:
+                followers.setdefault(person, []).append(contact)
         place: dict[bytes, int] = {}
 
         def worth(person: bytes) -> tuple[int, bool, bytes]:
-            return -followers[person], person not in held, person
+            return -len(followers[person]), person not in held, person
 
         for persons in follows.values():
             choice = sorted(set(persons) - always - unwanted, key=worth)
             for at, person in enumerate(choice):
                 place[person] = min(at, place.get(person, at))
         ranked = sorted(place, key=lambda person: (place[person], worth(person)))
-        return ranked[: self._most]
+        return self._placed(ranked, followers, held, now)
+
+    def _placed(
+        self,
+        ranked: Iterable[bytes],
+        followers: Mapping[bytes, Sequence[bytes]],
+        held: Set[bytes],
+        now: float,
+    ) -> list[bytes]:
+        """Who has a place: the first, but of those new only whom a contact may still place."""
+        placed: list[bytes] = []
+        self.again_at = None
+        for person in ranked:
+            if len(placed) >= self._most:
+                break
+            if (
+                person in self._levels
+                or person in held
+                or any(self._places.take(one.hex(), now) for one in followers[person])
+            ):
+                placed.append(person)
+            else:
+                self.again_at = now + PLACE_EVERY_S
+        return placed

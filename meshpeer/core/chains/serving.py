@@ -2,7 +2,8 @@
 
 One read of at most READ blocks is under way for each neighbour, and none while much waits to be
 sent, so who asks for all and reads nothing costs half a megabyte. Of large blocks fewer are given
-at once: a neighbour on a slow link would else seem to read nothing, and be struck for it.
+at once: a neighbour on a slow link would else seem to read nothing, and be struck for it. What was
+given to strangers goes into buckets, and while one is full nothing more is read (serve_rate.py).
 """
 
 from collections import deque
@@ -12,8 +13,10 @@ from typing import Final, NamedTuple
 from meshpeer.core.chains.book import Book
 from meshpeer.core.chains.log import Log
 from meshpeer.core.chains.messages import Blocks, Get, pack, pack_blocks
+from meshpeer.core.chains.serve_rate import ServeRate
 from meshpeer.core.formats.block import Header
 from meshpeer.core.link.streams import LOW_WATER
+from meshpeer.core.sync.account import Account
 from meshpeer.errors import RemoteProtocolError
 
 READ: Final = 128
@@ -45,8 +48,11 @@ class Serving:
         write: Callable[[bytes], None],
         unread: Callable[[], int],
         read: Callable[[Get], None],
+        account: Account,
+        rate: ServeRate,
     ) -> None:
         self._book, self._write, self._unread, self._read = book, write, unread, read
+        self._account, self._rate = account, rate
         self._gets: deque[Get] = deque()
         self._reading: Get | None = None
 
@@ -61,9 +67,11 @@ class Serving:
         """Something is left to answer, and nothing under way that would go on with it."""
         return bool(self._gets) and self._reading is None
 
-    def pump(self) -> None:
-        """Read for the next answer, if the neighbour takes what was sent."""
+    def pump(self, now: float) -> None:
+        """Read for the next answer, if the neighbour takes what was sent and may have more."""
         while self._gets and self._reading is None and self._unread() <= LOW_WATER:
+            if not self._rate.may(self._account, now):
+                return
             get = self._gets[0]
             log = self._book.logs.get((get.device, get.log))
             top = log.held.below(get.last + 1) if log else 0
@@ -76,7 +84,9 @@ class Serving:
                 self._reading = get
                 self._read(get._replace(first=first, last=top))
 
-    def read(self, part: Get, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
+    def read(
+        self, part: Get, rows: Sequence[tuple[bytes, bytes | None]], now: float
+    ) -> None:
         """The disk gave the blocks part.first..part.last, as far as it has them."""
         get, self._reading = self._reading, None
         if get is None or not self._gets:
@@ -88,8 +98,9 @@ class Serving:
         if first > get.first:
             self._gets.appendleft(get._replace(last=first - 1))
         for frame in pack_blocks(get, rows, first):
+            self._rate.gave(self._account, len(frame), now)
             self._write(frame)
-        self.pump()
+        self.pump(now)
 
 
 def _at_once(log: Log | None) -> int:

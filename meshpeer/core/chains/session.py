@@ -53,9 +53,11 @@ from meshpeer.core.chains.questions import (
     QUERIES_PER_S,
     Questions,
 )
+from meshpeer.core.chains.serve_rate import ServeRate
 from meshpeer.core.chains.serving import Serving
 from meshpeer.core.chains.telling import Telling
 from meshpeer.core.link.streams import LOW_WATER
+from meshpeer.core.sync.account import Account
 from meshpeer.core.sync.link_like import LinkLike
 from meshpeer.core.sync.messages import Frames
 from meshpeer.errors import RemoteProtocolError
@@ -85,6 +87,7 @@ class Shared(Protocol):
     intake: Intake
     plan: Plan
     questions: Questions
+    serve_rate: ServeRate
 
     def read(self, session: "Session", get: Get) -> None: ...
     def pump_others(self, session: "Session", now: float) -> None: ...
@@ -94,7 +97,9 @@ class Shared(Protocol):
 class Session:
     """The protocol over one link, which is up when this is made."""
 
-    def __init__(self, shared: Shared, link: LinkLike, now: float) -> None:
+    def __init__(
+        self, shared: Shared, link: LinkLike, account: Account, now: float
+    ) -> None:
         self.peer = link.peer_id
         self.link = link
         self._shared = shared
@@ -122,7 +127,12 @@ class Session:
         self._asking = Asking(shared.plan, self.say, now)
         self._joining = Joining(shared.plan, shared.intake, self._asking, self.say, now)
         self._serving = Serving(
-            shared.book, self._put, self._unread, lambda get: shared.read(self, get)
+            shared.book,
+            self._put,
+            self._unread,
+            lambda get: shared.read(self, get),
+            account,
+            shared.serve_rate,
         )
         self._held_up: float | None = None
 
@@ -209,7 +219,7 @@ class Session:
                 self._asking.overflow = (
                     False  # offers were left out; now they come once more
                 )
-            self._serving.pump()
+            self._serving.pump(now)
             held_up = self._telling or self._serving.held_up
             self._held_up = now if held_up else None
         self.flush()
@@ -225,7 +235,7 @@ class Session:
     ) -> None:
         """The disk gave blocks for the neighbour."""
         if self.up:
-            self._serving.read(get, rows)
+            self._serving.read(get, rows, now)
         self.go_on(now)
 
     def say(self, message: Message) -> None:
