@@ -43,7 +43,7 @@ from meshpeer.core.journal import Journal
 from meshpeer.core.link.endpoint import Endpoint
 from meshpeer.core.link.events import Event, LinkDown, LinkUp, Readable, Writable
 from meshpeer.core.link.link import Link
-from meshpeer.core.link.path import Datagram, Path
+from meshpeer.core.link.path import Datagram, Path, Traits
 from meshpeer.core.mail import mail
 from meshpeer.core.mail.attachments import Wanted
 from meshpeer.core.mail.draft import Draft
@@ -127,6 +127,9 @@ class Peer:
         self.sync = Sync(
             queue=queue, journal=journal, rng=rng, deliver=self._deliver, now=now
         )
+        self.endpoint.on_broadcast = self.sync.broadcast.receive
+        self.sync.broadcast.givings.traits_of = self._traits_of
+        self.sync.broadcast.givings.traits_at = lambda path: self.endpoint.traits_of(path)
         self._events: list[PeerEvent] = []
         self.record_news = RecordNews(
             disk,
@@ -212,7 +215,8 @@ class Peer:
 
     def outgoing(self, now: float) -> list[Datagram]:
         """Give what is to be sent now."""
-        return self.endpoint.outgoing(now)
+        broadcasts = self.sync.broadcast.outgoing(now)
+        return self.endpoint.outgoing(now) + broadcasts
 
     def wake(self, now: float) -> None:
         """Do what time brings; early or late does no harm."""
@@ -347,6 +351,7 @@ class Peer:
         faults: list[Exception] = []
         while events := self.endpoint.events():
             faults += _faults(self._link_event, events, now)
+        self.sync.take_broadcasts(now)
         faults += _faults(self._sync_event, self.sync.events(), now)
         faults += _faults(self._chain_event, self.chains.events(), now)
         self._events += self._file_events(now)
@@ -365,6 +370,11 @@ class Peer:
         if bundle.header.tag in self.exchange.wants.tags:
             return self.exchange.wants.receive(bundle, account, now)
         return self.mail.inbox.receive(bundle, account, now)
+
+    def _traits_of(self, peer: bytes) -> Traits | None:
+        """What is known of the path on which the link to a neighbour is."""
+        link = self.endpoint.links.get(peer)
+        return self.endpoint.traits_of(link.path) if link else None
 
     def _announce_tags(self) -> None:
         """Tell sync whose bundles are for somebody here, if that changed."""

@@ -19,7 +19,7 @@ from meshpeer.core.formats.record import Record
 from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
-from meshpeer.core.link.path import Datagram, Traits
+from meshpeer.core.link.path import Datagram
 from meshpeer.core.mail.draft import Draft
 from meshpeer.core.mail.people import Own
 from meshpeer.core.peer import LinkDown, LinkUp
@@ -184,9 +184,7 @@ class Machine:
             now=self.now,
             prefix=lambda path: path.transport,
         )
-        mtu = self._around.medium.conditions.mtu
-        traits = Traits(payload_limit=mtu)
-        self.peer.endpoint.traits_of = lambda _: traits
+        self.peer.endpoint.traits_of = self._around.medium.traits_of
         for number, hearing in self._hearing.items():
             if hearing.calling:
                 path = path_to(number)

@@ -17,7 +17,7 @@ from functools import partial
 from random import Random
 from typing import Final
 
-from meshpeer.core.link.path import Datagram, Path
+from meshpeer.core.link.path import Datagram, Path, Traits
 from meshpeer.sim.loop import Loop
 
 NAME: Final = "sim"
@@ -74,8 +74,13 @@ class Medium:
         self._rng = rng
         self.conditions = conditions
         self._deliver = deliver
+        self._traits = Traits(payload_limit=conditions.mtu)
         self._channels: dict[tuple[int, int], Channel] = {}
         self.traffic = Traffic()
+
+    def traits_of(self, path: Path) -> Traits:
+        """What every path here is like."""
+        return self._traits
 
     def open(self, a: int, b: int) -> None:
         """The two hear each other from now on."""

@@ -122,6 +122,8 @@ class Depot:
         self.counters: Counter[str] = Counter()
         self.expected: dict[bytes, tuple[bytes, float]] = {}
         self.watched: dict[bytes, bytes] = {}
+        self.on_gone: Callable[[bytes], None] = lambda id: None
+        """Told of each bundle that left the queue."""
         self.to_load: list[bytes] = []
         self.unsaved: set[bytes] = set()
         """Bundles of our own that no neighbour may get yet: a crash would forget who wrote them."""
@@ -347,6 +349,7 @@ class Depot:
         """Forget what left the queue, and report what was our own."""
         for entry, why in self.queue.gone():
             self.wires.drop(entry.id)
+            self.on_gone(entry.id)
             self.made_here.discard(entry.id)
             if entry.suite == SUITE_WANT:
                 satisfied = why is Why.RECEIPT

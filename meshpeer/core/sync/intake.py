@@ -10,11 +10,21 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
+from meshpeer.core.broadcast.broadcast import Broadcast
+from meshpeer.core.broadcast.sessions import Announced, Taken
 from meshpeer.core.formats.bundle import Bundle, rewrite
 from meshpeer.core.sync.account import Account
 from meshpeer.core.sync.depot import LASTING, Batch, Depot
 from meshpeer.core.sync.link_like import LinkLike
-from meshpeer.core.sync.messages import Code, Message, Offer, Result, Run, Want
+from meshpeer.core.sync.messages import (
+    BY_BROADCAST,
+    Code,
+    Message,
+    Offer,
+    Result,
+    Run,
+    Want,
+)
 from meshpeer.core.sync.transfer import Transfer, Transfers
 from meshpeer.errors import RemoteProtocolError
 
@@ -45,12 +55,13 @@ class Intake:
     def __init__(
         self,
         depot: Depot,
+        broadcast: Broadcast,
         link: LinkLike,
         account: Account,
         say: Callable[[Message], None],
         say_durable: Callable[[Message], None],
     ) -> None:
-        self._depot = depot
+        self._depot, self._broadcast = depot, broadcast
         self._link = link
         self._peer = link.peer_id
         self.account = account
@@ -59,6 +70,7 @@ class Intake:
         self._transfers = {stream: Transfers() for stream in (1, 2, 3)}
         self._next = {1: 0, 2: 0, 3: 0}
         self._next_offer = 0
+        self._next_announced = 0
         self._asked: dict[bytes, int] = {}
         self._asked_bytes = 0
         self._later: dict[bytes, Offered | None] = {}
@@ -110,6 +122,43 @@ class Intake:
         if code in (Code.DURABLE, Code.DUPLICATE) and bundle.id in self._depot.queue:
             self._depot.queue.carried.add(bundle.id, self._peer)
         return code
+
+    def announced(self, announced: Announced, now: float) -> None:
+        """The neighbour broadcasts a bundle: take part, if it was asked for and there is room."""
+        number, self._next_announced = self._next_announced, self._next_announced + 1
+        id = announced.id
+        takings = self._broadcast.takings
+        if id in self._asked and takings.announced(self._peer, number, announced, now):
+            return
+        self._by_link_instead(id, number, Code.LATER, now)
+
+    def broadcasts(self, batch: Batch, now: float) -> Iterator[tuple[int, Code]]:
+        """What became of transfers by broadcast: number and answer, where there is one now."""
+        if self._broadcast.takings.has(self._peer) and self._may_read():
+            for taken in self._broadcast.takings.collect(self._peer):
+                code = self._take_broadcast(taken, batch, now)
+                if code is not None:
+                    yield taken.number, code
+
+    def _take_broadcast(self, taken: Taken, batch: Batch, now: float) -> Code | None:
+        """As `take`. Whoever was given the key may have sent false symbols, so what isn't the
+        bundle is no fault of the neighbour's: it has to come by the link."""
+        id, number, wire, since, ended = taken
+        if wire is not None and _is_bundle(wire, id):
+            transfer = Transfer(wire, id, 0, since)
+            return self.take(transfer, BY_BROADCAST, number, batch, now)
+        if wire is not None:
+            self._broadcast.counters["broadcast poisoned"] += 1
+        self._by_link_instead(id, number, Code.LATER if ended else Code.DAMAGED, now)
+        return None
+
+    def _by_link_instead(self, id: bytes, number: int, code: Code, now: float) -> None:
+        """Say that it didn't come by broadcast, and then ask for it again if it is wanted."""
+        self._say(Result((Run(BY_BROADCAST, number, 1, code),)))
+        if id in self._asked:
+            self._came(id)
+            self._ask_anew(id)
+            self.ask(now)
 
     def offer(self, offer: Offer, now: float) -> None:
         """Ask for what is offered, or refuse it with the reason."""
@@ -263,6 +312,13 @@ class Intake:
         if not self._depot.open:
             self._depot.stalled = True
         return self._depot.open
+
+
+def _is_bundle(wire: bytes, id: bytes) -> bool:
+    try:
+        return Bundle.parse(wire).id == id
+    except RemoteProtocolError:
+        return False
 
 
 def _aged(bundle: Bundle, wire: bytes, seconds: int) -> tuple[Bundle, bytes]:

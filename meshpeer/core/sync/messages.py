@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
+from meshpeer.core.broadcast.sessions import Announced, Missing
+from meshpeer.core.broadcast.symbol import KEY_SIZE, TRANSFER_SIZE
 from meshpeer.core.formats.bundle import ID_SIZE, MAX_WIRE, Header
 from meshpeer.core.formats.receipt import ValueEntry, pack_entries, parse_entries
 from meshpeer.core.identity.preimage import VALUE_SIZE
@@ -23,6 +25,12 @@ T = TypeVar("T")
 VERSION: Final = 1
 MAX_BODY: Final = 64 * 1024
 MAX_TAGS: Final = 256
+BROADCASTS: Final = 1
+"""The bit of Hello's capabilities that says: broadcasts may be announced to me."""
+MAX_ELAPSED: Final = 86_400
+"""Seconds that a broadcast may have been under way when it is announced."""
+BY_BROADCAST: Final = 4
+"""Stands for the stream in results of transfers that were announced."""
 LIST_AT_ONCE: Final = 1_500
 """Items of a list in one message; the largest has 42 bytes."""
 TAG_HASH_SIZE: Final = 8
@@ -61,7 +69,7 @@ class Hello(NamedTuple):
     tags: tuple[bytes, ...]
     """Salted hashes of their destination tags, and as many random ones as hide their number."""
     version: int = VERSION
-    capabilities: int = 0
+    capabilities: int = BROADCASTS
 
 
 class Recon(NamedTuple):
@@ -95,7 +103,8 @@ class Run(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What became of transfers, counted from 0 on each stream; offers count as stream 0."""
+    """What became of transfers, counted from 0 on each stream; offers count as stream 0, what
+    was announced as stream 4."""
 
     runs: tuple[Run, ...]
 
@@ -124,6 +133,12 @@ class Coming(NamedTuple):
     prefixes: tuple[bytes, ...]
 
 
+class Ended(NamedTuple):
+    """No more is broadcast of this transfer."""
+
+    transfer: bytes
+
+
 class Pause(NamedTuple):
     """Send no bundles: our disk takes nothing now."""
 
@@ -142,6 +157,9 @@ Message: TypeAlias = (
     | WantValues
     | Lack
     | Coming
+    | Announced
+    | Missing
+    | Ended
     | Pause
     | Resume
 )
@@ -265,12 +283,46 @@ def _unpack_result(body: bytes) -> Result:
         (stream,) = reader.take(1)
         first, count = reader.varint(), reader.varint()
         (code,) = reader.take(1)
-        if stream > 3 or code not in _CODES or not count:
+        if stream > BY_BROADCAST or code not in _CODES or not count:
             raise RemoteProtocolError(
                 "result", f"stream {stream}, code {code}, {count} times"
             )
         found.append(Run(stream, first, count, Code(code)))
     return Result(tuple(found))
+
+
+def _pack_announced(told: Announced) -> bytes:
+    numbers = told.size, told.symbol_size, told.elapsed
+    return told.transfer + told.key + told.id + b"".join(map(varint, numbers))
+
+
+def _unpack_announced(body: bytes) -> Announced:
+    reader = Reader("announced", body)
+    transfer, key, id = (reader.take(size) for size in (TRANSFER_SIZE, KEY_SIZE, ID_SIZE))
+    size, symbol_size, elapsed = (reader.varint() for _ in range(3))
+    if reader.rest() or not 0 < symbol_size <= size <= MAX_WIRE or elapsed > MAX_ELAPSED:
+        raise RemoteProtocolError(
+            "announced", f"{size} bytes in symbols of {symbol_size}, {elapsed} s ago"
+        )
+    return Announced(transfer, key, id, size, symbol_size, elapsed)
+
+
+def _pack_missing(missing: Missing) -> bytes:
+    return missing.transfer + varint(missing.symbols) + varint(missing.through)
+
+
+def _unpack_missing(body: bytes) -> Missing:
+    reader = Reader("missing", body)
+    missing = Missing(reader.take(TRANSFER_SIZE), reader.varint(), reader.varint())
+    if reader.rest():
+        raise RemoteProtocolError("missing", f"{len(body)} bytes of body")
+    return missing
+
+
+def _unpack_ended(body: bytes) -> Ended:
+    if len(body) != TRANSFER_SIZE:
+        raise RemoteProtocolError("ended", f"{len(body)} bytes, not {TRANSFER_SIZE}")
+    return Ended(body)
 
 
 def _unpack_empty(message: Pause | Resume) -> Callable[[bytes], Message]:
@@ -332,6 +384,9 @@ KINDS: Final = (
     ),
     Kind(10, "pause", Pause, lambda m: b"", _unpack_empty(Pause())),
     Kind(11, "resume", Resume, lambda m: b"", _unpack_empty(Resume())),
+    Kind(12, "announced", Announced, _pack_announced, _unpack_announced),
+    Kind(13, "missing", Missing, _pack_missing, _unpack_missing),
+    Kind(14, "ended", Ended, lambda m: m.transfer, _unpack_ended),
 )
 _BY_NUMBER: Final = {kind.number: kind for kind in KINDS}
 _BY_TYPE: Final[dict[type, Kind]] = {kind.message: kind for kind in KINDS}

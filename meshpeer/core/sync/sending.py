@@ -3,20 +3,33 @@
 Ids wait in a plan ordered by the policy and are looked at again when their turn comes, for they
 may have been purged meanwhile. Only so much is handed to the link that it doesn't run dry: what
 is worth more may come in at any time. Above 4 KiB an offer goes first, since the neighbour may
-have the bundle, or no room; an offer is one round trip, and the link is busy with others.
+have the bundle, or no room; an offer is one round trip, and the link is busy with others. What
+several neighbours ask for after that may be broadcast to all of them (airing.py); then the link
+carries no more than its announcement and the answer.
 """
 
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 from typing import Final
 
+from meshpeer.core.broadcast.sessions import Announced
 from meshpeer.core.formats.bundle import rewrite
 from meshpeer.core.link.streams import LOW_WATER
+from meshpeer.core.sync.airing import Airing
 from meshpeer.core.sync.depot import Depot
 from meshpeer.core.sync.entry import Entry
 from meshpeer.core.sync.events import CarriedBy, Refused
 from meshpeer.core.sync.link_like import LinkLike
-from meshpeer.core.sync.messages import PREFIX_SIZE, Code, Lack, Message, Offer, Run, chunks
+from meshpeer.core.sync.messages import (
+    BY_BROADCAST,
+    PREFIX_SIZE,
+    Code,
+    Lack,
+    Message,
+    Offer,
+    Run,
+    chunks,
+)
 from meshpeer.core.sync.policy import SendKey
 from meshpeer.core.sync.shares import SMALL
 from meshpeer.core.sync.tags import NeighbourTags
@@ -40,9 +53,13 @@ class Sending:
     """The outgoing half of a session."""
 
     def __init__(
-        self, depot: Depot, link: LinkLike, say: Callable[[Message], None]
+        self,
+        depot: Depot,
+        airing: Airing,
+        link: LinkLike,
+        say: Callable[[Message], None],
     ) -> None:
-        self._depot = depot
+        self._depot, self._airing = depot, airing
         self._queue = depot.queue
         self._link = link
         self._peer = link.peer_id
@@ -54,13 +71,16 @@ class Sending:
         self._offers: dict[int, bytes] = {}
         self._offered: dict[bytes, int] = {}
         self._next_offer = 0
-        self._sent: dict[int, dict[int, bytes]] = {1: {}, 2: {}, 3: {}}
-        self._next = {1: 0, 2: 0, 3: 0}
+        self._sent: dict[int, dict[int, bytes]] = {1: {}, 2: {}, 3: {}, BY_BROADCAST: {}}
+        self._next = {1: 0, 2: 0, 3: 0, BY_BROADCAST: 0}
         self._out: dict[int, list[bytes]] = {1: [], 2: [], 3: []}
         self._out_bytes = {1: 0, 2: 0, 3: 0}
         self._loading: dict[bytes, int] = {}
         self._refused: dict[bytes, None] = {}
         self._coming: dict[bytes, None] = {}
+        self._aired: dict[bytes, None] = {}
+        self.broadcasts = False
+        """Broadcasts may be announced to the neighbour."""
         self.paused = False
         self.overlaps = False
         """The neighbour gets bundles from elsewhere too."""
@@ -106,7 +126,11 @@ class Sending:
             if entry is None or not self._may(entry, now) or offset >= entry.size:
                 lacking.append(id)
             elif id not in self._busy:
-                self._wanted[id] = offset if offset or offered else OFFER_FIRST
+                begun = offset or offered or id in self._aired
+                self._wanted[id] = offset if begun else OFFER_FIRST
+                if offered and not offset and self._goes_by_air(entry, now):
+                    self._busy.add(id)
+                    continue
                 self._enter(id, now)
                 if id not in self._busy:
                     self._wanted.pop(id, None)
@@ -135,7 +159,29 @@ class Sending:
                 if id is None:
                     raise RemoteProtocolError("result", f"for {number}, which is not open")
                 self._offered.pop(id, None)
+                if run.stream == BY_BROADCAST:
+                    failed = run.code is Code.DAMAGED
+                    self._airing.broadcast.givings.settled(self._peer, id, failed, now)
                 self._settle(id, run.code, now)
+        self._airing.broadcast.givings.stir()
+
+    def offered(self, id: bytes) -> bool:
+        """It was offered, and the neighbour has not yet said yes or no."""
+        return id in self._offered and self.broadcasts
+
+    def announce(self, announced: Announced) -> None:
+        """Tell the neighbour of a broadcast; whatever comes of that, it is not done twice."""
+        self._remember(self._aired, announced.id)
+        self._sent[BY_BROADCAST][self._next[BY_BROADCAST]] = announced.id
+        self._next[BY_BROADCAST] += 1
+        self._say(announced)
+
+    def alone(self, id: bytes, now: float) -> None:
+        """It waited for others, and goes over the link after all."""
+        self._busy.discard(id)
+        self._enter(id, now)
+        if id not in self._busy:
+            self._give_up(id)
 
     def pump(self, now: float) -> None:
         """Hand to the link what it has room for."""
@@ -179,6 +225,11 @@ class Sending:
         if key is not None:
             heappush(self._plan, (key, id))
             self._busy.add(id)
+
+    def _goes_by_air(self, entry: Entry, now: float) -> bool:
+        if not self.broadcasts or self.paused or entry.id in self._aired:
+            return False
+        return self._airing.wished(self._peer, entry, now)
 
     def _may(self, entry: Entry, now: float) -> bool:
         if entry.exhausted or entry.id in self._depot.unsaved:
@@ -246,9 +297,7 @@ class Sending:
         if code in (Code.OVER, Code.INVALID):
             self._queue.carried.add(id, self._peer)
         else:
-            self._refused[id] = None
-            if len(self._refused) > MAX_REMEMBERED:
-                del self._refused[next(iter(self._refused))]
+            self._remember(self._refused, id)
         if entry.own:
             self._depot.events.append(Refused(id, self._peer, code))
 
@@ -256,6 +305,12 @@ class Sending:
         self._busy.discard(id)
         if self._wanted.pop(id, None) is not None:
             self._say(Lack((id,)))
+
+    @staticmethod
+    def _remember(memory: dict[bytes, None], id: bytes) -> None:
+        memory[id] = None
+        if len(memory) > MAX_REMEMBERED:
+            del memory[next(iter(memory))]
 
     def _forget_offer(self, id: bytes) -> bool:
         """True if it was offered and not yet answered."""

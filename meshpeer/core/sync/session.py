@@ -8,17 +8,22 @@ next message starts can't be known, this link is closed, and no other.
 from collections.abc import Iterable
 from typing import Final
 
+from meshpeer.core.broadcast.sessions import Announced, Missing
 from meshpeer.core.bucket import Bucket
 from meshpeer.core.formats.receipt import ValueEntry
 from meshpeer.core.sync import messages
 from meshpeer.core.sync.account import Account
+from meshpeer.core.sync.airing import Airing
 from meshpeer.core.sync.depot import LASTING, Batch, Depot
 from meshpeer.core.sync.intake import CHUNK, Intake
 from meshpeer.core.sync.link_like import LinkLike
 from meshpeer.core.sync.messages import (
+    BROADCASTS,
+    BY_BROADCAST,
     PREFIX_SIZE,
     Code,
     Coming,
+    Ended,
     Hello,
     Lack,
     Message,
@@ -55,10 +60,12 @@ less, and a quarter is left to what it didn't ask for."""
 class Session:
     """The protocol over one link, which is up when this is made."""
 
-    def __init__(self, depot: Depot, link: LinkLike, account: Account, now: float) -> None:
+    def __init__(
+        self, depot: Depot, airing: Airing, link: LinkLike, account: Account, now: float
+    ) -> None:
         self.peer = link.peer_id
         self.link = link
-        self._depot = depot
+        self._depot, self._broadcast = depot, airing.broadcast
         self._up = True
         self._frames = messages.Frames()
         self._said: list[bytes] = []
@@ -68,8 +75,10 @@ class Session:
         self._hellos = Bucket(rate=HELLOS_PER_S, burst=HELLOS_BURST, now=now)
         self._behind = False
         self._greetings = GREETINGS
-        self._sending = Sending(depot, link, self.say)
-        self._intake = Intake(depot, link, account, self.say, self.say_durable)
+        self._sending = Sending(depot, airing, link, self.say)
+        self._intake = Intake(
+            depot, airing.broadcast, link, account, self.say, self.say_durable
+        )
         self._reconciling = Reconciling(
             depot.queue, self.say, initiator=link.initiator, now=now
         )
@@ -178,6 +187,34 @@ class Session:
             self._said_bytes = 0
         self._sending.flush()
 
+    # -- what broadcasts cause
+
+    def offered(self, id: bytes) -> bool:
+        """The neighbour may yet ask for this bundle."""
+        return self._sending.offered(id)
+
+    def announce(self, announced: Announced) -> None:
+        """A bundle that the neighbour asked for is broadcast."""
+        if self.up:
+            self._sending.announce(announced)
+            self.flush()
+
+    def ended(self, transfer: bytes) -> None:
+        """No more of it is broadcast."""
+        self.say(Ended(transfer))
+        self.flush()
+
+    def say_missing(self, missing: Missing) -> None:
+        """Ask for more symbols."""
+        self.say(missing)
+        self.flush()
+
+    def alone(self, id: bytes, now: float) -> None:
+        """A bundle that the neighbour asked for goes over the link."""
+        if self.up:
+            self._sending.alone(id, now)
+            self._go_on(now)
+
     # -- what other sessions cause
 
     def pass_on(self, ids: Iterable[bytes], now: float) -> None:
@@ -260,6 +297,7 @@ class Session:
             case Hello() if not self._hellos.take(now):
                 raise RemoteProtocolError("hello", f"more than {HELLOS_BURST} at once")
             case Hello():
+                self._sending.broadcasts = bool(message.capabilities & BROADCASTS)
                 self._sending.know_tags(message.tags, now)
             case Recon() if self.link.initiator:
                 self._reconciled(message, now)
@@ -284,6 +322,12 @@ class Session:
                 self._sending.coming(message.prefixes)
             case Values():
                 self._reconciling.moved = True
+            case Announced():
+                self._intake.announced(message, now)
+            case Missing():
+                self._broadcast.givings.lacks(self.peer, message, now)
+            case Ended():
+                self._broadcast.takings.ended(self.peer, message.transfer)
             case Pause() | Resume():
                 self._sending.paused = isinstance(message, Pause)
 
@@ -312,6 +356,8 @@ class Session:
                 code = Code.INVALID
             if code is not None:
                 batch.answers.append((stream, number, code))
+        for number, code in self._intake.broadcasts(batch, now):
+            batch.answers.append((BY_BROADCAST, number, code))
 
     def _settle(self, batch: Batch, now: float) -> None:
         """Answer now what is no promise, and the rest when it is durable."""

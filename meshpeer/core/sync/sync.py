@@ -12,6 +12,7 @@ from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.formats.receipt import Meaning
 from meshpeer.core.journal import Journal
 from meshpeer.core.sync.account import OWN, Account
+from meshpeer.core.sync.airing import Airing
 from meshpeer.core.sync.depot import PATIENCE_S, Batch, Deliver, Depot
 from meshpeer.core.sync.events import Event
 from meshpeer.core.sync.link_like import LinkLike
@@ -35,6 +36,9 @@ class Sync:
         self.queue = queue
         self._journal = journal
         self._depot = Depot(queue=queue, journal=journal, rng=rng, deliver=deliver)
+        self._airing = Airing(self._depot)
+        self.broadcast = self._airing.broadcast
+        """What is sent once to several neighbours; the peer gives it packets and takes some."""
         self._sessions: dict[bytes, Session] = {}
         self._asked_at = now
 
@@ -59,8 +63,9 @@ class Sync:
         """A neighbour is here; what it brings is charged to `account`."""
         if link.peer_id in self._sessions:
             self.link_down(self._sessions[link.peer_id].link, now)
-        session = Session(self._depot, link, account, now)
+        session = Session(self._depot, self._airing, link, account, now)
         self._sessions[link.peer_id] = self._depot.parties[link.peer_id] = session
+        self._airing.hearing[link.peer_id] = session
         session.start(now)
 
     def link_down(self, link: LinkLike, now: float) -> None:
@@ -69,7 +74,9 @@ class Sync:
         if session is None or session.link is not link:
             return
         del self._sessions[link.peer_id], self._depot.parties[link.peer_id]
+        del self._airing.hearing[link.peer_id]
         session.close()
+        self.broadcast.left(link.peer_id)
         self._depot.ask_others(session, now)
 
     def charge_to(self, peer: bytes, account: Account) -> None:
@@ -89,6 +96,12 @@ class Sync:
         session = self._sessions.get(link.peer_id)
         if session and session.link is link:
             session.writable(now)
+
+    def take_broadcasts(self, now: float) -> None:
+        """Take in what came by broadcasts since the last call."""
+        for peer in self.broadcast.takings.finished():
+            if session := self._sessions.get(peer):
+                session.readable(now)
 
     def submit(self, bundle: Bundle, now: float, account: Account = OWN) -> Refusal | None:
         """Hold a bundle made here and send it once it is durable; or say why not.
@@ -164,13 +177,15 @@ class Sync:
         self._asked_at = now
         for session in list(self._sessions.values()):
             session.wake(now)
+        self.broadcast.wake(now)
+        self.take_broadcasts(now)
 
     def next_wakeup(self) -> float | None:
         """When to call `wake`, at the latest."""
         times = [session.next_wakeup() for session in self._sessions.values()]
         if any(session.waiting for session in self._sessions.values()):
             times.append(self._asked_at + PATIENCE_S)
-        times.append(self.queue.next_expiry())
+        times += self.queue.next_expiry(), self.broadcast.next_wakeup()
         return min((time for time in times if time is not None), default=None)
 
     def events(self) -> list[Event]:

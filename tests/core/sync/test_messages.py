@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meshpeer.core.broadcast.sessions import Announced, Missing
+from meshpeer.core.formats.bundle import MAX_WIRE
 from meshpeer.core.formats.receipt import ValueEntry
 from meshpeer.core.sync import messages
 from meshpeer.core.sync.messages import (
@@ -13,6 +15,7 @@ from meshpeer.core.sync.messages import (
     MAX_BODY,
     Code,
     Coming,
+    Ended,
     Frames,
     Hello,
     Lack,
@@ -53,7 +56,7 @@ any_message = st.one_of(
         tuples(
             st.builds(
                 Run,
-                st.integers(0, 3),
+                st.integers(0, 4),
                 numbers,
                 st.integers(1, 2**64 - 1),
                 st.sampled_from(Code),
@@ -64,13 +67,24 @@ any_message = st.one_of(
     st.builds(WantValues, tuples(values)),
     st.builds(Lack, tuples(ids)),
     st.builds(Coming, tuples(starts)),
+    st.builds(
+        Announced,
+        starts.map(lambda start: start[:4]),
+        ids,
+        ids,
+        st.integers(2_000, 327_000),
+        st.integers(1, 2_000),
+        st.integers(0, 86_400),
+    ),
+    st.builds(Missing, starts.map(lambda start: start[:4]), numbers, numbers),
+    st.builds(Ended, starts.map(lambda start: start[:4])),
     st.just(Pause()),
     st.just(Resume()),
 )
 
 
 def test_numbers_and_names_are_used_once():
-    assert len({kind.number for kind in KINDS}) == len({kind.name for kind in KINDS}) == 11
+    assert len({kind.number for kind in KINDS}) == len({kind.name for kind in KINDS}) == 14
 
 
 @given(st.lists(any_message, max_size=8), st.integers(1, 60))
@@ -106,7 +120,14 @@ def test_noise_is_a_message_in_its_one_form_or_refused(number, body):
         (3, bytes(32)),
         (4, bytes(40)),
         (4, bytes(32) + varint(49) + B.header.wire),
-        (5, bytes((4, 0, 1, 0))),
+        (5, bytes((5, 0, 1, 0))),
+        (12, bytes(68) + varint(5_000) + varint(6_000) + b"\0"),
+        (12, bytes(68) + varint(MAX_WIRE + 1) + varint(1_000) + b"\0"),
+        (12, bytes(68) + varint(5_000) + varint(0) + b"\0"),
+        (12, bytes(68) + varint(5_000) + varint(1_000) + b"\0\0"),
+        (13, bytes(5)),
+        (13, bytes(7)),
+        (14, bytes(3)),
         (5, bytes((1, 0, 0, 0))),
         (5, bytes((1, 0, 1, 99))),
         (6, bytes(18)),

@@ -1,0 +1,1 @@
+"""What several neighbours lack is sent once to all of them."""

@@ -1,0 +1,270 @@
+"""All that we broadcast: what is wished for, what is under way, and what goes out next.
+
+On each medium few transfers are under way at a time, the first one first. A transfer ends when all
+its receivers said what became of it; when nothing was sent or asked for WAIT_S, whoever is left is
+told so and gets the bundle over its link. A receiver for which a broadcast failed is left out of
+broadcasts for ten minutes: it may be out of reach, or lie.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from math import inf
+from typing import Final
+
+from meshpeer.core.broadcast.code import MAX_SYMBOLS, count_of
+from meshpeer.core.broadcast.gathering import (
+    LEAST_SIZE,
+    MAX_GATHERED,
+    Gathering,
+    Rank,
+    worth,
+)
+from meshpeer.core.broadcast.giving import Giving
+from meshpeer.core.broadcast.pace import Pace
+from meshpeer.core.broadcast.sessions import Announced, Missing, Sessions
+from meshpeer.core.broadcast.symbol import KEY_SIZE, OVERHEAD, TRANSFER_SIZE
+from meshpeer.core.link.path import Datagram, Path, Traits
+
+MAX_ACTIVE: Final = 2
+"""Transfers under way on one medium: one may wait for answers while the other sends."""
+LOOKED_AT: Final = 8
+"""Bundles that wait for wishes, looked at whenever something happened."""
+WAIT_S: Final = 4.0
+"""More than the second and the two after which a receiver asks again."""
+WAIT_SYMBOLS: Final = 16
+"""On a slow medium it is the time of so many."""
+LEFT_OUT_S: Final = 600.0
+MAX_LEFT_OUT: Final = 1_024
+
+
+class Givings:
+    """The sending half."""
+
+    def __init__(
+        self, sessions: Sessions, rng: Callable[[int], bytes], counters: Counter[str]
+    ) -> None:
+        self.traits_of: Callable[[bytes], Traits | None] = lambda peer: None
+        """What is known of the path on which the link to a neighbour is."""
+        self.traits_at: Callable[[Path], Traits] = lambda path: Traits()
+        """What is known of a path for all."""
+        self._sessions, self._rng, self._counters = sessions, rng, counters
+        self._wishes: dict[tuple[Path, bytes], Gathering] = {}
+        self._givings: dict[bytes, Giving] = {}
+        self._paces: dict[Path, Pace] = {}
+        self._left_out: dict[bytes, float] = {}
+        self._stirred = False
+        self._decide_at = inf
+
+    def __len__(self) -> int:
+        return len(self._givings)
+
+    # -- what neighbours say
+
+    def wished(self, peer: bytes, id: bytes, rank: Rank, now: float) -> bool:
+        """A neighbour asks for a bundle: True if it gets it by a broadcast, or `alone` later."""
+        traits = self.traits_of(peer)
+        if traits is None or traits.broadcast is None or self._is_left_out(peer, now):
+            return False
+        path = traits.broadcast
+        if not self._may_broadcast(path, rank.size):
+            return False
+        if self._joins(peer, id, path, now):
+            return True
+        gathering = self._wishes.get((path, id))
+        if gathering is None:
+            if len(self._wishes) >= MAX_GATHERED or not self._undecided(id, path):
+                return False
+            gathering = self._wishes[path, id] = Gathering(id, path, rank, now)
+        gathering.peers[peer] = None
+        self._stirred = True
+        return True
+
+    def stir(self) -> None:
+        """A neighbour may have answered an offer: somebody may have waited for that."""
+        self._stirred = True
+
+    def lacks(self, peer: bytes, answer: Missing, now: float) -> None:
+        """A receiver says what it lacks."""
+        giving = self._givings.get(answer.transfer)
+        if giving is not None and not giving.lacks(peer, answer, now):
+            self._counters["broadcast missing"] += 1
+
+    def settled(self, peer: bytes, id: bytes, failed: bool, now: float) -> None:
+        """A receiver says what became of a transfer."""
+        for giving in self._of(id):
+            giving.leave(peer)
+        if failed:
+            self._leave_out(peer, now)
+
+    def left(self, peer: bytes) -> None:
+        """A neighbour is gone."""
+        for giving in self._givings.values():
+            giving.leave(peer)
+        for gathering in self._wishes.values():
+            gathering.peers.pop(peer, None)
+        self._stirred = True
+
+    def gone(self, id: bytes) -> None:
+        """The bundle isn't held any more: nothing of it is sent."""
+        for giving in self._of(id):
+            giving.stopped = True
+
+    def loaded(self, id: bytes, wire: bytes | None, now: float) -> None:
+        """Here is a wire as it is to be sent, or None: each has to look for itself."""
+        wishes = [w for w in self._wishes.values() if w.id == id and w.loading]
+        for wish in wishes:
+            peers = [peer for peer in wish.peers if self._on(peer, wish.path)]
+            if wire is None or len(peers) < 2:
+                self._alone(wish, now)
+                continue
+            del self._wishes[wish.path, id]
+            self._begin(wish, peers, wire, now)
+            for peer in wish.peers.keys() - set(peers):
+                self._sessions.alone(peer, id, now)
+
+    # -- what time and the medium bring
+
+    def outgoing(self, now: float) -> list[Datagram]:
+        """Decide what begins and what is over, and give what may be sent."""
+        self._finish(now)
+        if self._stirred or now >= self._decide_at:
+            self._decide(now)
+        out: list[Datagram] = []
+        blocked: set[Path] = set()
+        for giving in self._in_order():
+            while giving.sending and giving.path not in blocked:
+                if self._pace(giving.path, now).may_send(now):
+                    out.append(Datagram(giving.path, giving.packet(now)))
+                else:
+                    blocked.add(giving.path)
+        return out
+
+    def next_wakeup(self) -> float | None:
+        """When to call `outgoing`, at the latest."""
+        due = [self._decide_at] if self._wishes else []
+        for giving in self._givings.values():
+            if giving.sending:
+                due.append(self._paces[giving.path].ready())
+            else:
+                due.append(self._over_at(giving) if giving.receivers else 0.0)
+        return min((time for time in due if time < inf), default=None)
+
+    # -- inside
+
+    def _decide(self, now: float) -> None:
+        """Begin what is ready: of what waits, the first in order."""
+        self._stirred, self._decide_at = False, inf
+        waiting = [wish for wish in self._wishes.values() if not wish.loading]
+        for wish in sorted(waiting, key=lambda wish: wish.rank)[:LOOKED_AT]:
+            active = [g for g in self._givings.values() if g.path == wish.path]
+            if len(active) >= MAX_ACTIVE and wish.rank.after >= min(
+                giving.rank.after for giving in active
+            ):
+                continue  # it is looked at when one ends
+            undecided = self._undecided(wish.id, wish.path)
+            if wish.ready(undecided, bool(active), now):
+                self._start(wish, now)
+            else:
+                self._decide_at = min(self._decide_at, wish.due(now))
+
+    def _start(self, wish: Gathering, now: float) -> None:
+        traits = [self.traits_of(peer) for peer in wish.peers]
+        if worth([known for known in traits if known], self.traits_at(wish.path)):
+            wish.loading = True
+            self._sessions.load(wish.id, now)
+        else:
+            self._alone(wish, now)
+
+    def _alone(self, wish: Gathering, now: float) -> None:
+        self._wishes.pop((wish.path, wish.id), None)
+        for peer in wish.peers:
+            self._sessions.alone(peer, wish.id, now)
+
+    def _begin(
+        self, wish: Gathering, peers: Iterable[bytes], wire: bytes, now: float
+    ) -> None:
+        transfer, key = self._rng(TRANSFER_SIZE), self._rng(KEY_SIZE)
+        while transfer in self._givings:
+            transfer = self._rng(TRANSFER_SIZE)
+        size = self._symbol_size(wish.path, len(wire))
+        announced = Announced(transfer, key, wish.id, len(wire), size, 0)
+        loss = self._pace(wish.path, now).loss
+        giving = Giving(announced, wire, wish.path, wish.rank, loss, now)
+        self._givings[transfer] = giving
+        self._counters["broadcasts"] += 1
+        for peer in peers:
+            self._join(peer, giving, now)
+
+    def _join(self, peer: bytes, giving: Giving, now: float) -> None:
+        giving.join(peer)
+        self._sessions.announce(peer, giving.told(now))
+
+    def _joins(self, peer: bytes, id: bytes, path: Path, now: float) -> bool:
+        """Whether it may still take part in what is under way."""
+        for giving in self._of(id):
+            if giving.path == path and giving.first_pass and giving.receivers:
+                self._join(peer, giving, now)
+                return True
+        return False
+
+    def _finish(self, now: float) -> None:
+        """End what is over."""
+        for giving in list(self._givings.values()):
+            if giving.stopped or not giving.receivers:
+                self._end(giving, now)
+            elif not giving.sending and now >= self._over_at(giving):
+                for peer in giving.receivers:
+                    self._leave_out(peer, now)
+                self._end(giving, now)
+
+    def _end(self, giving: Giving, now: float) -> None:
+        del self._givings[giving.transfer]
+        for peer in giving.receivers:
+            self._sessions.ended(peer, giving.transfer)
+        self._pace(giving.path, now).learn(list(giving.losses.values()), now)
+        self._stirred = True
+
+    def _undecided(self, id: bytes, path: Path) -> bool:
+        """Whether somebody on this medium may yet ask for it."""
+        return any(self._on(peer, path) for peer in self._sessions.undecided(id))
+
+    def _on(self, peer: bytes, path: Path) -> bool:
+        traits = self.traits_of(peer)
+        return traits is not None and traits.broadcast == path
+
+    def _of(self, id: bytes) -> list[Giving]:
+        return [giving for giving in self._givings.values() if giving.id == id]
+
+    def _in_order(self) -> list[Giving]:
+        return sorted(self._givings.values(), key=lambda giving: giving.rank.after)
+
+    def _pace(self, path: Path, now: float) -> Pace:
+        pace = self._paces.get(path)
+        if pace is None:
+            pace = self._paces[path] = Pace(self.traits_at(path), now)
+        return pace
+
+    def _symbol_size(self, path: Path, size: int) -> int:
+        """As large as passes, and such that the last one is not half empty."""
+        most = max(1, self.traits_at(path).payload_limit - OVERHEAD)
+        return -(-size // count_of(size, most))
+
+    def _may_broadcast(self, path: Path, size: int) -> bool:
+        if size < LEAST_SIZE:
+            return False
+        most = max(1, self.traits_at(path).payload_limit - OVERHEAD)
+        return count_of(size, most) <= MAX_SYMBOLS
+
+    def _over_at(self, giving: Giving) -> float:
+        slow = WAIT_SYMBOLS * self._paces[giving.path].packet_s
+        return giving.touched + max(WAIT_S, slow)
+
+    def _leave_out(self, peer: bytes, now: float) -> None:
+        self._counters["broadcast failed"] += 1
+        self._left_out.pop(peer, None)
+        self._left_out[peer] = now + LEFT_OUT_S
+        if len(self._left_out) > MAX_LEFT_OUT:
+            del self._left_out[next(iter(self._left_out))]
+
+    def _is_left_out(self, peer: bytes, now: float) -> bool:
+        return now < self._left_out.get(peer, now)

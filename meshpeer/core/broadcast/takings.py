@@ -1,0 +1,138 @@
+"""All that neighbours broadcast to us: bounded, and each transfer at its sender's charge.
+
+The session lets in only transfers of bundles that it asked this very neighbour for, and asks for
+few at once; here the bytes of all together are bounded, and of each neighbour. What finds no room
+comes over the link.
+
+An announcement may come after the first symbols, for a link repeats what was lost: at 20 % loss
+one of eight receivers missed 50 symbols of 250 for that. So the last packets of transfers that we
+know nothing of are kept for a moment, unread; who floods us with such spoils no more than that.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Final
+
+from meshpeer.core.broadcast import symbol
+from meshpeer.core.broadcast.code import MAX_SYMBOLS, count_of
+from meshpeer.core.broadcast.sessions import Announced, Sessions, Taken
+from meshpeer.core.broadcast.taking import Taking
+from meshpeer.errors import RemoteProtocolError
+
+TAKINGS_LIMIT: Final = 4 << 20
+"""Bytes of bundles that may be coming by broadcasts."""
+NEIGHBOUR_LIMIT: Final = 1 << 20
+"""Of these, from one neighbour."""
+
+
+EARLY_LIMIT: Final = 128
+"""Packets kept that came before their announcement: 0.2 s at 6 Mbit/s."""
+
+
+class Takings:
+    """The receiving half."""
+
+    def __init__(
+        self, sessions: Sessions, rng: Callable[[int], bytes], counters: Counter[str]
+    ) -> None:
+        self._sessions, self._rng, self._counters = sessions, rng, counters
+        self._open: dict[bytes, list[Taking]] = {}
+        self._done: dict[bytes, list[Taken]] = {}
+        self._bytes: Counter[bytes] = Counter()
+        self._early: deque[bytes] = deque(maxlen=EARLY_LIMIT)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._open.values()))
+
+    def announced(self, peer: bytes, number: int, announced: Announced, now: float) -> bool:
+        """Take a transfer part; False if there is no room, and the link has to carry it."""
+        if count_of(announced.size, announced.symbol_size) > MAX_SYMBOLS:
+            return False
+        size = announced.size
+        crowded = self._bytes.total() + size > TAKINGS_LIMIT
+        if crowded or self._bytes[peer] + size > NEIGHBOUR_LIMIT:
+            return False
+        self._bytes[peer] += size
+        taking = Taking(announced, peer, number, self._rng, now)
+        self._open.setdefault(announced.transfer, []).append(taking)
+        for packet in [p for p in self._early if announced.transfer == symbol.parse(p)[0]]:
+            self._early.remove(packet)
+            self.receive(packet, now)
+        return True
+
+    def receive(self, packet: bytes, now: float) -> None:
+        """Take in what came; it is anybody's."""
+        try:
+            transfer, number = symbol.parse(packet)
+        except RemoteProtocolError as error:
+            self._counters[f"refused {error.field}"] += 1
+            return
+        if transfer not in self._open:
+            self._early.append(packet)
+            self._counters["broadcast for others"] += 1
+            return
+        for taking in self._open[transfer]:
+            if taking.receive(number, packet, now):
+                if taking.complete:
+                    self._end(taking, taking.wire())
+                return
+        self._counters["broadcast unopened"] += 1
+
+    def ended(self, peer: bytes, transfer: bytes) -> None:
+        """The sender sends no more of it."""
+        for taking in list(self._open.get(transfer, ())):
+            if taking.peer == peer:
+                self._end(taking, None, ended=True)
+
+    def left(self, peer: bytes) -> None:
+        """The neighbour is gone, and with it what it was sending."""
+        for taking in self._all():
+            if taking.peer == peer:
+                self._close(taking)
+        self._done.pop(peer, None)
+        del self._bytes[peer]
+
+    def finished(self) -> list[bytes]:
+        """The neighbours of which `collect` has something."""
+        return list(self._done)
+
+    def has(self, peer: bytes) -> bool:
+        """Whether `collect` has something of this neighbour."""
+        return peer in self._done
+
+    def collect(self, peer: bytes) -> list[Taken]:
+        """What came of this neighbour's transfers; it is held here no longer."""
+        done = self._done.pop(peer, [])
+        for taken in done:
+            self._bytes[peer] -= len(taken.wire or b"")
+        return done
+
+    def wake(self, now: float) -> None:
+        """Say what is missing, and give up what doesn't come."""
+        for taking in self._all():
+            if taking.given_up(now):
+                self._counters["broadcast given up"] += 1
+                self._end(taking, None)
+            elif answer := taking.answer(now):
+                self._sessions.say_missing(taking.peer, answer)
+
+    def next_wakeup(self) -> float | None:
+        """When to call `wake`, at the latest."""
+        return min((taking.next_due() for taking in self._all()), default=None)
+
+    def _all(self) -> list[Taking]:
+        return [taking for takings in self._open.values() for taking in takings]
+
+    def _end(self, taking: Taking, wire: bytes | None, *, ended: bool = False) -> None:
+        self._close(taking)
+        if wire is not None:
+            self._bytes[taking.peer] += len(wire)
+        taken = Taken(taking.announced.id, taking.number, wire, taking.since, ended)
+        self._done.setdefault(taking.peer, []).append(taken)
+
+    def _close(self, taking: Taking) -> None:
+        takings = self._open[taking.announced.transfer]
+        takings.remove(taking)
+        if not takings:
+            del self._open[taking.announced.transfer]
+        self._bytes[taking.peer] -= taking.announced.size
