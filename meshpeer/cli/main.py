@@ -56,6 +56,7 @@ COMMANDS: Final = {
     "also": ("find", "What else those publish who have this"),
     "peers": ("peers", "List, add, remove peers"),
     "queue": ("peers", "List the bundles that this peer carries"),
+    "radio": ("radio", "Radios here: list, set one up, put it back"),
     "device": ("devices", "Your devices: add, join, revoke"),
     "backup": ("backup", "Save everything in one locked file"),
     "restore": ("backup", "Make a peer from a backup"),
