@@ -16,20 +16,25 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, TypeAlias
 
 from meshpeer.errors import TransportError
+from transports.netlink_format import (
+    NLM_F_DUMP,
+    NLM_F_DUMP_INTR,
+    NLM_F_REQUEST,
+    NLMSG,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    U32,
+    attributes,
+    text,
+)
 
-NLMSG: Final = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 IFINFO: Final = struct.Struct("=BxHiII")  # family, device type, index, flags, change mask
 IFADDR: Final = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
-ATTRIBUTE: Final = struct.Struct("=HH")  # length, type
-U32: Final = struct.Struct("=I")
 
-NLMSG_ERROR, NLMSG_DONE = 2, 3
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
-NLM_F_REQUEST, NLM_F_DUMP, NLM_F_DUMP_INTR = 0x1, 0x300, 0x10
 RTMGRP: Final = 0x1 | 0x10 | 0x100
 """RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR."""
-NLA_TYPE: Final = 0x3FFF
 IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND = 3, 18, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
 
@@ -188,22 +193,6 @@ def _read_address(body: bytes, *, gone: bool) -> AddressEvent | None:
     if len(raw) != size or prefix > longest:
         raise TransportError(f"netlink: an address of {len(raw)} bytes and prefix {prefix}")
     return AddressEvent(index, socket.inet_ntop(family, raw), prefix, flags, gone)
-
-
-def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Read (type, value) pairs; TransportError where a length does not fit."""
-    start = 0
-    while start + ATTRIBUTE.size <= len(data):
-        length, number = ATTRIBUTE.unpack_from(data, start)
-        if not ATTRIBUTE.size <= length <= len(data) - start:
-            raise TransportError(f"netlink: an attribute of {length} bytes")
-        yield number & NLA_TYPE, data[start + ATTRIBUTE.size : start + length]
-        start += (length + 3) & ~3
-
-
-def text(value: bytes) -> str:
-    """Read a name that ends with a zero byte."""
-    return value.partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
 class View:

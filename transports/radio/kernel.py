@@ -11,7 +11,7 @@ import struct
 from typing import Final, NamedTuple, Self
 
 from meshpeer.errors import TransportError
-from transports.netlink import (
+from transports.netlink_format import (
     ATTRIBUTE,
     NLM_F_DUMP,
     NLM_F_REQUEST,

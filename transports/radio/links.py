@@ -6,26 +6,25 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from meshpeer.errors import TransportError
-from transports.netlink import (
-    IFF_LOWER_UP,
-    IFF_UP,
-    IFINFO,
-    IFLA_IFNAME,
-    RTM_DELLINK,
-    RTM_GETLINK,
-    RTM_NEWLINK,
-    attributes,
-    text,
-)
+from transports.netlink_format import attributes, text
 from transports.radio.kernel import Conversation, Message, attribute, nested
 from transports.radio.nl80211 import number
 
-RTM_SETLINK, RTM_NEWROUTE, RTM_GETROUTE = 19, 24, 26
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
+RTM_NEWROUTE, RTM_GETROUTE = 24, 26
+IFINFO: Final = struct.Struct("=BxHiII")  # family, device type, index, flags, change mask
+IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
 RTMSG: Final = struct.Struct("=BBBBBBBBI")
 """Family, destination and source prefix, tos, table, protocol, scope, type, flags."""
 NEXT_HOP: Final = struct.Struct("=HBBi")
 RTN_UNICAST, RTA_OIF, RTA_MULTIPATH = 1, 4, 9
-IFLA_LINK, IFLA_MASTER, IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE = 5, 10, 26, 8
+IFLA_IFNAME, IFLA_LINK, IFLA_MASTER, IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE = (
+    3,
+    5,
+    10,
+    26,
+    8,
+)
 ADDR_GEN_NONE: Final = 1
 
 

@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from meshpeer.errors import TransportError
-from transports.netlink import attributes, text
+from transports.netlink_format import attributes, text
 
 GET_WIPHY, SET_WIPHY, GET_INTERFACE, SET_INTERFACE = 1, 2, 5, 6
 NEW_INTERFACE, DEL_INTERFACE, GET_STATION, GET_REG = 7, 8, 17, 31
