@@ -141,19 +141,16 @@ class Partials:
         file, size, step = request.file, request.size, request.step
         path = self._path(file, target)
         try:
-            descriptor = self._descriptor(file, path, make=True)
-            data = os.pread(descriptor, size, request.index * step)
+            descriptor, at = self._descriptor(file, path, make=True), request.index * step
+            data = os.pread(descriptor, size, at)
+            if chunk_hash(data) != request.hash:
+                raise Damaged([request.index])
+            hollow = is_zeros(data)
+            for to in (index * step for index in request.indices):
+                if not (hollow and make_hole(descriptor, to, size)):
+                    self.copy(file, to, descriptor, at, size, target)
         except OSError as error:
             raise refused(path, error) from error
-        if chunk_hash(data) != request.hash:
-            raise Damaged([request.index])
-        for index in request.indices:
-            if is_zeros(data):
-                self.write(file, index * step, data, target)
-            elif not self.copy(
-                file, index * step, descriptor, request.index * step, size, target
-            ):
-                raise Damaged([request.index])
 
     def read(self, file: bytes, offset: int, size: int, target: str = "") -> bytes:
         """Read back what was written; short or empty where nothing is."""
