@@ -8,9 +8,9 @@ the loop share one turn.
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from meshpeer.core.chains.limits import ChainLimits
 from meshpeer.core.clock import ClockReading
@@ -29,6 +29,7 @@ from meshpeer.node.config import Config
 from meshpeer.node.disk_reader import DiskReader
 from meshpeer.node.giving import giving_limits
 from meshpeer.node.happenings import Happenings
+from meshpeer.node.heeding import Heeding
 from meshpeer.node.known_peers import KnownPeers
 from meshpeer.node.library.library import Library
 from meshpeer.node.loading import load_peer
@@ -56,6 +57,22 @@ log = logging.getLogger("meshpeer.node")
 UNSPECIFIED: Final = {"0.0.0.0", "::"}
 SOONEST: Final = 0.001
 """Timers closer than this are one."""
+
+
+UNSENT_LIMIT: Final = 1_024
+"""Datagrams that wait for one way; more are lost, as in any full queue."""
+
+
+class _Way(NamedTuple):
+    """What fills up by itself: a medium that declares its rate, or all else of a transport.
+
+    The core paces what it sends by a declared rate, so little waits there and holds nobody up.
+    Any other way is full for milliseconds: meanwhile the core is asked for nothing, and what is
+    urgent then comes first.
+    """
+
+    transport: str
+    medium: Hashable
 
 
 class Node:
@@ -101,7 +118,7 @@ class Node:
         self._transports: dict[str, Transport] = {
             transport.name: transport for transport in (self.udp, *further)
         }
-        self._unsent: dict[str, list[Datagram]] = {}
+        self._unsent: dict[_Way, list[Datagram]] = {}
         self._interfaces = Interfaces()
         self._usable: frozenset[Local] = frozenset()
         self._lan: Lan | None = None
@@ -127,6 +144,7 @@ class Node:
         )
         self.publications = Publications(self)
         self.standing = StandingSearches(self.store)
+        self.heeding = Heeding(self.store)
         self.near = Near(self.store)
         self.searching = asyncio.Lock()
         self._reader = DiskReader(self)
@@ -254,29 +272,42 @@ class Node:
             self._set_timer(now)
 
     def _send(self, now: float) -> None:
-        if any(self._unsent.values()):
+        if any(batch and way.medium is None for way, batch in self._unsent.items()):
             return
-        batches: dict[str, list[Datagram]] = {}
+        fresh: dict[_Way, list[Datagram]] = {}
+        path: Path | None = None
+        batch: list[Datagram] = []
         for datagram in self.peer.outgoing(now):
-            batches.setdefault(datagram.path.transport, []).append(datagram)
-        for name, batch in batches.items():
-            self._send_batch(name, batch)
+            if datagram.path is not path:
+                path = datagram.path
+                batch = fresh.setdefault(self._way(path), [])
+            batch.append(datagram)
+        for way, batch in fresh.items():
+            waiting = self._unsent.get(way)
+            self._send_batch(way, (waiting + batch)[:UNSENT_LIMIT] if waiting else batch)
 
-    def _send_batch(self, name: str, batch: list[Datagram]) -> None:
-        transport = self._transports.get(name)
+    def _way(self, path: Path) -> _Way:
+        traits = self._traits_of(path)
+        return _Way(path.transport, traits.medium if traits.rate else None)
+
+    def _send_batch(self, way: _Way, batch: list[Datagram]) -> None:
+        transport = self._transports.get(way.transport)
         if transport is None or not self.online:
             return
         try:
             taken = transport.send(batch)
         except MeshpeerError as error:
-            log.warning("transport failed", extra={"transport": name, "reason": str(error)})
-            return
-        self._unsent[name] = batch[taken:]
+            said = {"transport": way.transport, "reason": str(error)}
+            log.warning("transport failed", extra=said)
+            taken = len(batch)
+        if left := batch[taken:]:
+            self._unsent[way] = left
+        else:
+            self._unsent.pop(way, None)
 
     def _writable(self) -> None:
-        for name, batch in list(self._unsent.items()):
-            if batch:
-                self._send_batch(name, batch)
+        for way, batch in list(self._unsent.items()):
+            self._send_batch(way, batch)
         self.soon()
 
     def _set_timer(self, now: float) -> None:

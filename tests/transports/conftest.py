@@ -6,11 +6,13 @@ import selectors
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.namespaces import Bridge, inside, need_namespaces
+from tests.transports.ether import Ether
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 10.0
@@ -108,6 +110,22 @@ def lan():
     finally:
         if made is not None:
             made.close()
+
+
+@pytest.fixture
+def make_ether():
+    """Makes ethers; all their interfaces and processes are gone after the test."""
+    need_namespaces()
+    if not os.path.exists("/dev/net/tun"):
+        pytest.skip("there are no TAP devices here")
+    with ExitStack() as stack:
+
+        def make(stations: int, **options) -> Ether:
+            ether = Ether(stations, **options)
+            stack.callback(ether.close)
+            return ether
+
+        yield make
 
 
 @pytest.fixture

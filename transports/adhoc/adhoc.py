@@ -11,29 +11,30 @@ their folder. What is missing is a warning, not an error: a USB stick may be plu
 An interface of the radiotap kind (803) is opened as monitor, any other as cell. Only the medium's
 own modules know which; they are imported when the first of their kind is opened.
 
+A batch is taken as far as the first medium that is full. So that a modem never holds up the radio
+beside it, the node gives batches of one medium each where the traits declare a rate.
+
 A path's address is text (`transports/adhoc/address.py`). Datagrams to everybody's path reach all
 in range, and come from the sender's path as any other. A frame's head is one byte
 (`transports/adhoc/frame.py`): so the hot path here is one look-up and one copy a datagram.
 """
 
 import asyncio
-import fcntl
 import logging
 import os
-import socket
-import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from meshpeer.core.link.path import Datagram, Path, Traits
 from meshpeer.errors import ConfigError, RemoteProtocolError, TransportError
-from transports.adhoc.address import NAME, label_of, read_path
+from transports.adhoc.address import NAME, read_path
 from transports.adhoc.attached import Attached
 from transports.adhoc.beacons import Beacons
 from transports.adhoc.frame import HEADS, Kind, parse
-from transports.adhoc.medium import Heard, Medium
+from transports.adhoc.medium import Heard
+from transports.adhoc.settings import attach
 from transports.interface import (
     Deliver,
     Found,
@@ -45,15 +46,15 @@ from transports.interface import (
 )
 from transports.netlink import Interfaces
 
+if TYPE_CHECKING:
+    from transports.adhoc.ports import PortFolders
+
 log = logging.getLogger("meshpeer.adhoc")
 
 RETRY: Final = 1.0
 """Seconds after a medium failed till it is looked at once more: its interface may be up still."""
 TARGETS: Final = 4_096
 """Paths sent to that are remembered; over it the table starts anew."""
-SIOCGIFHWADDR: Final = 0x8927
-IFREQ_HWADDR: Final = struct.Struct("16sH22x")
-ARPHRD_RADIOTAP: Final = 803
 UNKNOWN: Final = Traits(payload_limit=200, cost=100)
 """Of a path whose medium is not there: what the narrowest medium carries."""
 DATAGRAM: Final = HEADS[Kind.DATAGRAM]
@@ -70,14 +71,13 @@ class Adhoc:
         interfaces: Sequence[str | Mapping[str, Any]] = (),
         serial: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        self._attached: dict[str, Attached] = {}
-        self._names: dict[str, str] = {}
-        """Labels of the mediums that are interfaces, by the interface's name."""
+        self._attached = {each.label: each for each in attach(interfaces, serial)}
         self._counters: Counter[str] = Counter()
         self._targets: dict[Path, tuple[Attached, bytes]] = {}
         self._introduced: tuple[bytes, bool, Found] | None = None
         self._beacons: Beacons | None = None
         self._interfaces = Interfaces()
+        self._folders: PortFolders | None = None
         self._full = False
         self._running = False
         self._retries: dict[str, asyncio.TimerHandle] = {}
@@ -85,7 +85,6 @@ class Adhoc:
         self._on_path: OnPath
         self._writable: Writable = ignore
         self._loop: asyncio.AbstractEventLoop
-        self._read_settings(interfaces, serial)
 
     # -- what it is and how it is doing
 
@@ -93,10 +92,8 @@ class Adhoc:
     def counters(self) -> Mapping[str, int]:
         """What happened here, by name; of each medium under its label."""
         total = Counter(self._counters)
-        for label, attached in self._attached.items():
-            if attached.medium is not None:
-                for what, count in attached.medium.counters.items():
-                    total[f"{label}.{what}"] += count
+        for attached in self._attached.values():
+            total += attached.counted()
         return total
 
     def listening(self) -> list[str]:
@@ -128,10 +125,17 @@ class Adhoc:
         """Open what is there; TransportError if this process may open no interface at all."""
         self._deliver, self._on_path, self._writable = deliver, on_path, writable
         self._loop = asyncio.get_running_loop()
-        if self._names:
+        if any(not each.port for each in self._attached.values()):
             from transports.adhoc.cell import need_raw
 
             need_raw()
+            self._interfaces.follow_links(self._links_changed)
+            self._interfaces.start()
+        if ports := [each.port for each in self._attached.values() if each.port]:
+            from transports.adhoc.ports import PortFolders
+
+            self._folders = PortFolders(ports, self._ports_changed)
+            self._folders.start()
         self._running = True
         if self._introduced is not None:
             peer_id, hidden, found = self._introduced
@@ -145,14 +149,13 @@ class Adhoc:
             )
         for attached in self._attached.values():
             self._open(attached)
-        if self._names:
-            self._interfaces.follow_links(self._links_changed)
-            self._interfaces.start()
 
     async def close(self) -> None:
         """Close all mediums; nothing is called back afterwards."""
         self._running = False
         self._interfaces.close()
+        if self._folders is not None:
+            self._folders.close()
         if self._beacons is not None:
             self._beacons.close()
         for timer in self._retries.values():
@@ -175,17 +178,16 @@ class Adhoc:
             path = batch[taken].path
             target = targets.get(path) or self._aim(path)
             first = taken
-            frames: list[tuple[bytes, bytes]] = []
             while taken < end and batch[taken].path == path:
                 taken += 1
-            if target is None or target[0].medium is None:
+            medium = target[0].medium if target else None
+            if target is None or medium is None:
                 self._counters["unsent: no such medium"] += taken - first
                 self._lose([path], "its medium is not there")
                 continue
-            attached, station = target
-            frames = [(station, head + data) for _, data in batch[first:taken]]
-            sent = attached.send(frames)
-            if sent < len(frames):
+            station = target[1]
+            sent = medium.send([(station, head + data) for _, data in batch[first:taken]])
+            if sent < taken - first:
                 self._full = True
                 return first + sent
         return taken
@@ -210,13 +212,12 @@ class Adhoc:
         target = self._aim(path)
         if target is not None:
             attached, station = target
-            attached.send([(station, HEADS[Kind.BEACON] + beacon)])
+            if attached.medium is not None:
+                attached.medium.send([(station, HEADS[Kind.BEACON] + beacon)])
 
-    def _has_room(self, attached: Attached) -> None:
-        attached.drain()
-        if self._full and not attached.held:
-            self._full = False
-            self._writable()
+    def _has_room(self) -> None:
+        self._full = False
+        self._writable()
 
     # -- receiving
 
@@ -255,7 +256,7 @@ class Adhoc:
             medium.start(
                 partial(self._heard, attached),
                 partial(self._failed, attached),
-                partial(self._has_room, attached),
+                self._has_room,
             )
         except TransportError as error:
             if attached.trouble != str(error):
@@ -272,6 +273,9 @@ class Adhoc:
     def _failed(self, attached: Attached, reason: str) -> None:
         """A medium is closed: its paths are lost, and it is tried again when something changes."""
         log.warning("medium", extra={"medium": attached.label, "reason": reason})
+        self._counters["mediums failed"] += 1
+        if attached.medium is not None and not attached.port:
+            self._counters += attached.counted()  # the next is made anew
         gone = {*attached.paths.values(), attached.everybody}
         gone |= {path for path, target in self._targets.items() if target[0] is attached}
         attached.failed(reason)
@@ -280,26 +284,31 @@ class Adhoc:
         self._lose(list(gone), reason)
         self._set_beacons()
         if self._full:
-            self._full = False
             self._loop.call_soon(self._say_writable)
         self._retries[attached.label] = self._loop.call_later(RETRY, self._retry, attached)
 
     def _retry(self, attached: Attached) -> None:
         """Open what failed but whose interface is up all the same: it went and came at once."""
         self._retries.pop(attached.label, None)
-        name = self._names.get(attached.label)
-        if attached.medium is None and (name is None or name in self._interfaces.up):
+        may_be_there = attached.port or attached.label in self._interfaces.up
+        if attached.medium is None and may_be_there:
             self._open(attached)
 
     def _links_changed(self) -> None:
-        for label, name in self._names.items():
-            attached = self._attached[label]
+        for name, attached in self._attached.items():
+            if attached.port:
+                continue
             up = name in self._interfaces.up
             if up and attached.medium is None:
                 self._open(attached)
             elif not up and attached.medium is not None:
                 attached.medium.close()
                 self._failed(attached, f"{name}: it went down")
+
+    def _ports_changed(self) -> None:
+        for attached in self._attached.values():
+            if attached.port and not attached.medium and os.path.exists(attached.port):
+                self._open(attached)
 
     def _set_beacons(self) -> None:
         if self._beacons is not None:
@@ -316,72 +325,4 @@ class Adhoc:
 
     def _say_writable(self) -> None:
         if self._running:
-            self._writable()
-
-    # -- settings
-
-    def _read_settings(
-        self,
-        interfaces: Sequence[str | Mapping[str, Any]],
-        serial: Sequence[Mapping[str, Any]],
-    ) -> None:
-        if isinstance(interfaces, str) or isinstance(serial, str | Mapping):
-            raise ConfigError("transports.adhoc: interfaces and serial are lists")
-        for entry in interfaces:
-            options = {"name": entry} if isinstance(entry, str) else dict(entry)
-            name = options.pop("name", None)
-            if not isinstance(name, str) or not name or "/" in name or len(name) > 15:
-                raise ConfigError(f"transports.adhoc: {entry!r} names no interface")
-            if options:
-                _monitor(name, options)  # what it refuses is refused now
-            self._add(name, Attached(name, partial(_make, name, options)))
-            self._names[name] = name
-        for table in serial:
-            if not isinstance(table, Mapping) or "port" not in table:
-                raise ConfigError('transports.adhoc: serial wants {port = "/dev/..."}')
-            from transports.adhoc.serial import Serial
-
-            medium = Serial(**table)
-            self._add(medium.name, Attached(label_of(medium.name), partial(_same, medium)))
-        if not self._attached:
-            raise ConfigError("transports.adhoc: name interfaces, or serial ports")
-
-    def _add(self, name: str, attached: Attached) -> None:
-        if attached.label in self._attached:
-            raise ConfigError(f"transports.adhoc: {name} is there twice")
-        self._attached[attached.label] = attached
-
-
-def _make(name: str, options: dict[str, Any]) -> Medium:
-    """Make the medium that an interface can be used as now."""
-    if device_of(name) == ARPHRD_RADIOTAP:
-        return _monitor(name, options)
-    if options:
-        raise TransportError(
-            f"{name} is no monitor interface, and only these have settings"
-        )
-    from transports.adhoc.cell import Cell
-
-    return Cell(name)
-
-
-def _same(medium: Medium) -> Medium:
-    """Give a serial port: it is what it is, there or not."""
-    return medium
-
-
-def _monitor(name: str, options: dict[str, Any]) -> Medium:
-    from transports.adhoc.monitor import Monitor
-
-    return Monitor(name, **options)
-
-
-def device_of(name: str) -> int:
-    """Give the kind of device that an interface is (ARPHRD); TransportError if there is none."""
-    request = IFREQ_HWADDR.pack(name.encode(), 0)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        try:
-            answer = fcntl.ioctl(any_socket, SIOCGIFHWADDR, request)
-        except OSError as error:
-            raise TransportError(f"there is no interface {name} now") from error
-    return int(IFREQ_HWADDR.unpack(answer)[1])
+            self._has_room()
