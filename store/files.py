@@ -102,11 +102,11 @@ PLAN: Final[Plan] = {
     PutFetch: (
         Statement(
             """INSERT INTO fetch(file, name, target, size, state, why, priority, in_order,
-                   added, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                   added, key, slow) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                ON CONFLICT(file) DO UPDATE SET name = excluded.name, target = excluded.target,
                size = excluded.size, state = excluded.state, why = excluded.why,
                priority = excluded.priority, in_order = excluded.in_order,
-               added = excluded.added, key = excluded.key""",
+               added = excluded.added, key = excluded.key, slow = excluded.slow""",
             lambda write, names: (*write[:2], os.fsencode(write.target), *write[3:]),
         ),
     ),
@@ -202,8 +202,8 @@ PLAN: Final[Plan] = {
     ),
 }
 
-FETCHES: Final = """SELECT file, name, target, size, state, why, priority, in_order, added, key
-    FROM fetch """
+FETCHES: Final = """SELECT file, name, target, size, state, why, priority, in_order, added, key,
+    slow FROM fetch """
 
 ATTACHMENTS: Final = """SELECT message.id, contact.id, box = 2, position, file, size, name,
     media_type, attachment.key, state FROM attachment
@@ -370,4 +370,5 @@ class FileReads(Reader):
 
 
 def _fetch(row: Sequence[Any]) -> PutFetch:
-    return PutFetch._make((*row[:2], os.fsdecode(row[2]), *row[3:7], row[7] == 1, *row[8:]))
+    target, in_order, slow = os.fsdecode(row[2]), row[7] == 1, row[10] == 1
+    return PutFetch._make((*row[:2], target, *row[3:7], in_order, *row[8:10], slow))

@@ -342,3 +342,9 @@ def chains_and_files(db: Database) -> None:
     """Make what is known of chains, of what they publish, and of the folders behind it."""
     for statement in CHAINS_AND_FILES:
         db.execute(statement)
+
+
+@MIGRATIONS(name="0004_slow_fetches")
+def slow_fetches(db: Database) -> None:
+    """Note which files may come by a slow link too."""
+    db.execute("ALTER TABLE fetch ADD COLUMN slow INTEGER NOT NULL DEFAULT 0")

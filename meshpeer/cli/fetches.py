@@ -26,6 +26,7 @@ OVER: Final = ("done", "failed")
 @click.option("--to", metavar="PATH", help="A folder, or what it is to be called.")
 @click.option("--in-order", is_flag=True, help="From the beginning on, to watch meanwhile.")
 @click.option("--priority", type=int, default=0, help="Higher ones go first.")
+@click.option("--slow", is_flag=True, help="By a slow link too, however long it takes.")
 @click.option("--detach", is_flag=True, help="Return at once; see `meshpeer fetches`.")
 @click.option("--timeout", type=Span(), help="How long to wait; exit code 6 after that.")
 def get(
@@ -34,6 +35,7 @@ def get(
     to: str | None,
     in_order: bool,
     priority: int,
+    slow: bool,
     detach: bool,
     timeout: int | None,
 ) -> None:
@@ -45,6 +47,7 @@ def get(
     folder = "/" if to and to.endswith("/") else ""
     target = str(absolute(to)) + folder if to else None
     body = {"what": what, "to": target, "in_order": in_order, "priority": priority}
+    body |= {"slow": True} if slow else {}
     deadline = None if timeout is None else time.monotonic() + timeout
     found = _begin(session, body, deadline, detach)
     if not detach:

@@ -84,6 +84,8 @@ class PutFetch(NamedTuple):
     added: int
     key: bytes | None = None
     """If set, what comes is opened with this key before it goes to its place."""
+    slow: bool = False
+    """It is to come by a slow link too, however long that takes."""
 
 
 class DropFetch(NamedTuple):

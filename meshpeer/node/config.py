@@ -116,6 +116,13 @@ class Files(Section, frozen=True):
             description="such as 22-6: only in these hours; empty: always",
         ),
     ] = ""
+    slow_limit_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="seconds that a file may keep a link busy, unless asked for --slow",
+        ),
+    ] = 600.0
     metered: Annotated[
         list[str],
         Meta(description="interfaces such as wwan0 where no files are fetched or served"),

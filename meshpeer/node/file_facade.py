@@ -112,6 +112,8 @@ class NewFetch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     priority: int = 0
     in_order: bool = False
     """From the beginning on, for somebody who watches or listens meanwhile."""
+    slow: bool = False
+    """By a slow link too, such as a radio modem, however long it keeps that busy."""
     patience_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 10.0
     """How long to wait for the list of a collection's files, if that isn't here."""
 

@@ -235,6 +235,7 @@ class FileService(ChainService):
                 size=ref.size,
                 priority=new.priority,
                 in_order=new.in_order,
+                slow=new.slow,
                 name=ref.name,
                 target=_target_of(ref, target, folder),
                 key=self.key_of(ref.file),

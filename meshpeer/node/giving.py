@@ -27,6 +27,7 @@ def giving_limits(settings: Files, usable: Callable[[], Iterable[Local]]) -> Lim
         hours=_hours(settings.serve_hours),
         minute=_local_minute,
         metered=metered,
+        slow_s=settings.slow_limit_s,
     )
 
 

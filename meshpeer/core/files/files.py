@@ -105,16 +105,17 @@ class Files:
         name: str = "",
         target: str = "",
         key: bytes | None = None,
+        slow: bool = False,
         now: float,
     ) -> None:
         """Have this file come, from whoever holds it; FileComplete tells when it is here.
 
-        A higher priority goes first. Asked again, it takes these settings and goes on. The
+        A higher priority goes first; `slow` says that it may keep a slow link busy for long. Asked again, it takes these settings and goes on. The
         neighbours hear of it at the next wake, which is due at once: of many files together.
         """
         added = int(self._swarm.wall())
         row = PutFetch(
-            file, name, target, size, "fetching", "", priority, in_order, added, key
+            file, name, target, size, "fetching", "", priority, in_order, added, key, slow
         )
         before = self._swarm.fetch(file)
         if before is not None:

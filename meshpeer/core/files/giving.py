@@ -58,6 +58,8 @@ class Giving:
         self._link = link
         self._saying = saying
         self._tags: dict[int, bytes] = {}
+        self._slow: set[int] = set()
+        """What it wants however long this link takes for it."""
         self._asks: dict[tuple[int, int], None] = {}
         self._reading: dict[tuple[int, int], ReadChunk] = {}
         self._reading_bytes = 0
@@ -124,6 +126,7 @@ class Giving:
     def forget(self, handle: int) -> None:
         """It looks for this no more."""
         tag = self._tags.pop(handle, None)
+        self._slow.discard(handle)
         if tag is None:
             return
         self._swarm.sought -= 1
@@ -146,6 +149,11 @@ class Giving:
         elif (handle, part) not in self._reading:
             self._asks[handle, part] = None
             self._swarm.waits(self)
+
+    def give_slowly(self, handle: int) -> None:
+        """It knows that this link takes long for the file."""
+        if handle in self._tags:
+            self._slow.add(handle)
 
     def cancel(self, handle: int, part: int) -> None:
         """It doesn't want this part any more."""
@@ -175,9 +183,12 @@ class Giving:
         manifest = self._swarm.manifest(here)
         if manifest is None:
             self._refuse(handle, ROOT, Why.GONE, now)
+        elif self._too_slow(handle, part, manifest):
+            self._refuse(handle, part, Why.LATER, now)
         elif part == ROOT:
             self._send(handle, part, manifest.root, now)
-            if manifest.count == 1 and here.has(0):
+            small = not self._too_slow(handle, 0, manifest)
+            if manifest.count == 1 and small and here.has(0):
                 self._read(handle, 0, here, manifest, now)
         elif part >= PAGE0:
             self._give_page(handle, part, manifest, now)
@@ -186,6 +197,13 @@ class Giving:
         else:
             self._refuse(handle, part, Why.UNKNOWN, now)
         return True
+
+    def _too_slow(self, handle: int, part: int, manifest: Manifest) -> bool:
+        """Whether this link takes too long for the file; its root may go all the same."""
+        if handle in self._slow:
+            return False
+        size = len(manifest.root) if part == ROOT else manifest.size
+        return self._swarm.limits.too_slow(self._link, size)
 
     def _give_page(self, handle: int, part: int, manifest: Manifest, now: float) -> None:
         if part - PAGE0 < len(manifest.pages):

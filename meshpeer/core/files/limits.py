@@ -1,12 +1,19 @@
 """What the owner of a peer lets it give to others: how fast, when, and over which links.
 
-All of it limits serving only: what somebody here asked for is fetched.
+All of it limits serving only: what somebody here asked for is fetched. But for one: a file that
+keeps a radio busy for hours keeps everybody else from it, so both sides ask first whether that is
+meant.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from meshpeer.core.files.link_like import LinkLike
+from meshpeer.core.link.slow import airtime
+
+SLOW_S: Final = 600.0
+"""Seconds that a file may take over a link if nobody says otherwise."""
 
 
 def utc_minute(wall: float) -> int:
@@ -33,6 +40,13 @@ class Limits:
     """The minute of the day at a wall time."""
     metered: Callable[[LinkLike], bool] = never
     """Over which links nothing is given."""
+    slow_s: float = SLOW_S
+    """What takes a link longer than so many seconds is not asked for there, nor given, unless
+    who asks says that it is wanted all the same."""
+
+    def too_slow(self, link: LinkLike, size: int) -> bool:
+        """Whether a file of so many bytes takes too long over this link."""
+        return airtime(link.rate, size) > self.slow_s
 
     def open_at(self, wall: float) -> bool:
         """Whether the hour allows giving."""

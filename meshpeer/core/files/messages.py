@@ -2,7 +2,7 @@
 
 Frames are those of sync's stream 0; bodies stand in the table KINDS at the end. Who looks for a
 file gives it a handle on this link, and all that both sides say of it there bears this handle:
-Seek, Ask, Cancel and Forget go from the seeker to the holder, Hold, Have, Coming, No and the
+Seek, Ask, Cancel, Forget and Slow go from the seeker to the holder, Hold, Have, Coming, No and the
 parts the other way. Lists end with the body, so hundreds of small files go in one message.
 
     part on stream 6    handle (4), part (4), length (4), bytes
@@ -46,7 +46,7 @@ class Why(IntEnum):
     UNKNOWN = 0
     """Nothing of the file is here; should that change, the seeker is told."""
     LATER = 1
-    """Not now: the owner's hours or the disk don't allow it."""
+    """Not now: the owner's hours, the disk or a slow link don't allow it."""
     GONE = 2
     """It was here."""
     LIMIT = 3
@@ -98,13 +98,19 @@ class Cancel(NamedTuple):
     parts: tuple[tuple[int, int], ...]
 
 
+class Slow(NamedTuple):
+    """These are wanted though this link takes long for them."""
+
+    handles: tuple[int, ...]
+
+
 class Forget(NamedTuple):
     """These handles mean nothing any more."""
 
     handles: tuple[int, ...]
 
 
-Message: TypeAlias = Seek | Hold | Have | Coming | Ask | No | Cancel | Forget
+Message: TypeAlias = Seek | Hold | Have | Coming | Ask | No | Cancel | Forget | Slow
 
 
 class Kind(NamedTuple):
@@ -193,7 +199,7 @@ def _unpack_no(body: bytes) -> No:
     return No(tuple(refused))
 
 
-def _pack_handles(message: Hold | Forget) -> bytes:
+def _pack_handles(message: Hold | Forget | Slow) -> bytes:
     return b"".join(handle.to_bytes(4) for handle in message.handles)
 
 
@@ -242,6 +248,7 @@ KINDS: Final = (
         _pack_handles,
         lambda body: Forget(_unpack_handles("forget", body)),
     ),
+    Kind(9, "slow", Slow, _pack_handles, lambda body: Slow(_unpack_handles("slow", body))),
 )
 _BY_NUMBER: Final = {kind.number: kind for kind in KINDS}
 _BY_TYPE: Final[dict[type, Kind]] = {kind.message: kind for kind in KINDS}

@@ -17,6 +17,10 @@ FORGETS: Final = 0.4
 SLOWEST: Final = 1_000.0
 """Bytes a second below which the rate of a fetch of which nothing came is 0."""
 
+ONLY_SLOWLY: Final = (
+    "only a slow link ({:,.0f} bit/s) leads there; get it anyway with --slow"
+)
+
 
 class Reporting:
     """Tells of all fetches."""
@@ -61,6 +65,8 @@ class Reporting:
             state, why = "waiting", fetch.why
         elif self._journal.blocked:
             state, why = "waiting", "the disk takes nothing now; make room on it"
+        elif state == "fetching" and (rate := _only_slowly(fetch)):
+            state, why = "waiting", ONLY_SLOWLY.format(rate)
         elif state == "fetching" and not (sources or fetch.landing or fetch.arriving):
             state, why = "waiting", "no peer that can be reached now holds it"
         left = (size - here) / fetch.rate if fetch.rate >= 1 and size >= 0 else None
@@ -72,3 +78,11 @@ class Reporting:
         if seen != self._told.get(fetch.file):
             self._told[fetch.file] = seen
             self._swarm.events.append(FetchProgress(fetch.file, progress))
+
+
+def _only_slowly(fetch: Fetch) -> float | None:
+    """Bit/s of the best link to a holder, if all are too slow for this file."""
+    holders = [each.source for each in fetch.holdings.values() if each.answered]
+    if not holders or not all(source.too_slow(fetch) for source in holders):
+        return None
+    return max(source.rate or 0.0 for source in holders)

@@ -16,11 +16,18 @@ from meshpeer.core.files.messages import (
     Hold,
     No,
     Seek,
+    Slow,
 )
 from meshpeer.core.files.runs import to_runs
 
 List: TypeAlias = (
-    type[Seek] | type[Hold] | type[Ask] | type[No] | type[Cancel] | type[Forget]
+    type[Seek]
+    | type[Hold]
+    | type[Ask]
+    | type[No]
+    | type[Cancel]
+    | type[Forget]
+    | type[Slow]
 )
 
 UNREAD_LIMIT: Final = 4 << 20

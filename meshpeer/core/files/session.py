@@ -24,6 +24,7 @@ from meshpeer.core.files.messages import (
     Message,
     No,
     Seek,
+    Slow,
 )
 from meshpeer.core.files.saying import UNREAD_LIMIT, Saying
 from meshpeer.core.files.source import Source
@@ -148,6 +149,9 @@ class Session:
             case Cancel(parts):
                 for handle, part in parts:
                     giving.cancel(handle, part)
+            case Slow(handles):
+                for handle in handles:
+                    giving.give_slowly(handle)
             case Forget(handles):
                 for handle in handles:
                     giving.forget(handle)

@@ -20,6 +20,7 @@ from meshpeer.core.files.messages import (
     Forget,
     Runs,
     Seek,
+    Slow,
     Why,
 )
 from meshpeer.core.files.pipeline import Pipeline
@@ -65,6 +66,8 @@ class Source:
         self._heard_at = 0.0
         self._quiet_until = 0.0
         self._held_back = False
+        self._told_slow: set[int] = set()
+        """Handles of files that were said to be wanted though this link is slow."""
 
     # -- looking for files
 
@@ -84,6 +87,7 @@ class Source:
         holding.ready = False
         del self._handles[holding.handle]
         self._unheld.pop(holding.handle, None)
+        self._told_slow.discard(holding.handle)
         self._saying.item(Forget, holding.handle)
         self._fill()
 
@@ -181,6 +185,16 @@ class Source:
         """Seconds until so many more bytes would have come from here."""
         return self._pipeline.time_for(self._asked_bytes + size, self._link.rtt)
 
+    @property
+    def rate(self) -> float | None:
+        """Bits a second that the link carries at most, where known."""
+        return self._link.rate
+
+    def too_slow(self, fetch: Fetch) -> bool:
+        """Whether this link takes longer for a file than anybody here said they would wait."""
+        slow = self._swarm.limits.too_slow(self._link, fetch.size)
+        return slow and not fetch.row.slow
+
     def pump(self, now: float) -> None:
         """Ask for what may be asked for."""
         ready = self._ready
@@ -190,6 +204,11 @@ class Source:
             if not holding.ready or not isinstance(wanted, Fetch) or not wanted.open:
                 heappop(ready)
                 holding.ready = False
+                continue
+            if self.too_slow(wanted):
+                heappop(ready)
+                holding.ready = False
+                self._swarm.holders_changed(wanted)
                 continue
             if len(self._asked) >= MAX_ASKED or self._asked_bytes >= self._pipeline.depth(
                 self._link.rtt, wanted.chunk_size
@@ -208,6 +227,9 @@ class Source:
             self._pipeline.begin(now)
             self._heard_at = now
         self._expect(holding, wanted, part, now)
+        if wanted.row.slow and holding.handle not in self._told_slow:
+            self._told_slow.add(holding.handle)
+            self._saying.item(Slow, holding.handle)
         self._saying.item(Ask, (holding.handle, part))
         self._swarm.asked(wanted, part)
 

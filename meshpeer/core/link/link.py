@@ -159,6 +159,12 @@ class Link:
         return bool(self._acks.received.ends)
 
     @property
+    def rate(self) -> float | None:
+        """Bits a second that the best of its paths carries at most; None if nothing says so."""
+        rates = [way.traits.rate for way in self._paths.ways.values() if way.proved]
+        return max((rate for rate in rates if rate), default=None) if all(rates) else None
+
+    @property
     def streams(self) -> Streams:
         """The streams, for the endpoint's events."""
         return self._streams

@@ -252,9 +252,12 @@ class Library:
         name: str = "",
         target: str = "",
         key: bytes | None = None,
+        slow: bool = False,
     ) -> None:
         """Have a file come; what `Files.fetch` does, and the library knows where it goes."""
-        row = PutFetch(file, name, target, size, "fetching", "", priority, in_order, 0, key)
+        row = PutFetch(
+            file, name, target, size, "fetching", "", priority, in_order, 0, key, slow
+        )
         self._chunks.rows[file] = row
         self._files.fetch(
             file,
@@ -264,6 +267,7 @@ class Library:
             name=name,
             target=target,
             key=key,
+            slow=slow,
             now=self._now(),
         )
         self._soon()

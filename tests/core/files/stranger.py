@@ -10,7 +10,8 @@ class Stranger:
     def __init__(self, host, name="stranger"):
         self.host = host
         self.peer_id = name.encode().ljust(32, b".")
-        self.initiator, self.binding, self.closed, self.rtt = True, b"B" * 32, None, 0.001
+        self.initiator, self.binding, self.closed = True, b"B" * 32, None
+        self.rtt, self.rate = 0.001, None
         self.came = {CONTROL: bytearray(), PARTS: bytearray()}
         self.out = {CONTROL: bytearray(), PARTS: bytearray()}
         self.reads = True

@@ -20,6 +20,7 @@ from meshpeer.core.files.messages import (
     Hold,
     No,
     Seek,
+    Slow,
     Why,
 )
 from meshpeer.core.files.runs import MAX_CHUNKS
@@ -52,6 +53,7 @@ every = st.one_of(
     st.builds(No, listed(st.tuples(handles, parts, st.sampled_from(Why)))),
     st.builds(Cancel, listed(st.tuples(handles, parts))),
     st.builds(Forget, listed(handles)),
+    st.builds(Slow, listed(handles)),
 )
 
 

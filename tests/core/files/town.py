@@ -84,7 +84,7 @@ class End:
     def __init__(self, near, far, latency):
         self.near, self.far, self.latency = near, far, latency
         self.peer_id, self.initiator, self.binding = far.id, True, b"B" * 32
-        self.closed, self.rtt = None, 2 * latency
+        self.closed, self.rtt, self.rate = None, 2 * latency, None
         self.out = {}
         self.waiting = {}
         self.came = {}

@@ -128,7 +128,7 @@ class Pipe:
     def __init__(self, near, far, initiator):
         self.peer_id, self.initiator = far.id, initiator
         self.binding = b"".join(sorted((near.id, far.id)))[:32]
-        self.closed = None
+        self.closed = self.rate = None
         self.out = {n: bytearray() for n in range(4)}
         self.came = {n: bytearray() for n in range(4)}
         self.near, self.other, self.sent = near, None, 0
