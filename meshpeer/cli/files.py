@@ -53,6 +53,8 @@ def publish(
         for left_out in done[-1]["left_out"]:
             why = show.safe(f"{left_out['path']}: {left_out['why']}")
             session.say(f"left out: {why}")
+        if done[-1]["unchanged"]:
+            session.say(f"{show.safe(str(path))}: published before as it is, no new record")
     session.give(done, lambda done: [line for one in done for line in _published(one)])
 
 

@@ -60,6 +60,8 @@ class Published(msgspec.Struct, frozen=True):
     """Bytes that had to be read; the others were known by path, size and time."""
     left_out: list[LeftOut] = []
     """The first of them, if there are many."""
+    unchanged: bool = False
+    """The very same was said before: this is the record that says it, and none was made."""
 
 
 class Reading(msgspec.Struct, frozen=True):

@@ -70,6 +70,11 @@ class FileService(ChainService):
                 language=new.language,
                 written=self._node.wall(),
             )
+            before = self._node.publications.said_already(own, record)
+            if before is not None:
+                await self._node.durable()
+                view = await self.record(str(before.number))
+                return _file_published(view, published, unchanged=True)
             view = await self.publish_record(own, record)
             return _file_published(view, published)
         folder = await self._node.library.publish_folder(path, hidden=new.hidden)
@@ -86,7 +91,8 @@ class FileService(ChainService):
             self._node.publications.watch(watched)
         await self._node.durable()
         id = row if isinstance(row, bytes) else row.id
-        return _folder_published(await self.record(idtext.encode(id)), folder)
+        view = await self.record(idtext.encode(id))
+        return _folder_published(view, folder, unchanged=not isinstance(row, bytes))
 
     async def gather(self, new: file_facade.Gathering) -> file_facade.Published:
         """Publish the files of these records as a collection."""
@@ -427,17 +433,22 @@ def _free_name(name: str, taken: dict[str, Entry]) -> str:
     return found
 
 
-def _file_published(record: Record, published: "Published") -> file_facade.Published:
+def _file_published(
+    record: Record, published: "Published", *, unchanged: bool = False
+) -> file_facade.Published:
     return file_facade.Published(
         record,
         idtext.encode(published.file),
         1,
         published.size,
         published.hashed,
+        unchanged=unchanged,
     )
 
 
-def _folder_published(record: Record, folder: "PublishedFolder") -> file_facade.Published:
+def _folder_published(
+    record: Record, folder: "PublishedFolder", *, unchanged: bool
+) -> file_facade.Published:
     return file_facade.Published(
         record,
         idtext.encode(folder.listing),
@@ -445,4 +456,5 @@ def _folder_published(record: Record, folder: "PublishedFolder") -> file_facade.
         folder.total,
         folder.hashed,
         [file_facade.LeftOut(each.path, each.why) for each in folder.skipped],
+        unchanged,
     )

@@ -7,6 +7,7 @@ of a collection becomes the goal of its mirrors, and what its author withdrew is
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from meshpeer.core.file_writes import PutBlob, PutFile, PutWatched
@@ -18,7 +19,7 @@ from meshpeer.core.formats.manifest import (
     chunk_size_for,
     want_tag,
 )
-from meshpeer.core.formats.record import Collection, parse_record
+from meshpeer.core.formats.record import Collection, File, parse_record
 from meshpeer.core.mail.people import Own
 from meshpeer.core.peer import FileWithdrawn
 from meshpeer.errors import MeshpeerError, NotReachedError
@@ -33,6 +34,8 @@ LISTING_LIMIT: Final = 64 << 20
 LISTINGS: Final = ".listings"
 PATIENCE_S: Final = 10.0
 """How long who asked for a collection's files waits for the list of them."""
+MANY: Final = 1_000
+"""Records of one file that are looked through for one of our own."""
 SOON: Final = 100
 """The priority of lists: nothing of a collection can come before its list."""
 
@@ -86,6 +89,18 @@ class Publications:
         block = self._node.peer.publish(own, record, self._node.now())
         self._node.soon()
         return block.header.id
+
+    def said_already(self, own: Own, record: File) -> "RecordRow | None":
+        """The record by which this person said the very same of this file, if it is there."""
+        for row in self._node.store.records_of_file(record.file, MANY):
+            if row.body is not None and Header.parse(row.header).person == own.person:
+                said = parse_record(row.body)
+                if (
+                    isinstance(said, File)
+                    and replace(said, written=record.written) == record
+                ):
+                    return row
+        return None
 
     def aim(self, person: bytes, name: str) -> None:
         """Give the mirrors of a collection its newest record that is here."""

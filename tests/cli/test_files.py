@@ -229,12 +229,34 @@ def test_what_was_said_last_of_a_watched_folder_holds(ann, maps):
     assert len(told(ann, "files", "--watched")) == 1
 
 
-def test_republishing_the_same_costs_a_record_and_no_reading(ann, maps, film):
-    first, again = (told(ann, "publish", str(film))[0] for _ in range(2))
-    assert (again["file"], again["hashed"]) == (first["file"], 0)
+def test_republishing_the_same_makes_no_record_and_says_so(ann, maps, film):
+    for path in (film, maps):
+        first, again = (told(ann, "publish", str(path))[0] for _ in range(2))
+        assert (again["file"], again["hashed"]) == (first["file"], 0)
+        assert again["record"]["id"] == first["record"]["id"]
+        assert (first["unchanged"], again["unchanged"]) == (False, True)
+    assert "published before" in call(ann, "publish", str(film)).stderr
+    assert len(told(ann, "timeline")) == 2
+
+
+def test_republishing_with_other_words_or_after_a_withdrawal_makes_a_record(ann, film):
+    first = told(ann, "publish", str(film), "--tag", "a")[0]
+    others = [
+        told(ann, "publish", str(film), *options)[0]
+        for options in (
+            ("--tag", "b"),
+            ("--tag", "a", "--description", "How it is mended"),
+            ("--tag", "a", "--language", "en"),
+            ("--tag", "a", "--name", "Pump.mp4"),
+            ("--tag", "a", "--media-type", "video/x-other"),
+        )
+    ]
+    assert len({one["record"]["id"] for one in [first, *others]}) == 6
+    assert {one["file"] for one in others} == {first["file"]}
+    call(ann, "withdraw", str(first["record"]["number"]))
+    again = told(ann, "publish", str(film), "--tag", "a")[0]
+    assert not again["unchanged"]
     assert again["record"]["id"] != first["record"]["id"]
-    first, again = (told(ann, "publish", str(maps))[0] for _ in range(2))
-    assert again["record"]["id"] == first["record"]["id"]
 
 
 def test_several_paths_at_once_and_their_names(ann, film, maps):
