@@ -25,6 +25,7 @@ from meshpeer.core.chain_writes import (
     PutBlock,
     PutFollow,
     PutFork,
+    PutHeed,
     PutLog,
     PutStanding,
     PutWithdrawn,
@@ -207,6 +208,12 @@ PLAN: Final[Plan] = {
             lambda write, names: (names.key(write.person),),
         ),
     ),
+    PutHeed: (
+        Statement(
+            "INSERT OR REPLACE INTO heed(person, heeded) VALUES (?, ?)",
+            lambda write, names: (names.key(write.person), write.heeded),
+        ),
+    ),
     PutStanding: (
         Statement(
             "INSERT OR REPLACE INTO standing(name, query, seen) VALUES (?, ?, ?)",
@@ -316,6 +323,20 @@ class ChainReads(Reader):
         """Give whom somebody here follows or mutes."""
         rows = self._all("SELECT id, how, since FROM follow JOIN key ON n = person")
         return [PutFollow(*row) for row in rows]
+
+    def heeds(self) -> list[PutHeed]:
+        """Give of whom somebody here said whether their labels count."""
+        rows = self._all("SELECT id, heeded FROM heed JOIN key ON n = person")
+        return [PutHeed(person, bool(heeded)) for person, heeded in rows]
+
+    def count_labels(self, person: bytes) -> int:
+        """Give how many labels of this person are held."""
+        (count,) = self._one(
+            """SELECT count(*) FROM item
+               WHERE kind = 'label' AND person = (SELECT n FROM key WHERE id = ?)""",
+            person,
+        )
+        return int(count)
 
     def standings(self) -> list[PutStanding]:
         """Give every search that goes on, by name."""

@@ -26,7 +26,7 @@ PRUNE: Final = {
         UNION SELECT person FROM item UNION SELECT log FROM fork UNION SELECT person FROM fork
         UNION SELECT person FROM author UNION SELECT person FROM follow
         UNION SELECT person FROM withdrawn UNION SELECT person FROM watched
-        UNION SELECT person FROM mirror)""",
+        UNION SELECT person FROM mirror UNION SELECT person FROM heed)""",
 }
 
 

@@ -344,6 +344,17 @@ def chains_and_files(db: Database) -> None:
         db.execute(statement)
 
 
+@MIGRATIONS(name="0003_heed")
+def heed(db: Database) -> None:
+    """Make room for whose labels count, where that was said."""
+    db.execute(
+        """CREATE TABLE heed (
+            person INTEGER PRIMARY KEY REFERENCES key(n),
+            heeded INTEGER NOT NULL
+        ) STRICT"""
+    )
+
+
 @MIGRATIONS(name="0004_slow_fetches")
 def slow_fetches(db: Database) -> None:
     """Note which files may come by a slow link too."""

@@ -7,7 +7,12 @@ from msgspec import Meta
 
 from meshpeer.api.route import Call, Checked, Done, Route
 from meshpeer.node.chain_facade import Record
-from meshpeer.node.search_facade import Found, SearchRequest, Standing
+from meshpeer.node.search_facade import (
+    Found,
+    Heeded,
+    SearchRequest,
+    Standing,
+)
 
 
 class Also(Checked, frozen=True):
@@ -26,6 +31,12 @@ class Standings(msgspec.Struct, frozen=True):
     """Searches that go on."""
 
     items: list[Standing]
+
+
+class HeededPersons(msgspec.Struct, frozen=True):
+    """Whose labels count, and whose were said not to."""
+
+    items: list[Heeded]
 
 
 async def search(call: Call) -> Found:
@@ -49,6 +60,21 @@ async def remove_standing(call: Call) -> Done:
     return Done()
 
 
+async def list_heeded(call: Call) -> HeededPersons:
+    """List whose labels count here, and whose were said not to."""
+    return HeededPersons(await call.facade.heeded())
+
+
+async def heed(call: Call) -> Heeded:
+    """Let a person's labels rate and warn here; told to nobody."""
+    return await call.facade.heed(call.path["who"], heeded=True)
+
+
+async def unheed(call: Call) -> Heeded:
+    """Let a person's labels have no effect here; told to nobody."""
+    return await call.facade.heed(call.path["who"], heeded=False)
+
+
 async def also(call: Call) -> Records:
     """List what else is published by those who published or liked this."""
     return Records(await call.facade.also(call.path["what"], call.query.limit))
@@ -59,5 +85,8 @@ SEARCH_ROUTES: Final = (
     Route("GET", "/searches", list_standings, Standings),
     Route("POST", "/searches", add_standing, Standing, body=Standing),
     Route("DELETE", "/searches/{name}", remove_standing, Done),
+    Route("GET", "/heeded", list_heeded, HeededPersons),
+    Route("PUT", "/heeded/{who}", heed, Heeded, body=Checked),
+    Route("DELETE", "/heeded/{who}", unheed, Heeded),
     Route("GET", "/also/{what}", also, Records, query=Also),
 )

@@ -63,10 +63,10 @@ def timeline(
     found = list(islice(session.api.all("timeline", at_once=min(last, 200), **asked), last))
     found.reverse()
     if not follow:
-        if not found:
-            session.say("nothing yet; `meshpeer follow` lists whose chains are kept here")
         session.give(
-            found, lambda found: [line for r in found for line in _record_lines(r)]
+            found,
+            lambda found: [line for r in found for line in _record_lines(r)],
+            nothing="nothing yet; `meshpeer follow` lists whose chains are kept here",
         )
         return
     for record in found:
@@ -225,15 +225,24 @@ def said(record: dict[str, Any]) -> str:
         case "label":
             rating = f"{record['rating']:+d}" if record["rating"] is not None else ""
             warning = f"warns: {show.safe(record['warning'])}" if record["warning"] else ""
-            parts = (f"label of {(record['target'] or '')[:11]}…", rating, warning, text)
+            parts = (f"label of {_target(record)}", rating, warning, text)
             found = " ".join(part for part in parts if part)
         case "profile":
             found = f"profile {text}"
         case "follow" | "withdraw" as kind:
-            found = f"{kind} {record['target'][:11]}…"
+            found = f"{kind} {_target(record)}"
         case kind:
             found = kind
     return f"{found}  {tags}" if tags else found
+
+
+def _target(record: dict[str, Any]) -> str:
+    """Name what a record is about, by a name or number where there is one here."""
+    if record["target_who"]:
+        return show.name(record["target_who"])
+    if record["target_number"]:
+        return f"record {record['target_number']}"
+    return f"{(record['target'] or '')[:11]}…"
 
 
 def file_lines(record: dict[str, Any]) -> list[str]:

@@ -39,8 +39,14 @@ class Session:
 
         return Api(self.state)
 
-    def give(self, result: T, lines: Callable[[T], Iterable[str]]) -> None:
-        """Print the result: as JSON if asked, else as the lines made of it."""
+    def give(
+        self, result: T, lines: Callable[[T], Iterable[str]], *, nothing: str = ""
+    ) -> None:
+        """Print the result: as JSON if asked, else as the lines made of it.
+
+        Of an empty one `nothing` says that it is, and what to do next."""
+        if nothing and not result:
+            self.say(nothing)
         if self.as_json:
             click.echo(json.dumps(result))
             return

@@ -186,7 +186,11 @@ def searches_list(session: Session) -> None:
     """List the searches that go on."""
     found = session.api.get("searches")["items"]
     rows = [(show.safe(one["name"]), show.safe(one["query"]["words"])) for one in found]
-    session.give(found, lambda _: show.table(("name", "words"), rows))
+    session.give(
+        found,
+        lambda _: show.table(("name", "words"), rows),
+        nothing="no search goes on; `meshpeer search WORDS --watch NAME` begins one",
+    )
 
 
 @command("meshpeer searches remove pumps", group=searches)
@@ -200,11 +204,55 @@ def remove(session: Session, name: str) -> None:
 @click.argument("what")
 @click.option("--last", "limit", type=click.IntRange(1, 100), default=20, help="How many.")
 def also(session: Session, what: str, limit: int) -> None:
-    """List what else those publish who have this: a record, a file or a person."""
+    """List what else those publish who have this: a record, a file or a person.
+
+    Files and collections are listed, since having the same ones is what shows a like taste. What a
+    person writes is in `meshpeer timeline --who`.
+    """
     found = session.api.get("also", what, limit=limit)["items"]
     session.give(
         found,
         lambda found: [
             f"{r['number']:>6}  {show.name(r['author'])}  {said(r)}" for r in found
         ],
+        nothing="nobody known here publishes this and something else; "
+        "`meshpeer search --near` asks the neighbours",
     )
+
+
+@command("meshpeer heed '~dora'")
+@click.argument("who", required=False)
+def heed(session: Session, who: str | None) -> None:
+    """Let what WHO rates and warns of count in your searches; nobody is told.
+
+    If you say nothing, the labels of your contacts and of whom you follow count. Without WHO: list
+    whose labels count, and whose you don't heed.
+    """
+    if who is None:
+        session.give(session.api.get("heeded")["items"], _heed_lines)
+        return
+    done = session.api.put("heeded", who, body={})
+    if not done["labels"]:
+        session.say("no label of theirs is here yet; they come with what you follow")
+    session.give(done, lambda done: _heed_lines([done]))
+
+
+@command("meshpeer unheed bob")
+@click.argument("who")
+def unheed(session: Session, who: str) -> None:
+    """Let what WHO rates and warns of have no effect here, though you follow them."""
+    session.give(session.api.delete("heeded", who), lambda done: _heed_lines([done]))
+
+
+def _heed_lines(found: list[dict[str, Any]]) -> list[str]:
+    rows = [
+        (
+            show.name(one["person"]),
+            "heeded" if one["heeded"] else "not heeded",
+            "you said so" if one["chosen"] else "",
+            one["labels"],
+            one["person"]["id"],
+        )
+        for one in found
+    ]
+    return show.table(("who", "", "", "labels", "id"), rows)

@@ -95,8 +95,19 @@ def config_set(session: Session, key: str, value: str) -> None:
     if not session.state.root.is_dir():
         raise UsageError(f"there is no peer in {session.state.root}: `meshpeer init` first")
     written = config.put(session.state.config, key, value)
-    session.say("a running peer takes it at its next start")
+    if _runs(session):
+        session.say("the running peer takes it at its next start")
     session.give(written, lambda written: [_value_text(written)])
+
+
+def _runs(session: Session) -> bool:
+    from meshpeer.errors import NotRunningError
+
+    try:
+        session.api.get("status")
+    except NotRunningError:
+        return False
+    return True
 
 
 def _value_text(value: object) -> str:

@@ -51,6 +51,8 @@ COMMANDS: Final = {
     "file": ("files", "What is known of one file"),
     "mirror": ("files", "Keep folders equal to collections"),
     "unmirror": ("files", "Keep a folder equal no more"),
+    "heed": ("find", "Let somebody's labels count, list whose do"),
+    "unheed": ("find", "Let somebody's labels count no more"),
     "search": ("find", "Search what is published"),
     "searches": ("find", "Searches that go on"),
     "also": ("find", "What else those publish who have this"),

@@ -142,6 +142,13 @@ class PutStanding(NamedTuple):
     """The number of the last item that was looked at."""
 
 
+class PutHeed(NamedTuple):
+    """Whether the labels of a person count here, said by whoever lives here."""
+
+    person: bytes
+    heeded: bool
+
+
 class DropStanding(NamedTuple):
     """End a standing search."""
 
@@ -163,4 +170,5 @@ ChainWrite: TypeAlias = (
     | DropWithdrawn
     | PutStanding
     | DropStanding
+    | PutHeed
 )

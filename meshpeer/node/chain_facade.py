@@ -49,6 +49,10 @@ class Record(msgspec.Struct, frozen=True):
     """The id of the record that it answers."""
     target: str | None = None
     """What a label, a follow or a withdrawal is about."""
+    target_who: Who | None = None
+    """The same, where it is a person."""
+    target_number: int | None = None
+    """The same, where it is a record that is here, or a file that one publishes."""
     files: list[FileRef] = []
     rating: int | None = None
     """A label's, from -2 to 2."""

@@ -22,7 +22,7 @@ from meshpeer.core.mail.people import Own, Status
 from meshpeer.errors import RemoteProtocolError, UsageError
 from meshpeer.node import chain_facade
 from meshpeer.node.desk import Desk, is_hex, is_number, page_limit
-from meshpeer.node.facade_types import Page
+from meshpeer.node.facade_types import Page, Who
 from store.chains import SHOWN_KINDS, Cursor
 from store.rows import RecordRow
 
@@ -76,7 +76,8 @@ class ChainService(Desk):
             limit=page_limit(limit),
         )
         following = _write_cursor(rows[-1]) if len(rows) == limit else None
-        return Page(self.record_views(rows), following)
+        shown = rows if who else [row for row in rows if not self._is_unheeded(row)]
+        return Page(self.record_views(shown), following)
 
     async def record(self, which: str) -> chain_facade.Record:
         """Give one record."""
@@ -231,6 +232,20 @@ class ChainService(Desk):
         """Whose chains are kept here."""
         return list(self._peer.chains.interest.wanted)
 
+    def _is_unheeded(self, row: RecordRow) -> bool:
+        """Whether it is a label of somebody who was said not to be heeded."""
+        if row.item is None or row.item.kind != "label":
+            return False
+        return self._node.heeding.said(Header.parse(row.header).person) is False
+
+    def _usually_heeded(self) -> list[bytes]:
+        """Whose labels count if nothing was said: persons here, whom they follow, contacts."""
+        reasons = ("own", "followed", "contact")
+        some = [(self._why(person), person) for person in self._kept()]
+        return [
+            one for _, one in sorted((reasons.index(w), p) for w, p in some if w in reasons)
+        ]
+
     def _is_contact(self, person: bytes) -> bool:
         known = self._people.get(person)
         return known is not None and known.status is Status.CONTACT
@@ -269,6 +284,8 @@ class ChainService(Desk):
                 else None
             ),
             target=_target(record),
+            target_who=self._target_who(record),
+            target_number=self._target_number(record),
             files=[self._file_view(ref) for ref in _files(record)],
             rating=record.rating if isinstance(record, Label) else None,
             warning=record.warning if isinstance(record, Label) else "",
@@ -276,6 +293,26 @@ class ChainService(Desk):
             members=record.files if isinstance(record, CollectionRecord) else 0,
             withdrawn=row.body is None,
         )
+
+    def _target_who(self, record: Record | None) -> Who | None:
+        match record:
+            case Label(about="person"):
+                return self.who(record.target)
+            case Follow():
+                return self.who(record.person)
+            case _:
+                return None
+
+    def _target_number(self, record: Record | None) -> int | None:
+        match record:
+            case Label(about="file"):
+                rows = self._store.records_of_file(record.target, 1)
+                return rows[0].number if rows else None
+            case Label(about="block") | Withdraw():
+                row = self._store.record_of(record.target)
+                return row.number if row else None
+            case _:
+                return None
 
     def _file_view(self, ref: FileRef) -> chain_facade.FileRef:
         row = self._store.file(ref.file)

@@ -185,8 +185,8 @@ class Desk:
         contact = self._people.get(person)
         text = idtext.encode(person)
         if contact is None:
-            own = self._people.own.get(person)
-            return facade.Who(text, None, own.card.nickname if own else "")
+            card = self._peer.chains.card_of(person)
+            return facade.Who(text, None, card.nickname if card else "")
         return facade.Who(text, contact.petname, contact.card.nickname)
 
     def name_at(self, peer: bytes) -> str | None:

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from meshpeer.node.chain_facade import Record
+from meshpeer.node.facade_types import Who
 
 
 class SearchQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,6 +88,17 @@ class Standing(msgspec.Struct, frozen=True):
     query: SearchQuery
 
 
+class Heeded(msgspec.Struct, frozen=True):
+    """Somebody whose labels count here, or were said not to."""
+
+    person: Who
+    heeded: bool
+    chosen: bool
+    """It was said so here, and doesn't follow from whom one follows."""
+    labels: int
+    """Labels of theirs that are held."""
+
+
 class SearchFacade(Protocol):
     """Search in a running peer."""
 
@@ -104,6 +116,14 @@ class SearchFacade(Protocol):
 
     async def remove_standing(self, name: str) -> None:
         """Look for it no more."""
+        ...
+
+    async def heeded(self) -> list[Heeded]:
+        """List whose labels count, and whose were said not to."""
+        ...
+
+    async def heed(self, who: str, *, heeded: bool) -> Heeded:
+        """Let this person's labels rate and warn here, or not; told to nobody."""
         ...
 
     async def also(self, what: str, limit: int) -> list[Record]:

@@ -25,7 +25,6 @@ from store.rows import RecordRow
 from store.search import Facets, Found, Hit
 from store.search_index import SIZES
 from store.search_marked import marked
-from store.search_opinions import HEEDED
 from store.search_others import Also
 from store.search_query import read
 
@@ -92,6 +91,28 @@ class SearchService(ChainService):
         self._peer.journal.add(*self._node.standing.remove(name))
         await self._node.durable()
 
+    async def heeded(self) -> list[search_facade.Heeded]:
+        """List whose labels count, and whose were said not to."""
+        unheeded = [person for person, heeded in self._node.heeding.all if not heeded]
+        counting = self._node.heeding.heeded(self._usually_heeded())
+        return [self._heed_view(person) for person in (*counting, *unheeded)]
+
+    async def heed(self, who: str, *, heeded: bool) -> search_facade.Heeded:
+        """Let this person's labels rate and warn here, or not."""
+        person = self.find_person(who)
+        self._peer.journal.add(self._node.heeding.say(person, heeded))
+        await self._node.durable()
+        return self._heed_view(person)
+
+    def _heed_view(self, person: bytes) -> search_facade.Heeded:
+        said = self._node.heeding.said(person)
+        return search_facade.Heeded(
+            person=self.who(person),
+            heeded=said is not False,
+            chosen=said is not None,
+            labels=self._store.count_labels(person),
+        )
+
     async def also(self, what: str, limit: int) -> list[Record]:
         """What else is published by those who have this, too."""
         found = await asyncio.to_thread(self._also(what), limit)
@@ -126,11 +147,8 @@ class SearchService(ChainService):
         return question
 
     def _heeded(self) -> frozenset[bytes]:
-        """Give whose labels count: of persons here, of contacts, and of whom they follow."""
-        reasons = ("own", "followed", "contact")
-        some = [(self._why(person), person) for person in self._kept()]
-        ranked = sorted((reasons.index(why), one) for why, one in some if why in reasons)
-        return frozenset(one for _, one in ranked[:HEEDED])
+        """Give whose labels count."""
+        return frozenset(self._node.heeding.heeded(self._usually_heeded()))
 
     def _hits(self, question: Question, found: Found) -> list[search_facade.Hit]:
         terms = read(question.words)

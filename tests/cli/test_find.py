@@ -114,7 +114,10 @@ def test_a_search_goes_on_and_tells_what_turns_up(ann, bob):
         bob.hears("found", name="pumps", id=posted["id"])
     assert call(bob, "searches", "remove", "pumps").stdout == "removed\n"
     assert call(bob, "searches", "remove", "pumps").exit_code == 4
-    assert call(bob, "searches").stdout == ""
+    none = call(bob, "searches")
+    assert none.stdout == ""
+    assert "--watch NAME" in none.stderr
+    assert told(bob, "searches") == []
 
 
 def test_what_was_found_becomes_a_collection_of_ones_own(ann, bob, tmp_path):
@@ -142,6 +145,11 @@ def test_what_else_those_publish_who_have_this(ann, bob, tmp_path):
         bob.until(lambda status: status.records >= 2)
     assert "seeds.txt" in call(bob, "also", same["file"]).stdout
     assert call(bob, "also", "99").exit_code == 4
+    alone = publish(bob, tmp_path, "alone.txt", b"alone")
+    none = call(bob, "also", alone["file"])
+    assert none.stdout == ""
+    assert "nobody known here" in none.stderr
+    assert told(bob, "also", alone["file"]) == []
 
 
 def test_ratings_of_those_one_heeds_are_shown(ann, bob):

@@ -39,7 +39,7 @@ def test_the_commands_of_the_issues_are_there():
         "init run id card add contacts send inbox read delete outbox requests recall peers"
     )
     wanted += " status service queue check config log sim demo"
-    wanted += " post timeline record withdraw follow unfollow profile label"
+    wanted += " post timeline record withdraw follow unfollow profile label heed unheed"
     wanted += " publish unpublish get fetches files file mirror unmirror"
     wanted += " search searches also device backup restore"
     assert set(wanted.split()) == set(COMMANDS)

@@ -40,7 +40,8 @@ def test_a_nickname_that_is_none_makes_nothing(call):
 
 def test_settings_are_listed_read_and_written(call):
     call("init")
-    assert call("config", "set", "lan.interfaces", "eth0,wlan0").stdout == "eth0,wlan0\n"
+    done = call("config", "set", "lan.interfaces", "eth0,wlan0")
+    assert (done.stdout, done.stderr) == ("eth0,wlan0\n", "")
     assert json.loads(call("config", "list", "--json").stdout)["lan.interfaces"] == [
         "eth0",
         "wlan0",

@@ -14,6 +14,7 @@ from meshpeer.core.chain_writes import (
     PutAuthor,
     PutFollow,
     PutFork,
+    PutHeed,
     PutLog,
     PutStanding,
     PutWithdrawn,
@@ -292,10 +293,12 @@ def test_names_of_chains_are_kept_as_long_as_a_row_needs_them(tmp_path, monkeypa
     store = Store(tmp_path / "meshpeer.db")
     store.commit([anna.posts("hello"), log_of(anna), PutAuthor(bob.person, b"card")])
     store.commit([log_of(carl), drop_log(carl), PutFollow(carl.person, "follow", 1)])
+    store.commit([PutHeed(Author(4).person, True)])
     store.close()
     store = Store(tmp_path / "meshpeer.db")
     assert store._all("PRAGMA foreign_key_check") == []
-    assert store._one("SELECT count(*) FROM key") == (4,)
+    assert store._one("SELECT count(*) FROM key") == (5,)
+    assert store.heeds() == [PutHeed(Author(4).person, True)]
     assert texts(store.timeline([anna.person])) == ["hello"]
     store.close()
 
