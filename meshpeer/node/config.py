@@ -253,7 +253,8 @@ def template(nickname: str) -> str:
             lines += ["", f"[{section}]"]
         mark, shown = ("", nickname) if key == "nickname" else ("# ", value)
         lines += [f"# {description}", f"{mark}{last} = {tomlkit.item(shown).as_string()}"]
-    lines += ["", "# [[peers]]", '# id = "..."', '# address = "192.0.2.7:6374"', ""]
+    lines += ["", "# [[peers]]", '# id = "..."', '# address = "192.0.2.7:6374"']
+    lines += ["", "# [transports.adhoc]", '# interfaces = ["mesh0"]', ""]
     return "\n".join(lines)
 
 
