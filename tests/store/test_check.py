@@ -204,7 +204,7 @@ HOSTILE = {
     "contact": "UPDATE contact SET status = 'friend'",
     "log": "INSERT INTO log VALUES (1, 1, 9, x'00')",
     "author": "INSERT INTO author VALUES (1, x'00')",
-    "fetch": "INSERT INTO fetch VALUES (1, x'00', '', x'', 0, 'lost', '', 0, 0, 0, NULL)",
+    "fetch": "INSERT INTO fetch VALUES (1, x'00', '', x'', 0, 'lost', '', 0, 0, 0, NULL, 0)",
     "file": "INSERT INTO file VALUES (1, x'00', x'00', 0, NULL)",
     "contact's card": "UPDATE contact SET card = x'00'",
 }
