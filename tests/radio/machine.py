@@ -24,21 +24,23 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "meshpeer-radio"
-PROGRAMS = {
+CACHE: Final = (
+    Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "meshpeer-radio"
+)
+PROGRAMS: Final = {
     "qemu-system-x86_64": "qemu-system-x86",
     "busybox": "busybox-static",
     "depmod": "kmod",
     "iw": "iw",
 }
 """What has to be here, and Debian's package that has it."""
-BOOT_MODULES = ("9p", "9pnet_virtio", "virtio_pci", "overlay")
+BOOT_MODULES: Final = ("9p", "9pnet_virtio", "virtio_pci", "overlay")
 """What reaches this machine's files; everything else is loaded from there."""
-GUEST_MODULES = ("veth", "tun", "af_packet")
-MEMORY = "2048"
-INIT = """#!/busybox sh
+GUEST_MODULES: Final = ("veth", "tun", "af_packet")
+MEMORY: Final = "2048"
+INIT: Final = """#!/busybox sh
 /busybox mkdir -p /proc /sys /dev /lower /over /root /tell
 /busybox mount -t proc proc /proc
 /busybox mount -t sysfs sysfs /sys
@@ -49,16 +51,38 @@ share=trans=virtio,version=9p2000.L,msize=262144
 /busybox mount -t tmpfs over /over
 /busybox mkdir /over/upper /over/work
 /busybox mount -t overlay -o lowerdir=/lower,upperdir=/over/upper,workdir=/over/work all /root
+/busybox mkdir -p /root/mnt
+/busybox mount -t 9p -o $share tell /root/mnt
+"""
+PLAIN: Final = """
 for kept in proc sys dev; do /busybox mount --move /$kept /root/$kept; done
-/busybox mkdir -p /root/dev/pts /root/dev/shm /root/mnt
+/busybox mkdir -p /root/dev/pts /root/dev/shm
 /busybox mount -t devpts pts /root/dev/pts
 /busybox mount -t tmpfs shm /root/dev/shm
 /busybox mount -t tmpfs run /root/run
-/busybox mount -t 9p -o $share tell /root/mnt
-/busybox chroot /root /bin/sh /mnt/guest > /root/mnt/printed 2>&1
-echo $? > /root/mnt/code
-/busybox sync
-/busybox poweroff -f
+/busybox chroot /root /bin/sh /mnt/run
+"""
+SYSTEMD: Final = """
+/busybox cp /root/mnt/guest.service /root/etc/systemd/system/guest.service
+for unit in systemd-tmpfiles-setup.service systemd-tmpfiles-setup-dev.service; do
+  /busybox ln -sf /dev/null /root/etc/systemd/system/$unit
+done
+echo 3ddc5f6c3ff04a0e9d3b7b6c2a7d51ee > /root/etc/machine-id
+/busybox umount /proc /sys
+exec /busybox switch_root /root /lib/systemd/systemd --unit=guest.service
+"""
+UNIT: Final = """
+[Unit]
+Requires=basic.target
+After=basic.target
+[Service]
+ExecStart=/bin/sh /mnt/run
+"""
+RUN: Final = """
+/bin/sh /mnt/guest > /mnt/printed 2>&1
+echo $? > /mnt/code
+sync
+busybox poweroff -f
 """
 
 
@@ -111,15 +135,23 @@ def run(
     radios: int = 0,
     patience: float = 300.0,
     modules: Sequence[str] = (),
+    systemd: bool = False,
 ) -> Ran:
-    """Boot, run a command as root in this folder, switch off; `patience` is in seconds."""
+    """Boot, run a command as root in this folder, switch off; `patience` is in seconds.
+
+    With `systemd` it runs beside the services of a whole Debian, as far as that is installed.
+    """
     with tempfile.TemporaryDirectory(prefix="radio-machine") as folder:
         tell = Path(folder, "tell")
         tell.mkdir()
         guest = _guest(command, radios, (*GUEST_MODULES, *modules))
         (tell / "guest").write_text(guest)
+        (tell / "run").write_text(RUN)
+        (tell / "guest.service").write_text(UNIT)
         initrd = Path(folder, "initrd")
-        initrd.write_bytes(gzip.compress(_initrd(), 1))
+        initrd.write_bytes(
+            gzip.compress(_initrd(INIT + (SYSTEMD if systemd else PLAIN)), 1)
+        )
         console = Path(folder, "console")
         with contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(
@@ -143,7 +175,7 @@ def _guest(command: Sequence[str | Path], radios: int, modules: Sequence[str]) -
         f"export HOME=/root LANG=C.UTF-8 PATH={shlex.quote(os.environ['PATH'])}",
         "ip link set lo up",
         "mkdir -p /run/netns",
-        "mount -t debugfs debug /sys/kernel/debug",
+        "mountpoint -q /sys/kernel/debug || mount -t debugfs debug /sys/kernel/debug",
         *(f"{load} {module} || exit 97" for module in modules),
     ]
     if radios:
@@ -167,10 +199,10 @@ def _qemu(initrd: Path, tell: Path, console: Path) -> list[str]:
     ]
 
 
-def _initrd() -> bytes:
+def _initrd(init: str) -> bytes:
     """What the kernel starts from: busybox, the modules that reach the files, and INIT."""
     files = {
-        "init": (INIT.encode(), 0o755),
+        "init": (init.encode(), 0o755),
         "busybox": (Path(shutil.which("busybox") or "").read_bytes(), 0o755),
     }
     for number, path in enumerate(_in_order(BOOT_MODULES)):
