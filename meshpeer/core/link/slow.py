@@ -28,6 +28,8 @@ ACK_DELAY_LIMIT: Final = 1.0
 """Seconds; an ACK can say that it was held back for 1.05."""
 PATIENCE: Final = 8
 """Full packets that may go, ours and theirs, before an answer: what both windows hold, twice."""
+LONG_S: Final = 600.0
+"""Seconds that one bundle may keep a link busy; what takes longer waits for a better one."""
 AHEAD: Final = 4.0
 """Seconds of sending that are handed to a link: what is urgent waits no longer than that."""
 

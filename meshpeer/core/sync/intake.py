@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from meshpeer.core.broadcast.broadcast import Broadcast
 from meshpeer.core.broadcast.sessions import Announced, Taken
 from meshpeer.core.formats.bundle import Bundle, rewrite
+from meshpeer.core.link.slow import LONG_S, airtime, is_slow
 from meshpeer.core.sync.account import Account
 from meshpeer.core.sync.depot import LASTING, Batch, Depot
 from meshpeer.core.sync.link_like import LinkLike
@@ -34,6 +35,8 @@ MAX_ASKED: Final = 1_024
 """Bundles asked for and not yet here."""
 ASKED_BYTES: Final = 256 * 1024
 """Offered bytes asked for and not yet here: more than any link of ours has under way in an echo."""
+MAX_ASKED_SLOWLY: Final = 8
+"""By a link of which each request takes a second."""
 MAX_OFFERED: Final = 256
 """Offers that wait to be asked for; a neighbour of ours makes 64."""
 SCAN: Final = 512
@@ -165,6 +168,8 @@ class Intake:
         number, self._next_offer = self._next_offer, self._next_offer + 1
         id, size, header = offer
         code = self._depot.refusal(id, header, size, self.account, now)
+        if code is None and airtime(self._link.rate, size) > LONG_S:
+            code = Code.LATER
         full = len(self._later) >= MAX_LATER or self._offered >= MAX_OFFERED
         if code is None and full and id not in self._later:
             code = Code.LATER
@@ -238,8 +243,9 @@ class Intake:
 
     def _ask_for(self, ids: list[bytes], now: float) -> None:
         wanted: list[tuple[bytes, int]] = []
+        most = MAX_ASKED_SLOWLY if is_slow(self._link.rate) else MAX_ASKED
         for id in ids:
-            if len(self._asked) >= MAX_ASKED or self._asked_bytes >= ASKED_BYTES:
+            if len(self._asked) >= most or self._asked_bytes >= ASKED_BYTES:
                 break
             if self._settled(id, now):
                 continue

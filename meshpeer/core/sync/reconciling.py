@@ -2,7 +2,8 @@
 
 The link's initiator asks; the other side answers from its sets as they are and keeps no state.
 Done once at the start, again when the plans overflowed, and every five minutes in which anything
-moved, so that what was left out or went wrong elsewhere is found. To answer a byte costs about a
+moved, so that what was left out or went wrong elsewhere is found; by a slow link in small messages,
+and so seldom that a round takes 1/400 of its time. To answer a byte costs about a
 microsecond, so both sides count what is asked: a responder refuses more, an initiator keeps below.
 """
 
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from meshpeer.core.bucket import Bucket
+from meshpeer.core.link.slow import airtime, is_slow
 from meshpeer.core.sync import negentropy
 from meshpeer.core.sync.messages import Message, Recon, Set
 from meshpeer.core.sync.negentropy import Reply
@@ -28,17 +30,35 @@ ROUND_COST: Final = 512
 INITIATORS_SHARE: Final = 0.75
 """Of the budget, for the clocks of the two sides differ by what is under way."""
 RECHECK_S: Final = 300.0
+SLOW_FRAME: Final = 1_024
+"""Bytes of one message on a link that takes seconds for them: what is urgent may come between."""
+QUIET_SHARE: Final = 400
+"""On such a link one round of questions follows after so many times what it takes."""
+ROUND: Final = 100
+"""Bytes of a round in which nothing differs."""
+
+
+def any_rate() -> None:
+    """The rate of a link that declares none."""
 
 
 class Reconciling:
     """One side of the reconciliation over one link."""
 
     def __init__(
-        self, queue: Queue, say: Callable[[Message], None], *, initiator: bool, now: float
+        self,
+        queue: Queue,
+        say: Callable[[Message], None],
+        *,
+        initiator: bool,
+        now: float,
+        rate: Callable[[], float | None] = any_rate,
     ) -> None:
         self._sets = {Set.VALUES: queue.values.order, Set.BUNDLES: queue.order}
         self._say = say
         self._initiator = initiator
+        self._rate = rate
+        self._put_off = False
         self._asking: Set | None = None
         self._rounds = 0
         share = INITIATORS_SHARE if initiator else 1.0
@@ -53,19 +73,23 @@ class Reconciling:
         """Ask from the beginning; a responder waits to be asked."""
         if self._initiator:
             self._started = now
-            self.moved = False
+            self.moved = self._put_off = False
             self._ask(Set.VALUES, now)
 
     def next_check(self) -> float | None:
         """When to start again."""
         if not (self._initiator and self.moved):
             return None
-        return self._started + RECHECK_S
+        return self._started + max(RECHECK_S, QUIET_SHARE * airtime(self._rate(), ROUND))
 
     def check(self, now: float) -> None:
         """Start again if it is time."""
         due = self.next_check()
-        if due is not None and due <= now:
+        if due is None or due > now:
+            return
+        if is_slow(self._rate()) and not self._put_off:
+            self._put_off, self._started = True, now  # more may move: not at once after it
+        else:
             self.start(now)
 
     def answer(self, recon: Recon, now: float) -> None:
@@ -75,13 +99,17 @@ class Reconciling:
         if not self._budget.take(now, len(recon.message) + ROUND_COST):
             raise RemoteProtocolError("recon", f"more than {BUDGET_BURST} bytes at once")
         items = self._sets[recon.set]
-        self._say(Recon(recon.set, negentropy.respond(items, recon.message, FRAME)))
+        self._say(Recon(recon.set, negentropy.respond(items, recon.message, self._frame)))
 
     def resume(self, recon: Recon) -> Reply:
         """An answer to what we asked: what differs. Call `go_on` when that is dealt with."""
         if recon.set is not self._asking:
             raise RemoteProtocolError("recon", f"an answer for {recon.set.name}, not asked")
-        return negentropy.resume(self._sets[recon.set], recon.message, FRAME)
+        return negentropy.resume(self._sets[recon.set], recon.message, self._frame)
+
+    @property
+    def _frame(self) -> int:
+        return SLOW_FRAME if is_slow(self._rate()) else FRAME
 
     def go_on(self, recon: Recon, reply: Reply, now: float) -> None:
         """Ask the next question, or begin with the next set."""

@@ -14,6 +14,7 @@ from typing import Final
 
 from meshpeer.core.broadcast.sessions import Announced
 from meshpeer.core.formats.bundle import rewrite
+from meshpeer.core.link.slow import LONG_S, airtime, low_water
 from meshpeer.core.link.streams import LOW_WATER
 from meshpeer.core.sync.airing import Airing
 from meshpeer.core.sync.depot import Depot
@@ -81,6 +82,8 @@ class Sending:
         self._aired: dict[bytes, None] = {}
         self.broadcasts = False
         """Broadcasts may be announced to the neighbour."""
+        self._room = low_water(LOW_WATER, link.rate)
+        """Bytes that may wait in the link: on a slow one few, so that what is urgent overtakes."""
         self.paused = False
         self.overlaps = False
         """The neighbour gets bundles from elsewhere too."""
@@ -185,6 +188,7 @@ class Sending:
 
     def pump(self, now: float) -> None:
         """Hand to the link what it has room for."""
+        self._room = low_water(LOW_WATER, self._link.rate)
         while self._plan and not self.paused:
             _, id = self._plan[0]
             entry = self._queue.get(id)
@@ -234,6 +238,8 @@ class Sending:
     def _may(self, entry: Entry, now: float) -> bool:
         if entry.exhausted or entry.id in self._depot.unsaved:
             return False
+        if airtime(self._link.rate, entry.size) > LONG_S:
+            return False
         return now < entry.deadline
 
     def _needed(self, entry: Entry, now: float) -> bool:
@@ -254,7 +260,7 @@ class Sending:
             return True
         under_way = len(self._sent[stream]) + len(self._loading)
         waiting = self._link.buffered(stream) + self._out_bytes[stream]
-        if under_way >= MAX_UNDER_WAY or waiting > LOW_WATER:
+        if under_way >= MAX_UNDER_WAY or waiting > self._room:
             return False
         wire = self._depot.wires.get(id)
         if wire is not None:

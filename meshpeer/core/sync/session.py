@@ -11,6 +11,7 @@ from typing import Final
 from meshpeer.core.broadcast.sessions import Announced, Missing
 from meshpeer.core.bucket import Bucket
 from meshpeer.core.formats.receipt import ValueEntry
+from meshpeer.core.link.slow import is_slow
 from meshpeer.core.sync import messages
 from meshpeer.core.sync.account import Account
 from meshpeer.core.sync.airing import Airing
@@ -47,6 +48,8 @@ STRIKES: Final = 8
 VALUES_BURST: Final = 65_536
 VALUES_PER_S: Final = 1_000.0
 """Values taken from a neighbour; what is above waits for the next reconciliation."""
+VALUES_SLOWLY: Final = 32
+"""Exchanged in one round by a slow link: bundles come after, and the next round brings more."""
 HELLOS_BURST: Final = 16
 HELLOS_PER_S: Final = 1 / 60
 GREETINGS: Final = HELLOS_BURST // 2
@@ -80,7 +83,11 @@ class Session:
             depot, airing.broadcast, link, account, self.say, self.say_durable
         )
         self._reconciling = Reconciling(
-            depot.queue, self.say, initiator=link.initiator, now=now
+            depot.queue,
+            self.say,
+            initiator=link.initiator,
+            now=now,
+            rate=lambda: link.rate,
         )
 
     # -- what the peer does
@@ -334,9 +341,13 @@ class Session:
     def _reconciled(self, recon: Recon, now: float) -> None:
         reply = self._reconciling.resume(recon)
         if recon.set is Set.VALUES:
-            self._tell_values(reply.have, now)
             values = self._depot.queue.values
+            have = reply.have
             need = [value for value in reply.need if not values.superfluous(value)]
+            if is_slow(self.link.rate) and max(len(have), len(need)) > VALUES_SLOWLY:
+                have, need = have[:VALUES_SLOWLY], need[:VALUES_SLOWLY]
+                self._reconciling.moved = True
+            self._tell_values(have, now)
             for wanted in messages.chunks(need):
                 self.say(WantValues(wanted))
         else:
