@@ -78,7 +78,7 @@ def test_what_is_urgent_overtakes_what_waits():
 
 
 def test_questions_are_seldom_and_never_right_after_what_moved():
-    village, ann, bob, pipe = pair()
+    village, ann, _, pipe = pair()
     pause = QUIET_SHARE * 8 * ROUND / RATE
     village.now += RECHECK_S + pause
     ann.sync.submit(bundle(1), village.now)
