@@ -2,8 +2,9 @@
 
 On each medium few transfers are under way at a time, the first one first. A transfer ends when all
 its receivers said what became of it; when nothing was sent or asked for WAIT_S, whoever is left is
-told so and gets the bundle over its link. A receiver for which a broadcast failed is left out of
-broadcasts for ten minutes: it may be out of reach, or lie.
+told so and gets the bundle over its link. Such a receiver is left out of broadcasts for a minute,
+since it may be out of reach; for ten if it got false bytes, for somebody who was given the key
+may do that again; and both may be a lie.
 """
 
 from collections import Counter
@@ -34,6 +35,7 @@ WAIT_S: Final = 4.0
 WAIT_SYMBOLS: Final = 16
 """On a slow medium it is the time of so many."""
 LEFT_OUT_S: Final = 600.0
+LEFT_OUT_SILENT_S: Final = 60.0
 MAX_LEFT_OUT: Final = 1_024
 
 
@@ -94,7 +96,7 @@ class Givings:
         for giving in self._of(id):
             giving.leave(peer)
         if failed:
-            self._leave_out(peer, now)
+            self._leave_out(peer, now + LEFT_OUT_S)
 
     def left(self, peer: bytes) -> None:
         """A neighbour is gone."""
@@ -214,7 +216,7 @@ class Givings:
                 self._end(giving, now)
             elif not giving.sending and now >= self._over_at(giving):
                 for peer in giving.receivers:
-                    self._leave_out(peer, now)
+                    self._leave_out(peer, now + LEFT_OUT_SILENT_S)
                 self._end(giving, now)
 
     def _end(self, giving: Giving, now: float) -> None:
@@ -259,10 +261,10 @@ class Givings:
         slow = WAIT_SYMBOLS * self._paces[giving.path].packet_s
         return giving.touched + max(WAIT_S, slow)
 
-    def _leave_out(self, peer: bytes, now: float) -> None:
+    def _leave_out(self, peer: bytes, until: float) -> None:
         self._counters["broadcast failed"] += 1
         self._left_out.pop(peer, None)
-        self._left_out[peer] = now + LEFT_OUT_S
+        self._left_out[peer] = until
         if len(self._left_out) > MAX_LEFT_OUT:
             del self._left_out[next(iter(self._left_out))]
 

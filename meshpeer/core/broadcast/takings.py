@@ -4,9 +4,9 @@ The session lets in only transfers of bundles that it asked this very neighbour 
 few at once; here the bytes of all together are bounded, and of each neighbour. What finds no room
 comes over the link.
 
-An announcement may come after the first symbols, for a link repeats what was lost: at 20 % loss
-one of eight receivers missed 50 symbols of 250 for that. So the last packets of transfers that we
-know nothing of are kept for a moment, unread; who floods us with such spoils no more than that.
+An announcement may come after the symbols, for a link repeats what was lost, and again: at 30 %
+loss sometimes seconds later, when all was sent. So the last packets of transfers that we know
+nothing of are kept for a moment, unread; who floods us with such spoils no more than that.
 """
 
 from collections import Counter, deque
@@ -25,8 +25,10 @@ NEIGHBOUR_LIMIT: Final = 1 << 20
 """Of these, from one neighbour."""
 
 
-EARLY_LIMIT: Final = 128
-"""Packets kept that came before their announcement: 0.2 s at 6 Mbit/s."""
+EARLY_LIMIT: Final = 384
+"""Packets kept that came before their announcement: those of a large bundle, 0.5 MB."""
+EARLY_S: Final = 5.0
+"""They are dropped when none came for so long."""
 
 
 class Takings:
@@ -40,6 +42,7 @@ class Takings:
         self._done: dict[bytes, list[Taken]] = {}
         self._bytes: Counter[bytes] = Counter()
         self._early: deque[bytes] = deque(maxlen=EARLY_LIMIT)
+        self._early_until = 0.0
 
     def __len__(self) -> int:
         return sum(map(len, self._open.values()))
@@ -55,9 +58,7 @@ class Takings:
         self._bytes[peer] += size
         taking = Taking(announced, peer, number, self._rng, now)
         self._open.setdefault(announced.transfer, []).append(taking)
-        for packet in [p for p in self._early if announced.transfer == symbol.parse(p)[0]]:
-            self._early.remove(packet)
-            self.receive(packet, now)
+        self._take_early(announced.transfer, now)
         return True
 
     def receive(self, packet: bytes, now: float) -> None:
@@ -69,6 +70,7 @@ class Takings:
             return
         if transfer not in self._open:
             self._early.append(packet)
+            self._early_until = now + EARLY_S
             self._counters["broadcast for others"] += 1
             return
         for taking in self._open[transfer]:
@@ -109,6 +111,8 @@ class Takings:
 
     def wake(self, now: float) -> None:
         """Say what is missing, and give up what doesn't come."""
+        if now >= self._early_until:
+            self._early.clear()
         for taking in self._all():
             if taking.given_up(now):
                 self._counters["broadcast given up"] += 1
@@ -118,7 +122,19 @@ class Takings:
 
     def next_wakeup(self) -> float | None:
         """When to call `wake`, at the latest."""
-        return min((taking.next_due() for taking in self._all()), default=None)
+        due = [taking.next_due() for taking in self._all()]
+        due += [self._early_until] if self._early else []
+        return min(due, default=None)
+
+    def _take_early(self, transfer: bytes, now: float) -> None:
+        """Read what came before the announcement."""
+        early = list(self._early)
+        self._early.clear()
+        for packet in early:
+            if symbol.parse(packet)[0] == transfer:
+                self.receive(packet, now)
+            else:
+                self._early.append(packet)
 
     def _all(self) -> list[Taking]:
         return [taking for takings in self._open.values() for taking in takings]

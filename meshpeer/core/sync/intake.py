@@ -156,10 +156,12 @@ class Intake:
         return None
 
     def _by_link_instead(self, id: bytes, number: int, code: Code, now: float) -> None:
-        """Say that it didn't come by broadcast, and then ask for it again if it is wanted."""
+        """Say that it didn't come by broadcast; then ask for it again if it is wanted, of others
+        first: a neighbour that announces and never sends must not hold it up for ever."""
         self._say(Result((Run(BY_BROADCAST, number, 1, code),)))
         if id in self._asked:
             self._came(id)
+            self._depot.ask_others(self._depot.parties[self._peer], now)
             self._ask_anew(id)
             self.ask(now)
 
