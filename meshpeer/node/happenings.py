@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from meshpeer.core.chains.events import (
+    AllAnswered,
     AnswerCame,
     CardHeard,
     Forked,
@@ -92,6 +93,8 @@ class Happenings:
                 node.near.question(event.query, partial(self._answer, event), known=known)
             case AnswerCame():
                 node.near.came(event)
+            case AllAnswered():
+                node.near.all_answered(event.query_id)
             case FileComplete():
                 node.library.complete(event.file)
                 self.wake_readers(event.file)

@@ -35,7 +35,7 @@ STRANGERS_PER_S: Final = 1.0
 STRANGERS_BURST: Final = 32
 """Questions of strangers that are answered."""
 NEAR_SECONDS: Final = 1.5
-"""How long neighbours are waited for."""
+"""How long neighbours are waited for that don't say that they gave all."""
 NEAR_HITS: Final = 200
 """Hits that are shown of all neighbours together."""
 KEPT: Final = 1_000
@@ -49,6 +49,7 @@ class Near:
         self._store = store
         self._asked: dict[bytes, dict[bytes, dict[bytes, Block]]] = {}
         """By question and neighbour, what came."""
+        self._all_answered: dict[bytes, asyncio.Event] = {}
         self._waiting: dict[bool, deque[tuple[bytes, Callable[[list[Block]], None]]]] = {
             True: deque(),
             False: deque(),
@@ -60,11 +61,12 @@ class Near:
     def question(
         self, query: bytes, answer: Callable[[list[Block]], None], *, known: bool
     ) -> None:
-        """Answer a neighbour's question as soon as it is its turn, or not at all."""
+        """Answer a neighbour's question as soon as it is its turn, or with nothing at once."""
         waiting = self._waiting[known]
-        if len(waiting) >= WAITING:
-            return
-        if not known and not self._strangers.take("all", monotonic()):
+        if len(waiting) >= WAITING or not (
+            known or self._strangers.take("all", monotonic())
+        ):
+            answer([])
             return
         waiting.append((query, answer))
         if self._busy is None or self._busy.done():
@@ -80,13 +82,22 @@ class Near:
             if len(mine) < ANSWERED and self._make_room(came, mine):
                 mine[block.header.id] = block
 
+    def all_answered(self, query_id: bytes) -> None:
+        """Nothing more will come for this question: who waits for it need wait no longer."""
+        if query_id in self._all_answered:
+            self._all_answered[query_id].set()
+
     async def ask(self, query_id: bytes) -> list[Block]:
         """Wait for the answers to a question that was asked."""
         came = self._asked.setdefault(query_id, {})
+        all_answered = self._all_answered[query_id] = asyncio.Event()
         try:
-            await asyncio.sleep(NEAR_SECONDS)
+            await asyncio.wait_for(all_answered.wait(), NEAR_SECONDS)
+        except TimeoutError:
+            pass  # what came by now is shown
         finally:
             self._asked.pop(query_id, None)
+            self._all_answered.pop(query_id, None)
         turns = zip_longest(*(blocks.values() for blocks in came.values()))
         blocks = {block.header.id: block for turn in turns for block in turn if block}
         return list(islice(blocks.values(), NEAR_HITS))
@@ -107,8 +118,10 @@ class Near:
     async def _answer(self) -> None:
         while waiting := self._waiting[True] or self._waiting[False]:
             query, answer = waiting.popleft()
+            found: list[Block] = []
             with suppress(MeshpeerError):
-                answer(await asyncio.to_thread(blocks_for, self._store, query))
+                found = await asyncio.to_thread(blocks_for, self._store, query)
+            answer(found)
 
 
 def blocks_for(store: "Store", query: bytes) -> list[Block]:

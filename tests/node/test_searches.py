@@ -208,11 +208,11 @@ def test_noise_is_no_question(store):
 async def test_neighbours_are_answered_in_turn_and_a_flood_is_not(store, anna):
     store.commit([anna.posts("water")])
     asked = Near(store)
-    answers = []
+    answers, nothing = [], []
     done = asyncio.Event()
 
     def answer(blocks):
-        answers.append([block.header.id for block in blocks])
+        (answers if blocks else nothing).append([block.header.id for block in blocks])
         if len(answers) == WAITING - 1:
             done.set()
 
@@ -222,27 +222,26 @@ async def test_neighbours_are_answered_in_turn_and_a_flood_is_not(store, anna):
     async with asyncio.timeout(10):
         await done.wait()
     assert answers == [[anna.ids[1]]] * (WAITING - 1)
+    assert len(nothing) == 1 + 51, "who isn't answered hears so at once"
 
 
 @in_loop
 async def test_strangers_who_ask_all_the_time_keep_no_contact_waiting(store, anna):
     store.commit([anna.posts("water")])
-    asked, answers, done = Near(store), [], asyncio.Event()
+    asked, answers = Near(store), []
+
+    def answer_to(who):
+        return lambda blocks: answers.append(who) if blocks else None
+
     for _ in range(1_000):
-        asked.question(
-            WATER.to_bytes(), lambda blocks: answers.append("stranger"), known=False
-        )
-
-    def answer(blocks):
-        answers.append("contact")
-
-    asked.question(WATER.to_bytes(), answer, known=True)
-    asked.question(WATER.to_bytes(), lambda blocks: done.set(), known=False)
+        asked.question(WATER.to_bytes(), answer_to("stranger"), known=False)
+    asked.question(WATER.to_bytes(), answer_to("contact"), known=True)
+    asked.question(WATER.to_bytes(), answer_to("late"), known=False)
     async with asyncio.timeout(10):
         await asked._busy
     assert answers[0] == "contact"
     assert answers.count("stranger") == STRANGERS_BURST
-    assert not done.is_set()
+    assert "late" not in answers
 
 
 @in_loop
@@ -302,6 +301,20 @@ def test_what_was_not_asked_for_is_not_shown(anna):
 async def test_nobody_answers_and_the_wait_ends(monkeypatch, store):
     monkeypatch.setattr(near, "NEAR_SECONDS", 0.01)
     assert await Near(store).ask(b"id") == []
+
+
+@in_loop
+async def test_the_wait_ends_when_all_gave_their_answers(monkeypatch, store, anna):
+    monkeypatch.setattr(near, "NEAR_SECONDS", 3_600)
+    asked, block = Near(store), signed(anna.posts("water"))
+    waiting = asyncio.ensure_future(asked.ask(b"id"))
+    await asyncio.sleep(0)
+    asked.all_answered(b"another")
+    asked.came(AnswerCame(b"id", b"n", (block,), ()))
+    asked.all_answered(b"id")
+    async with asyncio.timeout(10):
+        assert await waiting == [block]
+    asked.all_answered(b"id")
 
 
 def signed(write) -> Block:

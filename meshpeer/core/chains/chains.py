@@ -138,6 +138,7 @@ class Chains:
             return
         del self._sessions[link.peer_id]
         session.close()
+        self.questions.gone(link.peer_id)
         self.pump_others(session, now)
 
     def readable(self, link: LinkLike, now: float) -> None:

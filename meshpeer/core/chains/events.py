@@ -76,4 +76,12 @@ class AnswerCame(NamedTuple):
     cards: tuple[Card, ...]
 
 
-Event: TypeAlias = Held | Withdrawn | Forked | CardHeard | KeyHeard | Question | AnswerCame
+class AllAnswered(NamedTuple):
+    """Every neighbour that was asked said that it has no more, or is gone."""
+
+    query_id: bytes
+
+
+Event: TypeAlias = (
+    Held | Withdrawn | Forked | CardHeard | KeyHeard | Question | AnswerCame | AllAnswered
+)

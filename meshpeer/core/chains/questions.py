@@ -3,6 +3,10 @@
 What a question says is the search's affair. An answer is blocks with their authors' cards, so
 nobody can answer in another's name: each is verified here before it is told or passed on. Who
 asked goes no further: a question that is passed on gets a new id and looks like our own.
+
+An answer without blocks is a neighbour's last one. Who passed a question on gives it when its own
+answer went out and all whom it asked gave theirs; so who asked waits as long as it must, and no
+longer. Who gives none, or never, is waited for to the limit of whoever waits.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +16,7 @@ from typing import Final, Protocol
 from meshpeer.core.bucket import Bucket
 from meshpeer.core.chains.archive import ChainArchive, PeopleLike
 from meshpeer.core.chains.authors import Authors, Standing, standing_of
-from meshpeer.core.chains.events import AnswerCame, Question
+from meshpeer.core.chains.events import AllAnswered, AnswerCame, Question
 from meshpeer.core.chains.limits import ChainLimits
 from meshpeer.core.chains.messages import (
     MAX_QUERY,
@@ -63,9 +67,11 @@ class Asked:
 
     until: float
     heard: dict[bytes, int]
-    """How many messages each neighbour that was asked may still answer."""
+    """How many messages each neighbour that was asked, and gave no last one, may still answer."""
     relay: tuple[bytes, bytes] | None = None
     """The neighbour that asked, and its id for the question."""
+    answered: bool = False
+    """Of one passed on: what was found here was given."""
 
 
 class Questions:
@@ -80,7 +86,7 @@ class Questions:
         archive: ChainArchive,
         limits: ChainLimits,
         rng: Callable[[int], bytes],
-        tell: Callable[[Question | AnswerCame], None],
+        tell: Callable[[Question | AnswerCame | AllAnswered], None],
     ) -> None:
         self._sessions, self._authors, self._people = sessions, authors, people
         self._archive, self._limits, self._rng, self._tell = archive, limits, rng, tell
@@ -114,7 +120,9 @@ class Questions:
             return id
         if len(self._asked) >= ASKED:
             del self._asked[next(iter(self._asked))]
-        self._asked[id] = Asked(now + TIMEOUT_S, dict.fromkeys(peers, ANSWERS), relay)
+        asked = Asked(now + TIMEOUT_S, dict.fromkeys(peers, ANSWERS), relay)
+        self._asked[id] = asked
+        self._end(id, asked)
         for peer in peers:
             self._sessions[peer].say(Query(id, hops, query))
             self._sessions[peer].flush()
@@ -145,7 +153,40 @@ class Questions:
         for count, answer in enumerate(split_answer(query_id, blocks, self._card)):
             if count < ANSWERS and session.reads:
                 session.say(answer)
+        relay = neighbour, query_id
+        passed = [(id, asked) for id, asked in self._asked.items() if asked.relay == relay]
+        for id, asked in passed:
+            asked.answered = True
+            self._end(id, asked)
+        if not passed:
+            self._say_last(session, query_id)
         session.flush()
+
+    def gone(self, peer: bytes) -> None:
+        """A neighbour is gone: nobody waits for what it was to answer."""
+        for id, asked in list(self._asked.items()):
+            if asked.heard.pop(peer, None) is not None:
+                self._end(id, asked)
+
+    def _end(self, id: bytes, asked: Asked) -> None:
+        """If nothing more can come for a question, say so to whoever asked it."""
+        if asked.heard:
+            return
+        if asked.relay is None:
+            del self._asked[id]
+            self._tell(AllAnswered(id))
+        elif asked.answered:
+            del self._asked[id]
+            neighbour, query_id = asked.relay
+            asker = self._sessions.get(neighbour)
+            if asker is not None:
+                self._say_last(asker, query_id)
+                asker.flush()
+
+    @staticmethod
+    def _say_last(asker: Asker, query_id: bytes) -> None:
+        if asker.reads:
+            asker.say(Answer(query_id, (), ()))
 
     def _card(self, person: bytes) -> bytes | None:
         card = self._authors.card_of(person)
@@ -156,10 +197,18 @@ class Questions:
     def hear_answer(self, session: Asker, answer: Answer, now: float) -> None:
         """A neighbour answers; RemoteProtocolError if what it says is not true."""
         asked = self._asked.get(answer.id)
-        left = asked.heard.get(session.peer, 0) if asked else 0
-        if asked is None or now >= asked.until or left <= 0:
+        if asked is None or now >= asked.until or session.peer not in asked.heard:
             return
-        asked.heard[session.peer] = left - 1
+        asked.heard[session.peer] -= 1
+        last = not (answer.blocks or answer.cards) or not asked.heard[session.peer]
+        try:
+            self._take(session, answer, asked)
+        finally:
+            if last:
+                del asked.heard[session.peer]
+                self._end(answer.id, asked)
+
+    def _take(self, session: Asker, answer: Answer, asked: Asked) -> None:
         cards = self._cards(answer)
         blocks = [block for block in answer.blocks if self._true(block, cards)]
         if not blocks:

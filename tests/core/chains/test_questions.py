@@ -2,13 +2,14 @@
 
 import pytest
 
-from meshpeer.core.chains.events import AnswerCame, Held, Question
+from meshpeer.core.chains.events import AllAnswered, AnswerCame, Held, Question
 from meshpeer.core.chains.limits import ChainLimits
 from meshpeer.core.chains.messages import (
     Answer,
     Blocks,
     Query,
 )
+from meshpeer.core.chains.questions import ANSWERS
 from meshpeer.core.formats.record import Post
 from tests.core.chains.stranger import Stranger, changed
 from tests.core.chains.village import Log, Peer, Person, Village
@@ -97,3 +98,90 @@ def test_blocks_that_nobody_asked_for_are_checked_like_all(bob, ann):
     eve, log = Stranger(bob), Log(ann)
     eve.say(Blocks(log.key.public, log.id, 1, 3, tuple(reversed(log.grow(3)))))
     assert len(bob.rows(ann)) == 3
+
+
+# -- the end of an answer
+
+
+def answered(bob, id):
+    return [one.query_id for one in bob.heard(AllAnswered)] == [id]
+
+
+def answers(peer, *blocks):
+    """All questions that the peer heard and didn't answer yet are answered so."""
+    for asked in peer.heard(Question):
+        peer.chains.answer(asked.neighbour, asked.query_id, blocks, 0.0)
+    peer.events.clear()
+
+
+def test_who_asks_is_told_when_all_gave_their_answers_also_those_one_hop_on():
+    bob, carla, dan, eve = Peer("bob"), Peer("carla"), Peer("dan"), Peer("eve")
+    village = Village()
+    for left, right in ((bob, carla), (carla, dan), (carla, eve)):
+        village.link(left, right)
+    post = dan.say(Post("apples"))
+    id = bob.chains.ask(b"apples?", 0.0)
+    village.run()
+    for peer in (carla, dan, eve):
+        assert not bob.heard(AllAnswered)
+        answers(peer, *([post] if peer is dan else []))
+        village.run()
+    assert answered(bob, id)
+    assert [one.blocks for one in bob.heard(AnswerCame)] == [(post,)]
+
+
+def test_who_answers_before_those_one_hop_on_and_after_them_ends_it_once():
+    for order in ((0, 1), (1, 0)):
+        bob, carla, dan = Peer("bob"), Peer("carla"), Peer("dan")
+        village = Village()
+        for left, right in ((bob, carla), (carla, dan)):
+            village.link(left, right)
+        id = bob.chains.ask(b"apples?", 0.0)
+        village.run()
+        for at in order:
+            answers((carla, dan)[at])
+            village.run()
+        assert answered(bob, id)
+
+
+def test_nobody_near_is_all_that_there_is():
+    bob = Peer("bob")
+    id = bob.chains.ask(b"apples?", 0.0)
+    assert answered(bob, id)
+
+
+def test_a_neighbour_that_goes_is_waited_for_no_longer():
+    bob, carla, dan = Peer("bob"), Peer("carla"), Peer("dan")
+    village = Village()
+    village.link(bob, carla)
+    far = village.link(carla, dan)
+    id = bob.chains.ask(b"apples?", 0.0)
+    village.run()
+    answers(carla)
+    village.run()
+    assert not bob.heard(AllAnswered)
+    village.unlink(far)
+    village.run()
+    assert answered(bob, id)
+
+
+def test_an_end_that_comes_early_only_cuts_off_who_said_it(bob, ann):
+    eve, log = Stranger(bob), Log(ann)
+    olga = Stranger(bob, "olga")
+    id, block = bob.chains.ask(b"apples?", 0.0), log.add()
+    eve.say(Answer(id, (), ()), Answer(id, (), ()))
+    eve.say(Answer(id, (ann.card.to_bytes(),), (block,)))
+    assert not bob.heard(AnswerCame)
+    assert not bob.heard(AllAnswered)
+    olga.say(Answer(id, (ann.card.to_bytes(),), (block,)), Answer(id, (), ()))
+    assert len(bob.heard(AnswerCame)) == 1
+    assert answered(bob, id)
+
+
+def test_the_last_answer_that_is_taken_is_an_end(bob, ann):
+    eve, log = Stranger(bob), Log(ann)
+    id, block = bob.chains.ask(b"apples?", 0.0), log.add()
+    for _ in range(ANSWERS):
+        assert not bob.heard(AllAnswered)
+        eve.say(Answer(id, (ann.card.to_bytes(),), (block,)))
+    assert answered(bob, id)
