@@ -6,7 +6,8 @@
 
 Without `rate` frames move as fast as the process can; with it the stations share one channel, as
 `air.Air` tells. Pairs in `hears` count both ways, in `loss` from the first to the second; a number
-for `loss` counts for all. `link_type` 803 makes interfaces that count as monitor (radiotap).
+for `loss` counts for all. `link_type` 803 makes interfaces that count as monitor (radiotap);
+these have no address of their own, and all stations get every frame.
 """
 
 import fcntl

@@ -317,6 +317,32 @@ def test_one_medium_that_fails_leaves_the_other_alone(make_ether):
         story(told, ether.stations, interfaces=["mesh0", "wire0"])
 
 
+def test_a_serial_port_that_comes_late_or_goes_is_used_when_it_is_there(tmp_path):
+    port = tmp_path / "by-id" / "tnc"
+
+    async def run():
+        adhoc = Adhoc(serial=[{"port": str(port)}])
+        events = asyncio.Queue()
+        adhoc.start(print, events.put_nowait)
+        assert "tnc" in adhoc.warnings()[0]
+        for _ in range(2):
+            modem, line = os.openpty()
+            port.parent.mkdir(exist_ok=True)
+            port.symlink_to(os.ttyname(line))
+            async with asyncio.timeout(PATIENCE):
+                assert isinstance(await events.get(), PathFound)
+            assert len(adhoc.listening()) == 1
+            os.close(modem)
+            os.close(line)
+            port.unlink()
+            async with asyncio.timeout(PATIENCE):
+                assert isinstance(await events.get(), PathLost)
+            assert adhoc.listening() == []
+        await adhoc.close()
+
+    asyncio.run(run())
+
+
 # ---- beacons
 
 

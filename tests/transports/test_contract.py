@@ -14,7 +14,7 @@ import pytest
 from meshpeer.core.link.path import Datagram, Path
 from meshpeer.errors import TransportError
 from tests.namespaces import inside
-from transports.adhoc.address import path_of
+from tests.transports.ether import RADIOTAP
 from transports.adhoc.adhoc import Adhoc
 from transports.interface import PathLost, Transport
 from transports.memory import Hub, Memory
@@ -110,17 +110,12 @@ class Inside(Adhoc):
             super().start(*arguments)
 
 
-def cell_pair(ether) -> Callable[[], tuple[End, End]]:
-    def make():
-        return tuple(
-            End(
-                Inside(each.namespace, interfaces=[each.interface]),
-                lambda each=each: path_of(each.interface, each.address),
-            )
-            for each in ether.stations
-        )
+def adhoc_pair(ether) -> Callable[[], tuple[End, End]]:
+    def end(station) -> End:
+        adhoc = Inside(station.namespace, interfaces=[station.interface])
+        return End(adhoc, lambda: Path("adhoc", adhoc.listening()[0].split()[1]))
 
-    return make
+    return lambda: tuple(map(end, ether.stations))
 
 
 def has_ipv6() -> bool:
@@ -132,10 +127,13 @@ def has_ipv6() -> bool:
     return True
 
 
-@pytest.fixture(params=[*PAIRS, "adhoc cell"])
+ETHERS = {"adhoc cell": {}, "adhoc monitor": {"link_type": RADIOTAP}}
+
+
+@pytest.fixture(params=[*PAIRS, *ETHERS])
 def make_pair(request):
-    if request.param == "adhoc cell":
-        return cell_pair(request.getfixturevalue("make_ether")(2))
+    if (options := ETHERS.get(request.param)) is not None:
+        return adhoc_pair(request.getfixturevalue("make_ether")(2, **options))
     if request.param == "udp6" and not has_ipv6():
         pytest.skip("this machine has no IPv6 loopback")
     return PAIRS[request.param]

@@ -1,0 +1,93 @@
+"""A way that is full holds up itself and no other."""
+
+import asyncio
+
+import pytest
+
+from meshpeer.core.link.path import Datagram, Path, Traits
+from meshpeer.node.config import parse
+from meshpeer.node.node import UNSENT_LIMIT, Node
+from meshpeer.node.state import State
+from transports.memory import Hub, Memory
+
+QUIET = """
+[lan]
+on = false
+[udp]
+port = 0
+listen = ["127.0.0.1"]
+"""
+
+
+class Modem(Memory):
+    """Takes nothing till there is room, as a modem that is sending does."""
+
+    name = "modem"
+    room = False
+    taken = 0
+
+    def send(self, batch):
+        if not self.room:
+            return 0
+        self.taken += len(batch)
+        return len(batch)
+
+
+@pytest.fixture
+def make_node(tmp_path, monkeypatch):
+    hub = Hub()
+
+    def make(name, *more):
+        transports = [Memory(hub, name), *more]
+        loaded = {each.name: each for each in transports}
+        monkeypatch.setattr("meshpeer.node.node.load_transports", lambda _: loaded)
+        state = State(tmp_path / name)
+        state.create()
+        return Node(state, parse(QUIET, name))
+
+    return make
+
+
+async def linked(node, other):
+    async with asyncio.timeout(5):
+        while other.peer.id not in node.peer.neighbours:
+            await node.next_news().wait()
+
+
+def test_a_full_modem_does_not_hold_up_the_radio(make_node):
+    async def story():
+        modem = Modem(Hub(), "tnc", traits=Traits(rate=300.0, medium="tnc"))
+        ann, bob = make_node("ann", modem), make_node("bob")
+        await ann.start()
+        await bob.start()
+        ann.dialer.learn(
+            bytes(31) + b"\x09", Path("modem", "far"), ann.now(), configured=True
+        )
+        ann.turn()
+        assert len(ann._unsent) == 1
+        ann.dialer.learn(bob.peer.id, Path("memory", "bob"), ann.now(), configured=True)
+        ann.turn()
+        await linked(ann, bob)
+        modem.room = True
+        ann._writable()
+        assert modem.taken > 0
+        assert ann._unsent == {}
+        await ann.close()
+        await bob.close()
+
+    asyncio.run(story())
+
+
+def test_what_waits_for_a_full_modem_has_a_limit(make_node, monkeypatch):
+    async def story():
+        modem = Modem(Hub(), "tnc", traits=Traits(rate=300.0, medium="tnc"))
+        ann = make_node("ann", modem)
+        await ann.start()
+        flood = [Datagram(Path("modem", "far"), b"?")] * 100
+        monkeypatch.setattr(ann.peer, "outgoing", lambda now: flood)
+        for _ in range(20):
+            ann._send(ann.now())
+        assert sum(map(len, ann._unsent.values())) == UNSENT_LIMIT
+        await ann.close()
+
+    asyncio.run(story())
