@@ -189,6 +189,8 @@ class SearchService(ChainService):
         """Ask the neighbours; what is held here was found here."""
         query_id = self._peer.chains.ask(question_bytes(question), self._node.now())
         self._node.soon()
+        if not self._peer.chains.waits(query_id):
+            return []
         blocks = await self._node.near.ask(query_id)
         rows = [row for block in blocks if (row := _row(block, question)) is not None]
         new = [row for row in rows if self._store.record_of(row.id) is None]

@@ -314,6 +314,10 @@ class Chains:
         """Ask the neighbours, and one hop on; answers come as AnswerCame with this id."""
         return self.questions.ask(query, now)
 
+    def waits(self, query_id: bytes) -> bool:
+        """Whether some neighbour may still answer this question; if not, AllAnswered is told."""
+        return self.questions.waits(query_id)
+
     def answer(
         self, neighbour: bytes, query_id: bytes, blocks: Iterable[Block], now: float
     ) -> None:

@@ -128,6 +128,10 @@ class Questions:
             self._sessions[peer].flush()
         return id
 
+    def waits(self, id: bytes) -> bool:
+        """Whether some neighbour may still answer this question."""
+        return id in self._asked
+
     def expire(self, now: float) -> None:
         """Forget questions whose time is up."""
         for id in [id for id, asked in self._asked.items() if now >= asked.until]:

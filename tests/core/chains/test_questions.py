@@ -123,6 +123,7 @@ def test_who_asks_is_told_when_all_gave_their_answers_also_those_one_hop_on():
     id = bob.chains.ask(b"apples?", 0.0)
     village.run()
     for peer in (carla, dan, eve):
+        assert bob.chains.waits(id)
         assert not bob.heard(AllAnswered)
         answers(peer, *([post] if peer is dan else []))
         village.run()
@@ -148,6 +149,7 @@ def test_nobody_near_is_all_that_there_is():
     bob = Peer("bob")
     id = bob.chains.ask(b"apples?", 0.0)
     assert answered(bob, id)
+    assert not bob.chains.waits(id)
 
 
 def test_a_neighbour_that_goes_is_waited_for_no_longer():
