@@ -18,6 +18,7 @@ from meshpeer.node.chain_facade import Record
 from meshpeer.node.chain_service import ChainService
 from meshpeer.node.desk import absolute_path, number_cursor, page_limit
 from meshpeer.node.facade_types import Page
+from meshpeer.node.library.copies import Copy
 from meshpeer.node.library.media_types import media_type
 from meshpeer.node.mail_service import opened_size
 from meshpeer.node.publications import PATIENCE_S
@@ -230,11 +231,12 @@ class FileService(ChainService):
             into = folder or len(refs) > 1 or (new.to or "").endswith("/")
             await asyncio.to_thread(self._make_room_for, refs, target, folder, into)
         first = {ref.file: ref for ref in reversed(refs)}
-        for ref in refs if target else ():
-            if ref is not first[ref.file]:
-                self._node.library.copy_too(
-                    ref.file, ref.name, _target_of(ref, target, folder)
-                )
+        if target:
+            self._node.library.copy_too(
+                Copy(ref.file, ref.name, _target_of(ref, target, folder))
+                for ref in refs
+                if ref is not first[ref.file]
+            )
         for ref in first.values():
             self._node.library.fetch(
                 ref.file,

@@ -141,6 +141,7 @@ class Node:
             came_whole=lambda file: self.peer.exchange.known(file, self.now()),
             fetched=self.happenings.fetched,
             mirrored=self.happenings.mirrored,
+            settings=self.store.settings,
         )
         self.publications = Publications(self)
         self.standing = StandingSearches(self.store)

@@ -37,6 +37,7 @@ from meshpeer.core.journal import Journal
 from meshpeer.errors import NotFoundError, StoreError, UsageError
 from meshpeer.node.library import packing
 from meshpeer.node.library.chunks import Chunks, is_a_mirrors
+from meshpeer.node.library.copies import Copies, Copy
 from meshpeer.node.library.mirroring import Goal, Mirror, Mirrors, Needed
 from meshpeer.node.library.partials import KEEP_FREE
 from meshpeer.node.library.underway import Underway
@@ -51,7 +52,7 @@ if TYPE_CHECKING:  # publishing and watching are imported by who does so: 0.3 MB
     )
     from meshpeer.node.library.watching import OnChange, Watch
 
-__all__ = ["Goal", "Library", "Mirror", "Needed"]
+__all__ = ["Copy", "Goal", "Library", "Mirror", "Needed"]
 
 log = logging.getLogger("meshpeer.library")
 
@@ -79,19 +80,21 @@ class Library:
         came_whole: Callable[[bytes], None] = lambda file: None,
         fetched: Callable[[bytes], None] = lambda file: None,
         mirrored: Callable[[Mirror], None] = lambda mirror: None,
+        settings: Callable[[], dict[str, bytes]] = dict,
     ) -> None:
         """`folder` is where fetched files go; `soon` asks the node for a turn.
 
         `asked` and `done` are where others than `files` ask for parts, too; `came_whole` hears
         of files that can be given from now on, `fetched` of those that somebody asked for and
-        that lie in their place now, `mirrored` of mirrors that became equal or can't.
+        that lie in their place now, `mirrored` of mirrors that became equal or can't. `settings`
+        gives what the database keeps by name.
         """
         self._store = store
         self._journal = journal
         self._files = files
         self._came_whole = came_whole
         self._tell_fetched = fetched
-        self._copies: dict[bytes, list[tuple[str, str]]] = {}
+        self._copies = Copies(settings, journal)
         self._now = now
         self._soon = soon
         self._keep_free = keep_free
@@ -120,6 +123,7 @@ class Library:
         """Take up what a stop or a crash left in the middle."""
         self._chunks.start()
         self.mirrors.start()
+        self._copy_on()
         self._looker.submit(self._sweep_packed)
 
     async def close(self) -> None:
@@ -272,24 +276,30 @@ class Library:
         )
         self._soon()
 
-    def copy_too(self, file: bytes, name: str, target: str) -> None:
-        """Once this file has come to its place, bring it to another, too: equal files have one id.
-
-        Until a restart: then who asked asks again.
-        """
-        self._copies.setdefault(file, []).append((name, target))
+    def copy_too(self, copies: Iterable[Copy]) -> None:
+        """Once these files came to their places, bring them to others, too: equal files have one
+        id."""
+        self._copies.add(copies)
 
     def _fetched(self, file: bytes) -> None:
-        if copies := self._copies.get(file):
-            name, target = copies.pop()
-            self.fetch(file, name=name, target=target)
-            return
-        self._copies.pop(file, None)
-        self._tell_fetched(file)
+        copy = self._copies.next(file)
+        if copy is None:
+            self._tell_fetched(file)
+        else:
+            self.fetch(file, name=copy.name, target=copy.target)
+
+    def _copy_on(self) -> None:
+        """Go on with copies that a stop or a crash left in the middle."""
+        for file in self._copies.files():
+            row = self._store.fetch(file)
+            if row is None:
+                self._copies.drop(file)
+            elif row.state == "done" and file not in self._chunks.rows:
+                self._fetched(file)
 
     def cancel(self, file: bytes) -> None:
         """Have it come no more, and drop what has come; NotFoundError if it doesn't."""
-        self._copies.pop(file, None)
+        self._copies.drop(file)
         past = self._store.fetch(file)
         if past is not None and self._is_past(past):
             self.take([DropFetch(file), *self._partial(file)])

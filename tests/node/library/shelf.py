@@ -48,6 +48,7 @@ class Peer:
             now=self.now,
             soon=self.soon,
             keep_free=keep_free,
+            settings=self.store.settings,
         )
         self.complete = set()
         self.refused = []

@@ -1,0 +1,84 @@
+"""Places that equal files of a collection go to once the first of them is at its own.
+
+A fetch has one place; the others wait here, and in the database as one setting, so that a restart
+loses none. That is written when something is added, and after a while when copies were made: a
+copy that was made and is still listed after a crash is seen to lie there already.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from meshpeer.core.journal import Journal
+from meshpeer.core.writes import PutSetting
+
+SETTING: Final = "copies"
+WRITE_AFTER: Final = 64
+"""Copies made after which the list is written again, if it isn't empty before."""
+
+
+class Copy(NamedTuple):
+    """Where a file is to lie, too."""
+
+    file: bytes
+    name: str
+    target: str
+
+
+class Copies:
+    """What is to be copied, by file."""
+
+    def __init__(self, settings: Callable[[], dict[str, bytes]], journal: Journal) -> None:
+        """`settings` gives what the database keeps by name."""
+        self._journal = journal
+        self._waiting: dict[bytes, list[Copy]] = {}
+        self._under_way: set[bytes] = set()
+        self._unwritten = 0
+        kept = json.loads(settings().get(SETTING, b"[]"))
+        for file, name, target in kept:
+            self._put(Copy(bytes.fromhex(file), name, target))
+
+    def files(self) -> list[bytes]:
+        """Which files are to be copied."""
+        return list(self._waiting)
+
+    def add(self, copies: Iterable[Copy]) -> None:
+        """Remember these; durable with what is journalled next."""
+        before = sum(map(len, self._waiting.values()))
+        for copy in copies:
+            self._put(copy)
+        if sum(map(len, self._waiting.values())) > before:
+            self._write()
+
+    def next(self, file: bytes) -> Copy | None:
+        """The file came to its place, or to the last one that was given here: give the next."""
+        if file in self._under_way:
+            self._under_way.discard(file)
+            self._waiting[file].pop()
+            self._unwritten += 1
+        copies = self._waiting.get(file)
+        if copies:
+            self._under_way.add(file)
+        elif copies is not None:
+            del self._waiting[file]
+        if self._unwritten and (not self._waiting or self._unwritten >= WRITE_AFTER):
+            self._write()
+        return copies[-1] if copies else None
+
+    def drop(self, file: bytes) -> None:
+        """Nobody wants it any more."""
+        self._under_way.discard(file)
+        if self._waiting.pop(file, None) is not None:
+            self._write()
+
+    def _put(self, copy: Copy) -> None:
+        self._waiting.setdefault(copy.file, []).append(copy)
+
+    def _write(self) -> None:
+        self._unwritten = 0
+        rows = [
+            (copy.file.hex(), copy.name, copy.target)
+            for copies in self._waiting.values()
+            for copy in copies
+        ]
+        self._journal.add(PutSetting(SETTING, json.dumps(rows).encode()))

@@ -1,0 +1,93 @@
+"""Equal files of a collection come once, and each lies in its place, also after a restart."""
+
+import asyncio
+import os
+
+from meshpeer.core.formats.manifest import CHUNK
+from meshpeer.core.journal import Journal
+from meshpeer.node.library.copies import WRITE_AFTER, Copies, Copy
+from tests.node.library.shelf import manifest_of, peer
+
+DATA = os.urandom(3 * CHUNK + 77)
+FILE = manifest_of(DATA).id
+
+
+def kept(journal, before):
+    """What a restart would read."""
+    writes = journal.take() or []
+    if writes:
+        journal.committed(0.0)
+    return before | {write.name: write.value for write in writes}
+
+
+def ask(here, folder):
+    here.library.fetch(FILE, name="a.bin", target=str(folder / "a.bin"))
+    names = ("b.bin", "c.bin")
+    here.library.copy_too(Copy(FILE, name, str(folder / name)) for name in names)
+
+
+def lie(folder):
+    paths = [folder / name for name in ("a.bin", "b.bin", "c.bin")]
+    return all(path.exists() and path.read_bytes() == DATA for path in paths)
+
+
+def test_copies_are_made_when_the_file_comes_after_a_restart(tmp_path):
+    async def story():
+        folder = tmp_path / "got"
+        folder.mkdir()
+        async with peer(tmp_path / "peer") as here:
+            ask(here, folder)
+            await here.library.durable()
+        async with peer(tmp_path / "peer") as here:
+            here.bring(DATA)
+            await here.until(lambda: lie(folder), "all three")
+        async with peer(tmp_path / "peer") as here:
+            assert not here.library._copies.files()
+
+    asyncio.run(story())
+
+
+def test_a_stop_between_two_copies_loses_none_and_makes_none_twice(tmp_path):
+    async def story():
+        folder = tmp_path / "got"
+        folder.mkdir()
+        async with peer(tmp_path / "peer") as here:
+            ask(here, folder)
+            here.bring(DATA)
+            await here.until((folder / "a.bin").exists, "the first")
+        async with peer(tmp_path / "peer") as here:
+            await here.until(lambda: lie(folder), "the others")
+            await here.until(lambda: not here.library._copies.files(), "the end")
+        assert sorted(path.name for path in folder.iterdir()) == ["a.bin", "b.bin", "c.bin"]
+
+    asyncio.run(story())
+
+
+def test_a_cancelled_file_is_not_copied_after_a_restart(tmp_path):
+    async def story():
+        folder = tmp_path / "got"
+        folder.mkdir()
+        async with peer(tmp_path / "peer") as here:
+            ask(here, folder)
+            here.library.cancel(FILE)
+            await here.library.durable()
+        async with peer(tmp_path / "peer") as here:
+            assert not here.library._copies.files()
+
+    asyncio.run(story())
+
+
+def test_copies_are_remembered_in_order_until_they_are_made():
+    journal = Journal()
+    copies = Copies(dict, journal)
+    copies.add(Copy(FILE, str(n), f"/to/{n}\udcff") for n in range(2 * WRITE_AFTER))
+    disk = kept(journal, {})
+    again = Copies(disk.copy, journal)
+    made = []
+    while (copy := again.next(FILE)) is not None:
+        made.append(copy)
+        disk = kept(journal, disk)
+        assert made[-1] in Copies(disk.copy, Journal())._waiting[FILE]
+    assert len(set(made)) == 2 * WRITE_AFTER
+    disk = kept(journal, disk)
+    assert not Copies(disk.copy, Journal()).files()
