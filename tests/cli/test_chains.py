@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from meshpeer.core.formats.block import Block, Header
+from meshpeer.core.identity import idtext
 from tests.api.running import Mesh
 from tests.cli.calling import call, told
 
@@ -196,6 +198,28 @@ def test_a_profile_says_what_its_person_says_and_what_is_known(ann, bob, tmp_pat
     assert about in call(bob, "profile", "ann").stdout
     assert told(ann, "profile", "--avatar", "")["avatar"] is None
     assert told(ann, "profile")["about"] == about
+
+
+async def take(node, *blocks):
+    """As if a neighbour had brought these blocks and no others."""
+    for block in blocks:
+        node.peer.chains.intake.take(block, node.now())
+    node.peer.chains._settle(None, node.now())
+    await node.durable()
+
+
+def test_a_profile_says_what_is_not_proved_yet_to_belong_together(mesh, ann, bob):
+    for n in range(40):
+        told(ann, "post", f"{n}")
+    (head,) = ann.node.peer.chains.heads(idtext.decode(ann.id))
+    rows = ann.node.store.log_blocks(head.device, head.log, 1, head.height, 100)
+    newest_first = [Block(Header.parse(header), body) for header, body in rows]
+    mesh.wait(take(bob.node, *newest_first[-10:], newest_first[0]))
+    assert told(bob, "profile", "ann")["unjoined"] == [head.log.hex()]
+    assert "not proved yet to belong" in call(bob, "profile", "ann").stdout
+    assert [one["joined"] for one in told(bob, "follow")].count(False) == 1
+    mesh.wait(take(bob.node, *newest_first))
+    assert told(bob, "profile", "ann")["unjoined"] == []
 
 
 def test_a_label_is_a_signed_opinion_of_a_record_or_a_person(ann, bob):

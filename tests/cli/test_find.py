@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from meshpeer.node import near
 from tests.api.running import Mesh
 from tests.cli.calling import call, told
 
@@ -90,7 +91,10 @@ def test_pages_are_gone_through(ann):
     assert set(both) == {f"water {number}" for number in range(5)}
 
 
-def test_neighbours_are_asked_and_what_they_have_can_be_got(ann, bob, mesh, tmp_path):
+def test_neighbours_are_asked_and_what_they_have_can_be_got(
+    ann, bob, mesh, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(near, "NEAR_SECONDS", 3_600)  # nobody is waited for who answered
     dora = mesh.settle("dora")
     mesh.serve(dora, loopback=False)
     done = publish(dora, tmp_path, "pump.txt", b"turn it left\n" * 9)
