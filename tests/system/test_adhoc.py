@@ -74,8 +74,11 @@ def test_a_message_crosses_a_cell_that_has_no_ip(make_ether, peers_on, visible):
     bob.stop()
 
 
-def test_a_message_passes_a_neighbour_to_one_who_is_out_of_range(make_ether, peers_on):
-    ether = make_ether(3, hears=[(0, 1), (1, 2)], loss=0.1)
+@pytest.mark.parametrize("rate", [None, 6e6])
+def test_a_message_passes_a_neighbour_to_one_who_is_out_of_range(
+    make_ether, peers_on, rate
+):
+    ether = make_ether(3, hears=[(0, 1), (1, 2)], loss=0.1, rate=rate)
     ann, bob, carla = peers_on(ether, "ann", "bob", "carla")
     ann.knows(carla)
     carla.knows(ann)

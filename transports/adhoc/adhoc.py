@@ -105,7 +105,7 @@ class Adhoc:
     def warnings(self) -> list[str]:
         """Give the mediums that are not, and why."""
         return [
-            f"adhoc does without {each.described()}. It is used as soon as it is there."
+            f"adhoc does without {each.described()}. It is used as soon as it can be."
             for each in self._attached.values()
             if not each.medium
         ]
@@ -266,13 +266,16 @@ class Adhoc:
             attached.trouble = str(error)
             return
         attached.opened(medium)
-        log.info("medium", extra={"medium": attached.label, "is": attached.described()})
+        log.info(
+            "a medium is there",
+            extra={"medium": attached.label, "is": attached.described()},
+        )
         self._loop.call_soon(self._say, PathFound(attached.everybody))
         self._set_beacons()
 
     def _failed(self, attached: Attached, reason: str) -> None:
         """A medium is closed: its paths are lost, and it is tried again when something changes."""
-        log.warning("medium", extra={"medium": attached.label, "reason": reason})
+        log.warning("a medium failed", extra={"medium": attached.label, "reason": reason})
         self._counters["mediums failed"] += 1
         if attached.medium is not None and not attached.port:
             self._counters += attached.counted()  # the next is made anew
