@@ -119,3 +119,23 @@ def test_a_peer_that_is_named_in_the_settings_by_its_station(make_ether, daemon)
     ann.start()
     ann.linked_with(bob)
     assert ann.path_to(bob) == "mesh0/02:ca:fe:00:00:01"
+
+
+def test_where_there_is_ip_too_it_is_taken_and_losing_it_costs_no_link(bridge, daemon):
+    hosts = [bridge.add_host(f"192.0.2.{number}/24", ipv6=False) for number in (1, 2)]
+    ann, bob = (
+        daemon(name, namespace=host, settings=ADHOC.replace("mesh0", "eth0"))
+        for name, host in zip(("ann", "bob"), hosts, strict=True)
+    )
+    ann.start()
+    bob.start()
+    ann.knows(bob)
+    bob.knows(ann)
+    ann.until_asked(lambda: ann.path_to(bob) == "192.0.2.2:6374")
+    ann.until_asked(lambda: bob.path_to(ann) == "192.0.2.1:6374")
+    for number in (0, 1):
+        bridge.ip(hosts[number], "address", "flush", "dev", "eth0")
+    arrives(ann, bob, "no address left")
+    assert ann.path_to(bob).startswith("eth0/")
+    ups = [each for each in ann.history() if each.kind == "link"]
+    assert [each.body["up"] for each in ups] == [True]
