@@ -114,7 +114,11 @@ def follow(session: Session, who: str | None, quietly: bool) -> None:
     Without WHO: list whose chains are kept here, and why.
     """
     if who is None:
-        session.give(list(session.api.all("follows")), _follow_lines)
+        session.give(
+            list(session.api.all("follows")),
+            _follow_lines,
+            nothing="no chain is kept here; `meshpeer follow WHO` keeps one",
+        )
         return
     done = session.api.put("follows", who, body={"quietly": quietly})
     session.give(done, lambda done: _follow_lines([done]))

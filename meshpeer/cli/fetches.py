@@ -175,7 +175,11 @@ def fetches_list(session: Session, everything: bool) -> None:
         for fetch in session.api.all("fetches")
         if everything or fetch["state"] != "done"
     ]
-    session.give(found, _fetch_lines)
+    session.give(
+        found,
+        _fetch_lines,
+        nothing="nothing is being fetched; `meshpeer get` asks for a file",
+    )
 
 
 def _fetch_lines(found: list[dict[str, Any]]) -> list[str]:

@@ -97,9 +97,18 @@ def files(session: Session, watched: bool) -> None:
     """List the files whose bytes are here."""
     if watched:
         found = session.api.get("watched")["items"]
-        session.give(found, _watched_lines)
+        session.give(
+            found,
+            _watched_lines,
+            nothing="no folder is watched; `meshpeer publish --watch FOLDER` begins it",
+        )
         return
-    session.give(list(session.api.all("files")), _file_lines)
+    session.give(
+        list(session.api.all("files")),
+        _file_lines,
+        nothing="no files yet; `meshpeer publish PATH` names yours, `meshpeer get` fetches "
+        "others'",
+    )
 
 
 def _watched_lines(found: list[dict[str, Any]]) -> list[str]:
@@ -135,7 +144,11 @@ def mirror(
     What you change in it yourself is kept aside, never lost. Alone it lists the mirrors.
     """
     if source is None:
-        session.give(session.api.get("mirrors")["items"], _mirror_lines)
+        session.give(
+            session.api.get("mirrors")["items"],
+            _mirror_lines,
+            nothing="nothing is mirrored; `meshpeer mirror AUTHOR/COLLECTION FOLDER` begins it",
+        )
         return
     who, slash, collection = source.partition("/")
     if not slash or not who or not collection:

@@ -129,9 +129,11 @@ def read(session: Session, which: tuple[str, ...], keep: bool) -> None:
         if which
         else _as_written(list(session.api.all("messages", box="inbox", unread=True)))
     )
-    session.give(found, lambda found: [line for m in found for line in _whole(m, session)])
-    if not found:
-        session.say("nothing is unread")
+    session.give(
+        found,
+        lambda found: [line for m in found for line in _whole(m, session)],
+        nothing="nothing is unread; `meshpeer inbox --all` lists what you have read",
+    )
     unread = [str(m["number"]) for m in found if m["box"] != "outbox" and not m["read"]]
     if unread and not keep:
         session.api.post("messages", "read", body={"which": unread, "read": True})
@@ -186,7 +188,11 @@ def outbox(session: Session, underway: bool, last: int, who: str | None) -> None
     found = session.api.all("messages", box="outbox", who=who, newest=True, at_once=100)
     over = ("arrived", "dropped", "expired") if underway else ()
     kept = list(islice((m for m in found if m["delivery"]["state"] not in over), last))
-    session.give(kept[::-1], lambda found: [line for m in found for line in _sent_lines(m)])
+    session.give(
+        kept[::-1],
+        lambda found: [line for m in found for line in _sent_lines(m)],
+        nothing="nothing was sent; `meshpeer send NAME TEXT` writes to a contact",
+    )
 
 
 def _sent_lines(message: dict[str, Any]) -> list[str]:
@@ -235,7 +241,11 @@ def requests() -> None:
 def requests_list(session: Session) -> None:
     """List what strangers wrote. A stranger's name is only what it says of itself."""
     found = list(session.api.all("messages", box="requests"))
-    session.give(found, lambda found: [line for m in found for line in _request_lines(m)])
+    session.give(
+        found,
+        lambda found: [line for m in found for line in _request_lines(m)],
+        nothing="no stranger wrote; who has your card (`meshpeer card`) can",
+    )
 
 
 def _request_lines(message: dict[str, Any]) -> list[str]:

@@ -43,7 +43,12 @@ def peers() -> None:
 @command("meshpeer peers list", group=peers, name="list")
 def peers_list(session: Session) -> None:
     """List neighbours, then peers that were met or added. The path in use has a star."""
-    session.give(list(session.api.all("peers")), _peer_lines)
+    session.give(
+        list(session.api.all("peers")),
+        _peer_lines,
+        nothing="no peer was met yet; those on the same network come by themselves, and "
+        "`meshpeer peers add` names others",
+    )
 
 
 def _peer_lines(found: list[dict[str, Any]]) -> list[str]:
@@ -86,7 +91,11 @@ def queue(session: Session) -> None:
 
     Nobody but the receiver can say what is in one.
     """
-    session.give(list(session.api.all("queue")), _queue_lines)
+    session.give(
+        list(session.api.all("queue")),
+        _queue_lines,
+        nothing="nothing is carried here; it fills when you or a neighbour sends something",
+    )
 
 
 def _account(text: str) -> str:

@@ -91,7 +91,12 @@ def contacts() -> None:
 @command("meshpeer contacts list", group=contacts, name="list")
 def contacts_list(session: Session) -> None:
     """List everybody known here."""
-    session.give(list(session.api.all("contacts")), _contact_lines)
+    session.give(
+        list(session.api.all("contacts")),
+        _contact_lines,
+        nothing="no contacts yet; `meshpeer add CARD` makes somebody one, `meshpeer card` "
+        "shows yours",
+    )
 
 
 def _contact_lines(found: list[dict[str, Any]]) -> list[str]:

@@ -185,3 +185,28 @@ def test_what_can_not_be_asked_is_said_plainly(ann, arguments, says):
     assert result.exit_code in (2, 4)
     assert result.stdout == ""
     assert says in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("contacts", "meshpeer add"),
+        ("outbox", "meshpeer send"),
+        ("requests", "meshpeer card"),
+        ("read", "inbox --all"),
+        ("queue", "carried"),
+        ("peers", "peers add"),
+        ("timeline", "meshpeer follow"),
+        ("files", "meshpeer publish"),
+        ("files --watched", "--watch"),
+        ("fetches", "meshpeer get"),
+        ("mirror", "meshpeer mirror"),
+        ("searches", "--watch"),
+    ],
+)
+def test_an_empty_list_says_that_it_is_and_what_to_do(ann, command, says):
+    shown = call(ann, *command.split())
+    assert (shown.stdout, shown.exit_code) == ("", 0)
+    assert says in shown.stderr
+    assert shown.stderr.count("\n") == 1
+    assert told(ann, *command.split()) == []
