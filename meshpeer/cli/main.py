@@ -62,6 +62,7 @@ COMMANDS: Final = {
     "device": ("devices", "Your devices: add, join, revoke"),
     "backup": ("backup", "Save everything in one locked file"),
     "restore": ("backup", "Make a peer from a backup"),
+    "capture": ("capture", "See the air: our packets, decoded"),
     "config": ("local", "Show or change settings"),
     "log": ("local", "Show the log"),
     "check": ("local", "Check the database, repair it"),

@@ -6,6 +6,7 @@ with it. `GET /links/keys` gives those in use now; packets from before the last 
 minutes at most) stay closed, those after it are followed by the same ratchet as the peers'.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2s
 from typing import Any, Final, NamedTuple
@@ -14,7 +15,15 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from meshpeer.core.link.keys import next_secret, packet_key
-from meshpeer.core.link.packet import DATA, DATA_HEADER, DATA_OVERHEAD, PHASE
+from meshpeer.core.link.packet import (
+    DATA,
+    DATA_HEADER,
+    DATA_OVERHEAD,
+    PHASE,
+    SHORT,
+    SHORT_OVERHEAD,
+    lengthen,
+)
 
 AHEAD: Final = 3
 """Renewals that may have been missed: two for a phase bit that is the same again."""
@@ -115,18 +124,28 @@ class Opening:
         self._known = current
 
     def knows(self, data: bytes) -> bool:
-        """Whether a packet is of a link whose keys were given."""
-        return data[1:5] in self._directions
+        """Whether a packet may be of a link whose keys were given."""
+        return next(self._candidates(data), None) is not None
 
     def open(self, data: bytes) -> Opened | None:
-        """Open a packet if it is DATA of such a link."""
-        if len(data) <= DATA_OVERHEAD or data[0] & ~3 != DATA:
-            return None
-        for direction in self._directions.get(data[1:5], ()):
-            opened = direction.open(data)
+        """Open a packet if it is DATA, or SHORT, of such a link."""
+        for direction, whole in self._candidates(data):
+            opened = direction.open(whole)
             if opened is not None:
                 return opened
         return None
+
+    def _candidates(self, data: bytes) -> Iterator[tuple[Direction, bytes]]:
+        """Whose it may be, and how it reads then."""
+        kind = data[0] & ~3 if data else 0
+        if kind == DATA and len(data) > DATA_OVERHEAD:
+            for direction in self._directions.get(data[1:5], ()):
+                yield direction, data
+        elif kind == SHORT and len(data) > SHORT_OVERHEAD:
+            for connection, directions in self._directions.items():
+                if connection[0] == data[1]:
+                    for direction in directions:
+                        yield direction, lengthen(data, connection, direction.expected)
 
 
 def _decrypt(

@@ -41,7 +41,7 @@ def test_the_commands_of_the_issues_are_there():
     wanted += " status service queue check config log sim demo"
     wanted += " post timeline record withdraw follow unfollow profile label heed unheed"
     wanted += " publish unpublish get fetches files file mirror unmirror"
-    wanted += " search searches also device backup restore"
+    wanted += " search searches also device backup restore radio capture"
     assert set(wanted.split()) == set(COMMANDS)
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from meshpeer.core.chains import messages as chains
 from meshpeer.core.link.config import LinkConfig
+from meshpeer.core.link.packet import shorten
 from meshpeer.core.sync import messages as sync
 from meshpeer.dissect.opening import Opening
 from meshpeer.dissect.streams import Streams
@@ -75,6 +76,17 @@ def test_the_keys_of_either_side_will_do():
         other = theirs.open(data)
         assert (other.plain, other.counter) == (each.plain, each.counter)
         assert other.sent is not each.sent
+
+
+def test_shortened_packets_are_opened_too():
+    tapped = Tapped()
+    opening = Opening()
+    opening.learn([told(tapped.link)])
+    tapped.packets.clear()
+    tapped.talk()
+    short = [shorten(data) for _, data in tapped.packets]
+    assert opening.knows(short[0])
+    assert None not in [opening.open(data) for data in short]
 
 
 def test_renewals_of_the_keys_are_followed():

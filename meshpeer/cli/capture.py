@@ -1,0 +1,146 @@
+"""Seeing the air: our packets, decoded."""
+
+import os
+import sys
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from meshpeer.cli import show
+from meshpeer.cli.command import Session, command
+from meshpeer.errors import MeshpeerError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from meshpeer.dissect.reading import Recording, Seen, Sorting
+    from meshpeer.dissect.telling import Teller
+
+ASK_AGAIN: Final = 1.0
+"""Seconds between two questions for keys."""
+
+
+@command("meshpeer capture -i mesh0 --decrypt")
+@click.argument("file", required=False, type=click.Path(dir_okay=False))
+@click.option("-i", "--interface", metavar="NAME", help="Listen here; else on all.")
+@click.option("--decrypt", is_flag=True, help="Open packets of the running peer's links.")
+@click.option(
+    "--port", "ports", multiple=True, type=click.IntRange(1, 65_535), help="Also a peer's."
+)
+@click.option("--count", type=click.IntRange(1), help="End after so many packets of ours.")
+@click.option("--write", "target", type=click.Path(), help="Record our packets as pcap.")
+def capture(
+    session: Session,
+    file: str | None,
+    interface: str | None,
+    decrypt: bool,
+    ports: tuple[int, ...],
+    count: int | None,
+    target: str | None,
+) -> None:
+    """Print the packets of peers, from the air or a pcap FILE, one a line.
+
+    `--decrypt` asks the running peer for the keys of its links that are up; no keys open what
+    passed before. Listening takes the capability CAP_NET_RAW, and `pip install 'meshpeer[radio]'`.
+    """
+    if file is not None and interface is not None:
+        raise UsageError("give a FILE or -i, not both")
+    _load_scapy(session)
+    from meshpeer.dissect.air import on_port
+    from meshpeer.dissect.reading import Recording, Sorting, of_file, of_interface
+    from meshpeer.dissect.telling import Teller
+
+    for port in ports:
+        on_port(port)
+    keys = Keys(session) if decrypt else None
+    teller = Teller(keys.opening, keys.ask) if keys else Teller()
+    if file is not None:
+        seen = of_file(os.path.expanduser(file))
+    else:
+        seen = of_interface(interface, time.time)
+    recording = Recording(os.path.expanduser(target)) if target is not None else None
+    if file is None:
+        session.say(f"listening on {interface or 'all interfaces'}; Ctrl-C ends")
+    try:
+        _print(session, seen, teller, Sorting(frozenset(ports)), recording, count)
+    except KeyboardInterrupt:
+        if file is not None:
+            raise
+    finally:
+        if teller.stumbles:
+            session.say(f"{teller.stumbles} packets could not be dissected")
+        if recording is not None:
+            recording.close()
+            if recording.left_out:
+                session.say(f"{recording.left_out} packets of other link types left out")
+
+
+def _print(
+    session: Session,
+    packets: "Iterator[Seen]",
+    teller: "Teller",
+    sorting: "Sorting",
+    recording: "Recording | None",
+    count: int | None,
+) -> None:
+    from meshpeer.dissect.telling import as_json, line
+
+    printed = 0
+    for seen in packets:
+        found = teller.tell(seen) if sorting.may_be_ours(seen) else []
+        if found and recording is not None:
+            recording.add(seen)
+        for told in found:
+            text = f"{_clock(seen.at)} {show.safe(line(told))}"
+            click.echo(as_json(told) if session.as_json else text)
+            printed += 1
+            if printed == count:
+                return
+
+
+class Keys:
+    """The keys of the running peer's links, asked for again when they don't suffice."""
+
+    def __init__(self, session: Session) -> None:
+        from meshpeer.dissect.opening import Opening
+
+        self.opening: Opening = Opening()
+        self._session = session
+        self._asked = -ASK_AGAIN
+        self._learn()
+
+    def ask(self) -> None:
+        """Ask, unless it was just done; a peer that went away leaves the keys there are."""
+        if time.monotonic() - self._asked < ASK_AGAIN:
+            return
+        try:
+            self._learn()
+        except MeshpeerError:
+            self._asked = time.monotonic()
+
+    def _learn(self) -> None:
+        self.opening.learn(self._session.api.get("links", "keys")["items"])
+        self._asked = time.monotonic()
+
+
+def _clock(at: float) -> str:
+    try:
+        return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S.%f")
+    except (ValueError, OverflowError, OSError):
+        return f"{at:.6f}"
+
+
+def _load_scapy(session: Session) -> None:
+    """Import it, which takes seconds on a small machine; UsageError says how to get it."""
+    if sys.stderr.isatty():
+        session.say("loading scapy")
+    try:
+        import meshpeer.dissect.telling  # noqa: F401
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "scapy":
+            raise
+        raise UsageError(
+            "this takes scapy: `pip install 'meshpeer[radio]'` in meshpeer's environment"
+        ) from error
