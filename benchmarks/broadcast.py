@@ -18,6 +18,7 @@ in, and to end a bundle of which a fifth was lost.
 
 from collections.abc import Callable
 from random import Random
+from statistics import median
 from time import perf_counter
 from typing import NamedTuple
 
@@ -79,8 +80,8 @@ def code_costs() -> dict[str, float]:
             if number >= encoder.count:
                 take.append(spent)
     return {
-        "repair_us": round(sum(repair) / len(repair), 1),
-        "take_us": round(sum(take) / len(take), 1),
+        "repair_us": round(median(repair), 1),
+        "take_us": round(median(take), 1),
         "end_us": round(microseconds(decoder.data), 1),
     }
 

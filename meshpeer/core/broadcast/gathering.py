@@ -23,7 +23,7 @@ ENOUGH: Final = 3
 """Neighbours for which it is worth while where rates aren't known."""
 MENDING: Final = 1.4
 """What a broadcast costs of its bytes' own time, with what mends losses."""
-LEAST_SIZE: Final = 16 * 1024
+LEAST_SIZE: Final = 8 * 1024
 """Bytes of a wire below which a transfer of its own, with its answers, isn't worth while."""
 MAX_GATHERED: Final = 256
 """Bundles that wait for wishes."""

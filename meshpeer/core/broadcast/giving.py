@@ -47,7 +47,7 @@ class Giving:
         self.id, self.transfer = announced.id, announced.transfer
         self.stopped = False
         """The bundle isn't to be sent any more."""
-        self._begun = now
+        self._begun, self._loss = now, loss
         self.losses: dict[bytes, float] = {}
         """What each receiver that lacked something had lost when it said so first."""
         self._encoder = Encoder(wire, announced.symbol_size, announced.transfer)
@@ -107,9 +107,11 @@ class Giving:
         if joined is None or not 1 <= missing <= self.count or through > self.until:
             return False
         self.touched = now
-        through = min(through, self.next)
+        if not through and self.sending:
+            return True  # it will hear these
+        through = min(through, self.next) if through else self.next
         heard, sent = self.count - missing, through - joined
-        loss = 1 - heard / sent if 0 < heard <= sent else MAX_LOSS
+        loss = 1 - heard / sent if 0 < heard <= sent else self._loss
         self.losses.setdefault(peer, loss)
         self._reach(through, missing, loss)
         return True

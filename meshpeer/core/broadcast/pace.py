@@ -23,7 +23,8 @@ RECOVERY: Final = 1.25
 FIRST_LOSS: Final = 0.05
 """What is expected before anything is known."""
 WEIGHT: Final = 0.5
-"""Of a transfer in what is expected of the next."""
+"""Of a transfer in what is expected of the next, if it has SYMBOLS; less, if fewer."""
+SYMBOLS: Final = 100
 
 
 class Pace:
@@ -50,14 +51,16 @@ class Pace:
         """Seconds from one packet to the next."""
         return self._packet / (self._full * self._part)
 
-    def learn(self, losses: list[float], now: float) -> None:
-        """A transfer has ended; these are the losses of those who lacked something after it."""
-        if not losses:
-            self.loss *= 0.95
+    def learn(self, losses: list[float], symbols: int, now: float) -> None:
+        """A transfer of so many symbols has ended; these are the losses of those who lacked
+        something after it."""
+        if losses:
+            weight = WEIGHT * min(1.0, symbols / SYMBOLS)
+            self.loss += weight * (sum(losses) / len(losses) - self.loss)
         else:
-            self.loss += WEIGHT * (sum(losses) / len(losses) - self.loss)
+            self.loss *= 0.95
         before = self._part
-        if losses and min(losses) > TOO_MUCH:
+        if losses and self.loss > TOO_MUCH:
             self._part = max(SLOWEST, self._part / 2)
         else:
             self._part = min(1.0, self._part * RECOVERY)

@@ -19,7 +19,8 @@ class Announced(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """A receiver's answer: what it lacks when all symbols below `through` were sent."""
+    """A receiver's answer: what it lacks when all symbols below `through` were sent; 0 if it
+    hears none any more, so that it can't know how far that is."""
 
     transfer: bytes
     symbols: int

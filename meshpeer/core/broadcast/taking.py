@@ -3,8 +3,8 @@
 No frame is acknowledged. Each symbol tells how many follow, and their pace tells when the last is
 out; then whoever lacks some says how many, once. Receivers may not hear each other (and the
 answers are sealed in links), so each waits a random moment more: the sender goes on at the first
-answer, and who then hears that enough is still to come keeps silent until that end. One that lost
-all of what was sent for it asks again, after a second, then two.
+answer, and who then hears that enough is still to come keeps silent until that end. One that then
+hears nothing at all asks again, after half a second, a whole one, and so on.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,9 @@ from meshpeer.core.broadcast.sessions import Announced, Missing
 JITTER_S: Final = 0.05
 """An answer waits at random for up to this long, or as long as JITTER_SYMBOLS take."""
 JITTER_SYMBOLS: Final = 4
-ASK_AGAIN_S: Final = 1.0
+ASK_AGAIN_S: Final = 0.5
+FIRST_S: Final = 2.0
+"""Who hears nothing after an announcement asks after so long."""
 QUIET_S: Final = 10.0
 """Without a symbol for so long a transfer is given up."""
 QUIET_SYMBOLS: Final = 8
@@ -50,8 +52,8 @@ class Taking:
         self._batch: tuple[int, float] | None = None
         self._came = now
         self._gap = 0.0
-        self._asked = 0
-        self._due: float | None = None
+        self._asked = 1
+        self._due = now + FIRST_S
 
     @property
     def complete(self) -> bool:
@@ -85,11 +87,13 @@ class Taking:
 
     def answer(self, now: float) -> Missing | None:
         """What is to be said now, if anything."""
-        if self._due is None or self._due > now:
+        if self._due > now:
             return None
-        self._due = now + ASK_AGAIN_S * 2**self._asked + self._jitter()
+        through = 0 if self._asked else self._through
+        pause = max(ASK_AGAIN_S, JITTER_SYMBOLS * self._gap)
+        self._due = now + pause * 2**self._asked + self._jitter()
         self._asked = min(self._asked + 1, 4)
-        return Missing(self.announced.transfer, self._decoder.missing, self._through)
+        return Missing(self.announced.transfer, self._decoder.missing, through)
 
     def given_up(self, now: float) -> bool:
         """Whether nothing came for too long."""
@@ -97,8 +101,7 @@ class Taking:
 
     def next_due(self) -> float:
         """When to ask again what is to be said, or whether to give up."""
-        quiet = self._quiet_at()
-        return quiet if self._due is None else min(self._due, quiet)
+        return min(self._due, self._quiet_at())
 
     def _pace(self, number: int, now: float) -> None:
         """Learn how long a symbol takes: packets come in batches, so from one to the next."""

@@ -15,7 +15,13 @@ from meshpeer.core.broadcast.gathering import (
     worth,
 )
 from meshpeer.core.broadcast.giving import LIMIT_EXTRA, LIMIT_FACTOR, Giving
-from meshpeer.core.broadcast.givings import LEFT_OUT_S, LEFT_OUT_SILENT_S, WAIT_S
+from meshpeer.core.broadcast.givings import (
+    BACKLOG,
+    LEFT_OUT_S,
+    LEFT_OUT_SILENT_S,
+    MAX_ACTIVE,
+    WAIT_S,
+)
 from meshpeer.core.broadcast.pace import SLOWEST, Pace
 from meshpeer.core.broadcast.sessions import Missing
 from meshpeer.core.broadcast.taking import QUIET_S, Taking
@@ -125,10 +131,10 @@ def test_a_wire_that_is_gone_sends_each_to_its_link():
 
 def test_what_is_urgent_overtakes():
     ears = Ears()
-    for n in range(3):
+    for n in range(2):
         ears.wish(bytes((n,)) * 32, b"a", b"b")
     ears.pass_time(0.01)
-    assert len(ears.givings) == 2  # the third waits for one of them
+    assert len(ears.givings) == 1  # the other waits until most of it is out
     ears.wish(ID, b"a", b"b", after=-2)
     before = ears.announced[-1][1].transfer
     out = ears.pass_time(0.05)
@@ -151,11 +157,11 @@ def test_much_loss_slows_it_down_and_none_brings_it_back():
     pace = Pace(SLOW, 0.0)
     fast = pace.packet_s
     for _ in range(20):
-        pace.learn([0.6, 0.5], 0.0)
+        pace.learn([0.6, 0.5], 100, 0.0)
     assert pace.packet_s == pytest.approx(fast / SLOWEST)
     assert pace.loss > 0.4
     for _ in range(20):
-        pace.learn([], 0.0)
+        pace.learn([], 100, 0.0)
     assert pace.packet_s == fast
     assert pace.loss < 0.25
 
@@ -199,6 +205,39 @@ def test_an_answer_makes_so_many_follow_as_are_lacking_and_no_more():
     assert giving.until == further
     assert not giving.lacks(b"c", Missing(told.transfer, giving.count + 1, end), 1.0)
     assert not giving.lacks(b"x", Missing(told.transfer, 5, end), 1.0)
+
+
+def test_who_heard_nothing_more_is_sent_so_many_again():
+    told = announced()
+    giving = Giving(told, bytes(told.size), AIR, Rank(0, 0), 0.2, 0.0)
+    giving.join(b"a")
+    giving.packet(0.0)
+    first = giving.until
+    assert giving.lacks(b"a", Missing(told.transfer, giving.count, 0), 1.0)
+    assert giving.until == first  # there is more on its way
+    while giving.sending:
+        giving.packet(0.0)
+    assert giving.lacks(b"a", Missing(told.transfer, 3, first), 1.0)
+    while giving.sending:
+        giving.packet(0.0)
+    end = giving.until
+    assert giving.lacks(b"a", Missing(told.transfer, 3, first), 1.0)  # it is old
+    assert giving.until == end
+    assert giving.lacks(b"a", Missing(told.transfer, 3, 0), 1.0)
+    assert end + 3 < giving.until < end + 9
+
+
+def test_the_next_begins_when_most_of_the_one_before_is_out():
+    ears = Ears()
+    for n in range(20):
+        ears.wish(bytes((n,)) * 32, b"a", b"b", size=60_000)
+    most = 0
+    for _ in range(100):
+        ears.pass_time(0.02)
+        most = max(most, len(ears.givings))
+    assert most == MAX_ACTIVE
+    waiting = sum(giving.until - giving.next for giving in ears.givings._givings.values())
+    assert waiting <= BACKLOG + 60
 
 
 def test_who_falls_silent_is_told_and_left_out_for_a_while():
@@ -250,8 +289,11 @@ def test_nothing_is_said_before_the_last_is_out_and_then_once():
     assert taking.answer(now) is None
     assert taking.answer(end - 0.01) is None
     assert taking.answer(end + 0.06) == Missing(announced().transfer, 72 - 30, 90)
-    assert taking.answer(end + 0.9) is None
-    assert taking.answer(end + 1.3) is not None  # all that was sent for it may be lost
+    assert taking.answer(end + 0.5) is None
+    again = taking.answer(end + 0.7)  # all that was sent for it may be lost
+    assert again == Missing(announced().transfer, 72 - 30, 0)
+    assert taking.answer(end + 1.5) is None
+    assert taking.answer(end + 1.8) == again
 
 
 def test_who_hears_that_more_follows_keeps_silent_till_then():
@@ -272,7 +314,9 @@ def test_a_slow_medium_is_given_its_time():
 def test_silence_ends_a_transfer():
     ears = Ears()
     assert ears.takings.announced(b"s", 0, announced(), 0.0)
-    assert ears.broadcast.next_wakeup() == QUIET_S
+    ears.broadcast.wake(QUIET_S - 0.1)
+    assert ears.said[0] == (b"s", Missing(announced().transfer, 72, 0))
+    assert len(ears.takings) == 1
     ears.broadcast.wake(QUIET_S)
     (taken,) = ears.takings.collect(b"s")
     assert taken.wire is None
