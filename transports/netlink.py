@@ -35,7 +35,7 @@ RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTMGRP: Final = 0x1 | 0x10 | 0x100
 """RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR."""
-IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND = 3, 18, 1
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_INFO_KIND = 1, 3, 4, 18, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
 
 IFF_UP, IFF_LOOPBACK, IFF_POINTOPOINT, IFF_LOWER_UP = 0x1, 0x8, 0x10, 0x10000
@@ -78,6 +78,9 @@ class LinkEvent(NamedTuple):
     flags: int
     kind: str
     gone: bool
+    address: bytes = b""
+    mtu: bytes = b""
+    """As the kernel writes it: only whether it changed is asked."""
 
 
 class AddressEvent(NamedTuple):
@@ -166,13 +169,18 @@ def _read_link(body: bytes, *, gone: bool) -> LinkEvent:
     if len(body) < IFINFO.size:
         raise TransportError(f"netlink: a link of {len(body)} bytes")
     _, device, index, flags, _ = IFINFO.unpack_from(body)
-    name = kind = ""
-    for number, value in attributes(body[IFINFO.size :]):
-        if number == IFLA_IFNAME:
-            name = text(value)
-        elif number == IFLA_LINKINFO:
-            kind = next((text(v) for n, v in attributes(value) if n == IFLA_INFO_KIND), "")
-    return LinkEvent(index, name, device, flags, kind, gone)
+    found = dict(attributes(body[IFINFO.size :]))
+    info = attributes(found.get(IFLA_LINKINFO, b""))
+    return LinkEvent(
+        index,
+        text(found.get(IFLA_IFNAME, b"")),
+        device,
+        flags,
+        next((text(value) for number, value in info if number == IFLA_INFO_KIND), ""),
+        gone,
+        found.get(IFLA_ADDRESS, b""),
+        found.get(IFLA_MTU, b""),
+    )
 
 
 def _read_address(body: bytes, *, gone: bool) -> AddressEvent | None:
@@ -226,9 +234,9 @@ class View:
         )
 
     def links_up(self) -> dict[str, LinkEvent]:
-        """The interfaces that can carry frames, by name: up, and carrier there."""
+        """The interfaces that can carry frames, by name: up, and carrier there; flags 0."""
         return {
-            link.name: link
+            link.name: link._replace(flags=0)
             for link in self._links.values()
             if link.flags & IFF_UP and link.flags & IFF_LOWER_UP
         }
@@ -253,8 +261,8 @@ class Interfaces:
     def __init__(self) -> None:
         self.usable: frozenset[Local] = frozenset()
         """All addresses that can be used now; empty until the kernel has told them."""
-        self.up: dict[str, tuple[int, int]] = {}
-        """The interfaces that can carry frames: by name, number and kind of device."""
+        self.up: dict[str, LinkEvent] = {}
+        """The interfaces that can carry frames, by name; flags are left out."""
         self._listeners: list[Changed] = []
         self._link_listeners: list[LinksChanged] = []
         self._view = View()
@@ -341,8 +349,7 @@ class Interfaces:
                 self._ask_next()
 
     def _tell(self) -> None:
-        links = self._view.links_up()
-        up = {name: (link.ifindex, link.device) for name, link in links.items()}
+        up = self._view.links_up()
         if up != self.up:
             self.up = up
             for links_changed in self._link_listeners.copy():

@@ -279,6 +279,30 @@ def test_an_interface_that_goes_down_and_up_is_lost_and_found(make_ether):
         story(told, ether.stations)
 
 
+@pytest.mark.parametrize("change", ["address 02:ca:fe:00:00:77", "mtu 1300"])
+def test_an_interface_that_changes_is_used_as_it_is_now(make_ether, change):
+    ether = make_ether(2)
+    here, _ = ether.stations
+
+    async def told(ann, bob):
+        interfaces = ann.adhoc._interfaces
+        interfaces.follow_links(ann.changed.set)
+        await ann.until(lambda: FOUND in ann.events and "mesh0" in interfaces.up)
+        ann.events.clear()
+        ether.ip(here.namespace, "link", "set", "mesh0", *change.split())
+        await ann.until(lambda: FOUND in ann.events)
+        (shown,) = ann.adhoc.listening()
+        limit = ann.adhoc.traits_of(bob.path).payload_limit
+        assert shown.split()[1].endswith("77") or limit == 1_300 - 3
+        ann.adhoc.send([Datagram(bob.path, b"it is me")])
+        await bob.hears(b"it is me")
+        bob.adhoc.send([Datagram(bob.heard[0].path, b"I see")])
+        await ann.hears(b"I see")
+
+    with inside(here.namespace):
+        story(told, ether.stations)
+
+
 def test_an_interface_that_is_not_there_at_the_start_is_used_when_it_comes(make_ether):
     ether = make_ether(2)
     here, _ = ether.stations

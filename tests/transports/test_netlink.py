@@ -43,6 +43,8 @@ def written(event) -> bytes:
     if isinstance(event, LinkEvent):
         body = netlink.IFINFO.pack(0, event.device, event.ifindex, event.flags, 0)
         body += attribute(netlink.IFLA_IFNAME, event.name.encode() + b"\0")
+        body += attribute(netlink.IFLA_ADDRESS, event.address)
+        body += attribute(netlink.IFLA_MTU, event.mtu)
         body += attribute(99, b"of no matter")
         if event.kind:
             kind = attribute(netlink.IFLA_INFO_KIND, event.kind.encode() + b"\0")
@@ -67,6 +69,8 @@ links = st.builds(
     flags=st.integers(0, 2**32 - 1),
     kind=st.sampled_from(["", "veth", "tun", "wireguard", "bridge"]),
     gone=st.booleans(),
+    address=st.binary(min_size=6, max_size=6),
+    mtu=st.binary(min_size=4, max_size=4),
 )
 addresses = st.builds(
     AddressEvent,

@@ -301,12 +301,14 @@ class Adhoc:
         for name, attached in self._attached.items():
             if attached.port:
                 continue
-            up = name in self._interfaces.up
-            if up and attached.medium is None:
-                self._open(attached)
-            elif not up and attached.medium is not None:
+            link = self._interfaces.up.get(name)
+            changed = link not in (attached.link, None) and attached.link is not None
+            attached.link = link
+            if attached.medium is not None and (changed or link is None):
                 attached.medium.close()
-                self._failed(attached, f"{name}: it went down")
+                self._failed(attached, f"{name}: it {'changed' if link else 'went down'}")
+            if attached.medium is None and link is not None:
+                self._open(attached)
 
     def _ports_changed(self) -> None:
         for attached in self._attached.values():

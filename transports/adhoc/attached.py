@@ -8,6 +8,7 @@ from meshpeer.core.link.path import Path, Traits
 from transports.adhoc.address import path_of, station_text
 from transports.adhoc.frame import HEAD_SIZE
 from transports.adhoc.medium import Medium
+from transports.netlink import LinkEvent
 
 STATIONS: Final = 1_024
 """Stations remembered on one medium; over it the table starts anew."""
@@ -24,6 +25,8 @@ class Attached:
         """Gives the medium for the interface as it is now; TransportError if there is none."""
         self.medium: Medium | None = None
         """Set while it is open."""
+        self.link: LinkEvent | None = None
+        """The interface as the kernel told of it last: a new address or MTU opens it anew."""
         self.trouble = "not opened yet"
         """Why it is not open; empty while it is."""
         self.traits = Traits()
