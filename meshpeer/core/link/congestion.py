@@ -39,6 +39,10 @@ LEAST_RTT: Final = 1e-5
 QUANTUM_TIME: Final = 0.001
 QUANTUM_LIMIT: Final = 40
 """Datagrams of 1,452 bytes that fit in one GSO send."""
+GRANULARITY: Final = 0.005
+"""Seconds by which a round trip has to grow to tell of a queue."""
+FULL_LOSS: Final = 0.05
+"""Of what a round sent; with a queue it shows that the path is full."""
 LOSS_LIMIT: Final = 0.3
 """Of the path's own loss, this much is sent in addition at most."""
 
@@ -69,6 +73,10 @@ class Congestion(Protocol):
     """Bytes per second at which to pace, or None for no pacing."""
     quantum: int
     """Bytes that may leave at once."""
+
+    @property
+    def speed(self) -> float:
+        """Bytes per second that the path is thought to carry; 0 if nothing is known."""
 
     def acked(self, ack: Acked) -> None:
         """Something arrived."""
@@ -109,6 +117,16 @@ class Bbr:
         """The path's rate in bytes a second, as far as it is known."""
         return self._rates[0][2] if self._rates else 0.0
 
+    @property
+    def speed(self) -> float:
+        """What was measured, but at a start at least what a first window makes."""
+        if self._known_rate is not None:
+            return min(self.bandwidth or self._known_rate, self._known_rate)
+        if self._filled or self._min_rtt == float("inf"):
+            return self.bandwidth
+        initial = INITIAL_WINDOW * self._datagram / max(self._min_rtt, LEAST_RTT)
+        return max(self.bandwidth, initial)
+
     def acked(self, ack: Acked) -> None:
         """Take in an acknowledgement and set window, rate and quantum."""
         self._round_acked += ack.size
@@ -142,6 +160,8 @@ class Bbr:
             self._round_acked = self._round_lost = 0
         if not self._filled and not ack.app_limited:
             self._check_full()
+        elif not self._filled and self._overflows(ack):
+            self._filled = self._draining = True
 
     def _check_full(self) -> None:
         if self.bandwidth >= self._full_rate * 1.25:
@@ -150,6 +170,14 @@ class Bbr:
         self._full_count += 1
         if self._full_count >= 3:
             self._filled = self._draining = True
+
+    def _overflows(self, ack: Acked) -> bool:
+        """Whether bursts fill the path, though in the mean there was too little to send.
+
+        So it is with a path that only takes what a faster one leaves: it would start for ever.
+        """
+        queued = ack.rtt is not None and ack.rtt > 1.25 * self._min_rtt + GRANULARITY
+        return queued and bool(self._losses) and self._losses[-1] > FULL_LOSS
 
     def _note_rate(self, ack: Acked) -> None:
         rate, rates = ack.rate, self._rates

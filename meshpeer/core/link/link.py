@@ -20,7 +20,8 @@ from meshpeer.core.link.handshake import Established
 from meshpeer.core.link.keys import Secrets
 from meshpeer.core.link.packet import ACK_NOW, DATA_OVERHEAD, PHASE
 from meshpeer.core.link.path import Datagram, Path, Traits
-from meshpeer.core.link.paths import Paths
+from meshpeer.core.link.paths import Paths, Way
+from meshpeer.core.link.ranges import NEVER
 from meshpeer.core.link.sealer import LOW, Sealer
 from meshpeer.core.link.sender import Sender
 from meshpeer.core.link.streams import Streams
@@ -68,7 +69,7 @@ class Link:
         self.answered = False
         """Whether anything came since the last greeting."""
         self._paths = Paths(path, traits, now=now, rng=rng)
-        self._acks = Acks(now=now)
+        self._acks = Acks()
         self._sender = Sender(
             streams=self._streams,
             acks=self._acks,
@@ -81,12 +82,13 @@ class Link:
         )
         self._heard_at = now
         self._path_answers: list[tuple[Path, bytes]] = []
+        self._challenged = False
 
     # -- what the application does
 
     @property
     def path(self) -> Path:
-        """The path in use."""
+        """The best path: all that is small goes by it."""
         return self._paths.active.path
 
     @property
@@ -101,8 +103,8 @@ class Link:
 
     @property
     def lost_packets(self) -> int:
-        """Packets taken for lost on the path in use."""
-        return self._sender.recovery.lost_packets
+        """Packets taken for lost on the paths in use."""
+        return sum(lane.recovery.lost_packets for lane in self._sender.lanes)
 
     @property
     def secrets(self) -> tuple[Secrets, Secrets]:
@@ -188,22 +190,30 @@ class Link:
             self.closed = "path lost"
         elif self._paths.active is not before:
             self._sender.move(now)
+        self._sender.forget_lost()
 
     def receive(self, path: Path, traits: Traits, packets: list[bytes], now: float) -> None:
         """Take in packets that came by one path; what can't be opened is counted and dropped."""
-        acks, keys = self._acks, self._sealer.keys
-        received = acks.received
-        expected, phase = received.next, keys.receive_phase
-        decrypt, add = keys.receive.decrypt, received.add
+        keys, received = self._sealer.keys, self._acks.received
+        first = start = expected = received.next
+        clear = NEVER
+        decrypt, phase = keys.receive.decrypt, keys.receive_phase
         number_of = int.from_bytes
-        opened = eliciting = 0
-        newest = False
+        opened = eliciting = urgent = 0
+        largest = -1
+        jumped = False
+        self._challenged = False
         for data in packets:
             low = number_of(data[5:9])
             counter = expected
-            if low != expected & LOW:
+            if low != counter & LOW or counter >= clear:
+                if start < expected:
+                    received.add_run(start, expected)
+                    start = expected
                 counter += (low - expected + 0x80000000 & LOW) - 0x80000000
-                if counter < expected and (counter < 0 or counter in received):
+                clear = received.clear_from(counter)
+                if not clear:
+                    clear = expected
                     self.counters["repeated"] += 1
                     continue
             header = data[:9]
@@ -219,19 +229,16 @@ class Link:
                     phase, decrypt = keys.receive_phase, keys.receive.decrypt
             except InvalidTag:
                 self.counters["unopened"] += 1
+                if counter != expected:
+                    clear = expected
                 continue
-            add(counter)
+            if counter != expected:
+                if opened:
+                    largest = max(largest, expected - 1)
+                start, jumped = counter, True
             opened += len(data)
-            if counter == expected:
-                expected += 1
-                newest = True
-            else:
-                acks.urgent = True
-                if counter > expected:
-                    expected = counter + 1
-                    newest = True
-            if kind & ACK_NOW:
-                acks.urgent = True
+            expected = counter + 1
+            urgent = urgent or kind & ACK_NOW
             try:
                 if plain and plain[0] == frames.STREAM and len(plain) > 7:
                     _, stream, offset = frames.STREAM_NARROW.unpack_from(plain)
@@ -245,8 +252,15 @@ class Link:
                 return
             if self.closed is not None:
                 return
+        if start < expected:
+            received.add_run(start, expected)
         if opened:
-            self._came(path, traits, opened, newest, eliciting, now)
+            fresh = self._challenged or received.next > first
+            way = self._came(path, traits, opened, fresh, now)
+            at_once = bool(urgent) or (jumped and not self._paths.crossing(way, now))
+            arrivals = self._acks.elsewhere if way is None else way.arrivals
+            largest = max(largest, expected - 1)
+            self._acks.came(arrivals, largest, eliciting, at_once, now)
 
     def wake(self, now: float) -> None:
         """Do what time asks for: early or late does no harm."""
@@ -254,7 +268,7 @@ class Link:
             return
         self._check_alive(now)
         self._sender.wake(now)
-        if self._keep_alive_at() <= now and not self._sender.recovery.sent:
+        if self._keep_alive_at() <= now and self._sender.oldest_sent_at is None:
             self._sender.ping()
 
     def next_wakeup(self) -> float:
@@ -276,23 +290,12 @@ class Link:
     # -- receiving
 
     def _came(
-        self,
-        path: Path,
-        traits: Traits,
-        size: int,
-        newest: bool,
-        eliciting: int,
-        now: float,
-    ) -> None:
+        self, path: Path, traits: Traits, size: int, fresh: bool, now: float
+    ) -> Way | None:
+        """Note that we heard, and by which path; None if that one isn't kept."""
         self._heard_at = now
         self.answered = True
-        active = self._paths.active
-        if path == active.path:
-            active.heard = now
-            active.came += size
-        else:
-            self._paths.heard(path, traits, size, newest, now)
-        self._acks.came(eliciting, now)
+        return self._paths.heard(path, traits, size, fresh, now)
 
     def _frames(self, plain: bytes, path: Path, now: float) -> bool:
         """Take in a packet's frames; True if it has to be acknowledged."""
@@ -341,9 +344,13 @@ class Link:
 
     def _echo(self, kind: int, nonce: bytes, path: Path, now: float) -> None:
         if kind == frames.PATH_CHALLENGE:
+            self._challenged = True
             if len(self._path_answers) < 8:
                 self._path_answers.append((path, nonce))
-        elif self._paths.answered(nonce):
+            return
+        before = self._paths.active
+        self._paths.answered(nonce, now)
+        if self._paths.active is not before:
             self._sender.move(now)
 
     # -- time
@@ -354,7 +361,7 @@ class Link:
 
     def _answer_due(self) -> float | None:
         """When the link is down unless something comes; None if nothing waits for an answer."""
-        sent_at = self._sender.recovery.oldest_sent_at
+        sent_at = self._sender.oldest_sent_at
         if sent_at is None:
             return None
         return max(sent_at, self._heard_at) + self._config.answer_limit

@@ -1,43 +1,67 @@
-"""The paths of one link: which are proved, which is used, and when another takes over.
+"""The paths of one link: which are proved, which is best, and which are used beside it.
 
 A path is proved by echo: a nonce that only the other peer can have read comes back (RFC 9000
 section 8.2). Until then at most three times as many bytes go there as came from there. A path
-that we know (we were told to try it) is tried three times; one that only appeared, because a
-packet came from it, too.
+that we know (we were told to try it) is tried four times; one that only appeared, because the
+newest packet or the other side's own challenge came by it, too.
 
-Which is used: the cheapest proved one, and of equals the one in use. A path from which the peer
-now sends while the one in use is silent takes over as soon as it is proved: the peer moved. A
-packet that somebody copied from the wire and sent from elsewhere moves nothing, for the path in
-use is still heard.
+`active`, the best path, carries whatever is small: the cheapest proved one, of equals one that
+takes less than half the time, else the one in use. A path from which the peer now sends while the
+one in use is silent takes over as soon as it is proved: the peer moved. A packet that somebody
+copied from the wire and sent from elsewhere moves nothing, for the path in use is still heard.
+
+`beside` are those that bulk may take in addition: proved, no dearer than the best, one of each
+medium, since two paths over one interface share its bottleneck. Whether they help is decided
+packet by packet (sender.py). On an idle link nothing keeps them alive: bulk that begins asks for
+an echo first if none was heard for FRESH seconds.
+
+A path that leaves its packets unanswered has failed: it is out of use at once, and asked for an
+echo ever more seldom, for some minutes. The only path left is never given up.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Final
 
+from meshpeer.core.link.acks import Arrivals
 from meshpeer.core.link.path import Path, Traits
 
 TRIES: Final = 4
+FAILED_TRIES: Final = 10
+"""How often a path that was proved once is asked, over four minutes in all."""
 FIRST_RETRY: Final = 0.25
 """Seconds till a challenge is repeated; each later one waits twice as long."""
 PATHS_LIMIT: Final = 8
 """Paths kept for one link."""
 AMPLIFICATION: Final = 3
 NONCE_SIZE: Final = 8
+FRESH: Final = 10.0
+"""Seconds for which an echo or an acknowledgement shows that a path works."""
+FASTER: Final = 0.5
+"""A path becomes the best of equals if it takes at most this share of the time …"""
+WORTH_MOVING: Final = 0.002
+"""… and so many seconds less."""
+CROSSING: Final = 0.25
+"""Seconds for which a packet shows that the other side uses this path beside others."""
 
 
 class Way:
     """One path and what is known of it."""
 
     __slots__ = (
+        "arrivals",
         "asked",
+        "asked_at",
         "came",
+        "confirmed",
         "due",
+        "failed",
         "first_heard",
         "heard",
         "known",
         "nonce",
         "path",
         "proved",
+        "rtt",
         "sent",
         "traits",
     )
@@ -47,19 +71,44 @@ class Way:
         self.known = known
         """We were told of it, so it needs no byte from there before we write there."""
         self.proved = False
+        self.failed = False
+        """It was proved, but leaves unanswered what is sent there now."""
+        self.confirmed = now
+        """When an echo or an acknowledgement last showed that it works."""
+        self.rtt: float | None = None
+        """The shortest round trip seen."""
         self.nonce: bytes | None = None
         self.asked = 0
+        self.asked_at = 0.0
         self.due: float | None = None
         self.came = self.sent = 0
         self.first_heard = self.heard = now
+        self.arrivals = Arrivals(path)
+
+    @property
+    def usable(self) -> bool:
+        """Whether anything but challenges may be sent there."""
+        return self.proved and not self.failed
+
+    @property
+    def medium(self) -> Hashable:
+        """What it shares with other paths: where the transport doesn't know, the transport."""
+        medium = self.traits.medium
+        return ("transport", self.path.transport) if medium is None else medium
 
     def may_send(self, size: int) -> bool:
         """Whether so many bytes may go there before it is proved."""
         return self.proved or self.known or self.sent + size <= AMPLIFICATION * self.came
 
+    def works(self, rtt: float | None, now: float) -> None:
+        """What was sent there was acknowledged; `rtt` is the shortest round trip so far."""
+        self.confirmed, self.failed = now, False
+        if rtt is not None:
+            self.rtt = rtt
+
 
 class Paths:
-    """The ways of one link; `active` is the one in use."""
+    """The ways of one link; `active` is the best."""
 
     def __init__(
         self, path: Path, traits: Traits, *, now: float, rng: Callable[[int], bytes]
@@ -68,39 +117,95 @@ class Paths:
         self.active = Way(path, traits, known=True, now=now)
         self.active.proved = True
         self.ways: dict[Path, Way] = {path: self.active}
+        self.beside: tuple[Way, ...] = ()
+        """Those that bulk may use beside `active`, quickest first."""
 
     def offer(self, path: Path, traits: Traits, now: float) -> None:
-        """Try a path that we were told of; no-op if it is proved or being tried."""
+        """Try a path that we were told of; no-op if it works or is being tried."""
         way = self.ways.get(path) or self._add(path, traits, known=True, now=now)
-        if way is None or way.proved or way.due is not None:
+        if way is None:
             return
-        way.known, way.traits = True, traits
-        self._challenge(way, now)
+        way.known = True
+        self._learn(way, traits)
+        if way.failed and way.asked >= TRIES:
+            way.due = None
+        if not way.usable:
+            self._challenge(way, now)
 
     def heard(
-        self, path: Path, traits: Traits, size: int, newest: bool, now: float
-    ) -> None:
-        """Authentic packets came by this path; `newest` if the latest of all is among them."""
+        self, path: Path, traits: Traits, size: int, fresh: bool, now: float
+    ) -> Way | None:
+        """Authentic packets came by this path; give what is known of it, None if it isn't kept.
+
+        `fresh` if the latest of all is among them, or a challenge: only those make it known.
+        """
         way = self.ways.get(path)
         if way is None:
-            if not newest:
-                return
+            if not fresh:
+                return None
             way = self._add(path, traits, known=False, now=now)
             if way is None:
-                return
+                return None
             way.first_heard = now
         way.came += size
         way.heard = now
-        if not way.proved and way.due is None:
+        if traits is not way.traits:
+            self._learn(way, traits)
+        if way is not self.active and not way.usable and way.due is None:
             self._challenge(way, now)
             self._challenge(self.active, now)
+        return way
 
-    def answered(self, nonce: bytes) -> bool:
-        """A PATH_RESPONSE came; True if another path is to be used now."""
+    def crossing(self, way: Way | None, now: float) -> bool:
+        """Whether packets come by other paths too, so that a gap on this one says nothing."""
+        return any(
+            each is not way and each.heard > now - CROSSING for each in self.ways.values()
+        )
+
+    def answering(self, path: Path | None) -> Way:
+        """The path by which to acknowledge what came by this one: the same, if it is proved."""
+        way = self.active if path is None else self.ways.get(path, self.active)
+        return way if way.usable else self.active
+
+    def others_work(self, way: Way, since: float) -> bool:
+        """Whether nothing was heard by this path since then, but by another in use."""
+        return way.heard < since and any(
+            other.heard >= since and other.usable and other is not way
+            for other in (self.active, *self.beside)
+        )
+
+    def answered(self, nonce: bytes, now: float) -> None:
+        """A PATH_RESPONSE came: another path may be the best now."""
         for way in self.ways.values():
             if way.nonce == nonce:
-                way.proved, way.nonce, way.due, way.asked = True, None, None, 0
-                return self._prefer(way)
+                rtt = now - way.asked_at
+                way.rtt = rtt if way.rtt is None else min(rtt, way.rtt)
+                way.proved, way.failed, way.confirmed = True, False, now
+                way.nonce, way.due, way.asked = None, None, 0
+                self._prefer(way, now)
+                self._choose()
+                return
+
+    def compare(self) -> None:
+        """A round trip is known now: another may be the best."""
+        for way in self.beside:
+            if _better(way, self.active):
+                self.active = way
+        self._choose()
+
+    def fail(self, way: Way, now: float) -> None:
+        """What went there was not answered: out of use until an echo comes."""
+        way.failed = True
+        self._challenge(way, now)
+        if way is self.active:
+            self.replace_active()
+        self._choose()
+
+    def refresh(self, way: Way, now: float) -> bool:
+        """Whether this path was seen to work lately; if not it is asked."""
+        if now - way.confirmed <= FRESH:
+            return True
+        self._challenge(way, now)
         return False
 
     def due(self, now: float) -> list[tuple[Path, bytes]]:
@@ -109,10 +214,11 @@ class Paths:
         for way in list(self.ways.values()):
             if way.due is None or way.due > now:
                 continue
-            if way.asked >= TRIES:
-                self._give_up(way)
+            if way.asked >= (FAILED_TRIES if way.failed else TRIES):
+                self._give_up(way, now)
                 continue
             way.asked += 1
+            way.asked_at = now
             way.due = now + FIRST_RETRY * 2 ** (way.asked - 1)
             if way.nonce is not None:
                 found.append((way.path, way.nonce))
@@ -126,19 +232,40 @@ class Paths:
 
     def lose(self, path: Path) -> bool:
         """The path is gone; False if no other is proved."""
-        if self.ways.pop(path, None) is None or path != self.active.path:
-            return True
-        return self.replace_active()
+        way = self.ways.pop(path, None)
+        kept = way is not self.active or self.replace_active(failed=True)
+        self._choose()
+        return kept
 
-    def replace_active(self) -> bool:
-        """Use the best proved path other than the one in use; False if there is none."""
+    def replace_active(self, *, failed: bool = False) -> bool:
+        """Make the best other path the one in use; False if there is none.
+
+        One that `failed` is better than none only where the one in use is gone.
+        """
         others = [
-            way for way in self.ways.values() if way.proved and way is not self.active
+            way
+            for way in self.ways.values()
+            if way is not self.active and (way.usable or (failed and way.proved))
         ]
         if not others:
             return False
-        self.active = min(others, key=lambda way: (way.traits.cost, -way.heard))
+        self.active = min(others, key=lambda way: (way.failed, way.traits.cost, -way.heard))
         return True
+
+    def _learn(self, way: Way, traits: Traits) -> None:
+        """A path may go by another interface than before."""
+        if traits != way.traits:
+            way.traits = traits
+            self._choose()
+
+    def _choose(self) -> None:
+        """Find the paths to be used beside the best: the quickest of each further medium."""
+        active = self.active
+        chosen = {active.medium: active}
+        for way in sorted(self.ways.values(), key=_quickness):
+            if way.usable and way.traits.cost <= active.traits.cost:
+                chosen.setdefault(way.medium, way)
+        self.beside = tuple(way for way in chosen.values() if way is not active)
 
     def _add(self, path: Path, traits: Traits, *, known: bool, now: float) -> Way | None:
         if len(self.ways) >= PATHS_LIMIT and not self._drop_one():
@@ -148,7 +275,8 @@ class Paths:
 
     def _drop_one(self) -> bool:
         """Make room: a path that was never proved goes first, then the longest silent."""
-        spare = [way for way in self.ways.values() if way is not self.active]
+        kept = {self.active, *self.beside}
+        spare = [way for way in self.ways.values() if way not in kept]
         if not spare:
             return False
         del self.ways[min(spare, key=lambda way: (way.proved, way.heard)).path]
@@ -159,17 +287,37 @@ class Paths:
             way.nonce = self._rng(NONCE_SIZE)
             way.asked, way.due = 0, now
 
-    def _give_up(self, way: Way) -> None:
-        way.nonce, way.due, way.asked = None, None, 0
-        if way is not self.active:
+    def _give_up(self, way: Way, now: float) -> None:
+        way.nonce, way.due = None, None
+        if way is self.active:
+            return
+        if way.usable:
+            way.failed, way.due = True, way.asked_at + FIRST_RETRY * 2**TRIES
+            way.nonce = self._rng(NONCE_SIZE)
+            self._choose()
+        else:
             self.ways.pop(way.path, None)
 
-    def _prefer(self, way: Way) -> bool:
+    def _prefer(self, way: Way, now: float) -> None:
+        """Use this path, which is proved, if it is better than the one in use."""
         active = self.active
         if way is active:
-            return False
+            return
         moved = not way.known and active.heard < way.first_heard
-        if moved or way.traits.cost < active.traits.cost:
+        if moved and active.proved and active.usable:
+            active.failed = True
+            self._challenge(active, now)
+        if moved or active.failed or _better(way, active):
             self.active = way
-            return True
+
+
+def _quickness(way: Way) -> tuple[int, float]:
+    return way.traits.cost, float("inf") if way.rtt is None else way.rtt
+
+
+def _better(way: Way, active: Way) -> bool:
+    if way.traits.cost != active.traits.cost:
+        return way.traits.cost < active.traits.cost
+    if way.rtt is None or active.rtt is None:
         return False
+    return way.rtt < min(FASTER * active.rtt, active.rtt - WORTH_MOVING)

@@ -1,10 +1,15 @@
 """Packet counters seen, as ascending ranges: the memory behind acknowledgements and replay.
 
-One structure serves both, since a counter that may be acknowledged is one that was accepted. In
-order, which is nearly always, adding is one comparison and one store.
+One structure serves both, since a counter that may be acknowledged is one that was accepted. What
+came by several paths lies in it together, so that two paths of one delay leave hardly a gap. A
+batch is added run by run: in order, which is nearly always, that is one store for all of it.
 """
 
 from bisect import bisect_right
+from typing import Final
+
+NEVER: Final = 1 << 64
+"""Above every counter."""
 
 
 class Ranges:
@@ -31,17 +36,28 @@ class Ranges:
 
     def add(self, number: int) -> bool:
         """Add a number; False if it was there before."""
+        if number in self:
+            return False
+        self.add_run(number, number + 1)
+        return True
+
+    def clear_from(self, number: int) -> int:
+        """Give the first number above this one that came; 0 if this one came itself."""
+        if number in self:
+            return 0
+        index = bisect_right(self.starts, number)
+        return self.starts[index] if index < len(self.starts) else NEVER
+
+    def add_run(self, start: int, end: int) -> None:
+        """Add the numbers from `start` to below `end`, none of which was there."""
         starts, ends = self.starts, self.ends
-        if not ends or number > ends[-1]:
-            if number < self.floor:
-                return False
-            starts.append(number)
-            ends.append(number + 1)
-            return True
-        if number == ends[-1]:
-            ends[-1] += 1
-            return True
-        return self._add_between(number)
+        if ends and start == ends[-1]:
+            ends[-1] = end
+        elif not ends or start > ends[-1]:
+            starts.append(start)
+            ends.append(end)
+        else:
+            self._add_between(start, end)
 
     def trim(self, floor: int) -> None:
         """Forget what lies below `floor`: all of it counts as seen from now on."""
@@ -51,30 +67,28 @@ class Ranges:
         if self.starts and self.starts[0] < self.floor:
             self.starts[0] = self.floor
 
-    def newest(self, count: int, floor: int = 0) -> list[tuple[int, int]]:
-        """At most `count` ranges, descending, none that ends at or below `floor`."""
+    def below(self, top: int, count: int, floor: int = 0) -> list[tuple[int, int]]:
+        """At most `count` ranges of what lies below `top`, descending, none that ends at or
+        below `floor`."""
         found: list[tuple[int, int]] = []
-        for start, end in zip(reversed(self.starts), reversed(self.ends), strict=True):
-            if len(found) == count or end <= floor:
-                break
-            found.append((start, end))
+        index = bisect_right(self.starts, top - 1) - 1
+        while index >= 0 and len(found) < count and self.ends[index] > floor:
+            found.append((self.starts[index], min(self.ends[index], top)))
+            index -= 1
         return found
 
-    def _add_between(self, number: int) -> bool:
-        if number in self:
-            return False
+    def _add_between(self, start: int, end: int) -> None:
         starts, ends = self.starts, self.ends
-        index = bisect_right(starts, number)
-        joins_left = index > 0 and ends[index - 1] == number
-        joins_right = index < len(starts) and starts[index] == number + 1
+        index = bisect_right(starts, start)
+        joins_left = index > 0 and ends[index - 1] == start
+        joins_right = index < len(starts) and starts[index] == end
         if joins_left and joins_right:
             ends[index - 1] = ends[index]
             del starts[index], ends[index]
         elif joins_left:
-            ends[index - 1] = number + 1
+            ends[index - 1] = end
         elif joins_right:
-            starts[index] = number
+            starts[index] = start
         else:
-            starts.insert(index, number)
-            ends.insert(index, number + 1)
-        return True
+            starts.insert(index, start)
+            ends.insert(index, end)

@@ -5,12 +5,15 @@ than 9/8 of a round trip and a later one was (section 6.1). Both bounds grow whe
 was taken for lost is acknowledged after all, so that a path that reorders soon costs nothing
 more.
 
+A link over several paths has one row of counters and one Recovery for each path. "Later" is counted in packets of that path:
+a burst knows by how much its counters are ahead of the path's own row.
+
 Packets that leave together share one Burst: what delivery-rate estimation must know of each
 (draft-cheng-iccrg-delivery-rate-estimation) is the same for all.
 """
 
 from collections.abc import Iterable
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from meshpeer.core.link.congestion import Acked, Congestion
 from meshpeer.core.link.stream import Piece
@@ -25,6 +28,8 @@ PACKET_THRESHOLD_LIMIT: Final = 512
 TIME_THRESHOLD: Final = 9 / 8
 TIME_THRESHOLD_LIMIT: Final = 2.0
 """Round trips."""
+FEW: Final = 64
+"""Counters that are tried one by one, however few of them were sent by this path."""
 LOST_KEPT: Final = 256
 """Lost packets that are remembered, to see whether they come after all."""
 PTO_LIMIT: Final = 3.0
@@ -36,7 +41,14 @@ PERSISTENT: Final = 3
 class Burst:
     """Packets that left at the same moment."""
 
-    __slots__ = ("app_limited", "delivered", "delivered_at", "first_sent", "sent_at")
+    __slots__ = (
+        "app_limited",
+        "delivered",
+        "delivered_at",
+        "first_sent",
+        "sent_at",
+        "shift",
+    )
 
     def __init__(
         self,
@@ -45,18 +57,21 @@ class Burst:
         delivered_at: float,
         first_sent: float,
         app_limited: bool,
+        shift: int,
     ) -> None:
         self.sent_at = sent_at
         self.delivered = delivered
         self.delivered_at = delivered_at
         self.first_sent = first_sent
         self.app_limited = app_limited
+        self.shift = shift
+        """What to subtract from a counter to get its place among the packets of this path."""
 
 
-Sent: TypeAlias = tuple[Burst, int, tuple[Piece, ...], tuple[int, ...], int]
+Sent: TypeAlias = tuple[Burst, int, tuple[Piece, ...], tuple[int, ...], Any]
 """What is remembered of one packet: its burst, its size in bytes, the pieces of streams that it
-carried, the streams whose window it told (-1: the link's), and the largest counter that it
-acknowledged (-1: none). A bare tuple, for one with named fields costs a bulk packet 5 % more."""
+carried, the streams whose window it told (-1: the link's), and what it acknowledged (as Acks.take
+says; it is only passed back). A bare tuple, for one with named fields costs a bulk packet 5 % more."""
 
 
 class Recovery:
@@ -88,6 +103,8 @@ class Recovery:
         self._lost: dict[int, Sent] = {}
         self.largest_acked = -1
         """The highest counter that was acknowledged on this path."""
+        self._place_acked = -1
+        self._places = 0
         self._last_sent = now
         self._delivered = 0
         self._delivered_at = self._first_sent = now
@@ -104,23 +121,31 @@ class Recovery:
         """When the oldest packet left that is not acknowledged; None if all are."""
         return next(iter(self.sent.values()))[0].sent_at if self.sent else None
 
-    def burst(self, now: float) -> Burst:
-        """Begin a burst: all packets sent until the next leave now."""
+    def burst(self, now: float, counter: int) -> Burst:
+        """Begin a burst, whose first packet gets this counter: all sent until the next leave now."""
         if not self.in_flight:
             self._first_sent = self._delivered_at = now
         limited = self.starved or self._delivered < self._limited_until
-        return Burst(now, self._delivered, self._delivered_at, self._first_sent, limited)
+        return Burst(
+            now,
+            self._delivered,
+            self._delivered_at,
+            self._first_sent,
+            limited,
+            counter - self._places,
+        )
 
     def sent_packet(self, counter: int, packet: Sent) -> None:
         """Remember a packet that has to be acknowledged."""
         self.sent[counter] = packet
-        self.in_flight += packet[1]
-        self._last_sent = packet[0].sent_at
+        self.sent_bulk(packet[1], packet[0], counter)
 
-    def sent_bulk(self, size: int, burst: Burst) -> None:
-        """Packets of so many bytes in all were put into `sent` by the caller."""
+    def sent_bulk(self, size: int, burst: Burst, last: int) -> None:
+        """Packets of so many bytes in all, up to counter `last`, were put into `sent` by the
+        caller."""
         self.in_flight += size
         self._last_sent = burst.sent_at
+        self._places = last - burst.shift + 1
 
     def app_limited(self) -> None:
         """There was room and nothing to send: rates measured for a while say little."""
@@ -133,17 +158,19 @@ class Recovery:
         """Take in an acknowledgement; return the packets newly acknowledged and newly lost."""
         largest = ranges[0][1] - 1
         newest_is_new = largest in self.sent
-        done = self._take(ranges)
+        done, acked = self._take(ranges)
+        if done and acked > self.largest_acked:
+            self.largest_acked = acked
+            self._place_acked = acked - done[0][0].shift
         if self._lost:
             self._forget_lost(now - 4 * self.pto)
             self._check_spurious(ranges, now)
         if not done:
             return [], []
         self.timeouts = 0
-        self.largest_acked = max(self.largest_acked, largest)
         newest = done[0][0]
         rtt = None
-        if newest_is_new:
+        if newest_is_new or self.min_rtt is None:
             rtt = now - newest.sent_at
             self._note_rtt(rtt, delay)
         size = sum([packet[1] for packet in done])
@@ -158,14 +185,15 @@ class Recovery:
         """Find the packets that are lost by now, and when the next will be."""
         self.loss_at = None
         lost: list[Sent] = []
-        limit = self.largest_acked - self._threshold
+        limit = self._place_acked - self._threshold
         wait = self._patience * max(self.rtt, GRANULARITY)
         gone = []
         for counter, packet in self.sent.items():
             if counter > self.largest_acked:
                 break
-            if counter > limit and packet[0].sent_at + wait > now:
-                self.loss_at = packet[0].sent_at + wait
+            burst = packet[0]
+            if counter - burst.shift > limit and burst.sent_at + wait > now:
+                self.loss_at = burst.sent_at + wait
                 break
             gone.append(counter)
         for counter in gone:
@@ -173,6 +201,15 @@ class Recovery:
             self._lost[counter] = lost[-1]
         if lost:
             self._count_lost(lost)
+        return lost
+
+    def surrender(self) -> list[Sent]:
+        """Take all that is under way for lost."""
+        lost = list(self.sent.values())
+        self._lost.update(self.sent)
+        self.sent.clear()
+        self.loss_at = None
+        self._count_lost(lost)
         return lost
 
     def next_timeout(self) -> float | None:
@@ -197,29 +234,36 @@ class Recovery:
                 break
         return oldest
 
-    def _take(self, ranges: Iterable[tuple[int, int]]) -> list[Sent]:
-        sent = self.sent
-        if not sent:
-            return []
-        oldest = next(iter(sent))
+    def _take(self, ranges: Iterable[tuple[int, int]]) -> tuple[list[Sent], int]:
+        """Take what was acknowledged, newest first, and give its highest counter."""
+        sent, largest = self.sent, -1
         done: list[Sent] = []
+        if not sent:
+            return done, largest
+        oldest = next(iter(sent))
         take = sent.pop
         for start, end in ranges:
             if end <= oldest:
                 break
-            for counter in range(end - 1, max(start, oldest) - 1, -1):
+            counters: Iterable[int] = range(end - 1, max(start, oldest) - 1, -1)
+            if end - oldest > FEW and end - max(start, oldest) > 2 * len(sent):
+                counters = [each for each in reversed(sent) if start <= each < end]
+            for counter in counters:
                 packet = take(counter, None)
                 if packet is not None:
                     done.append(packet)
-        return done
+                    largest = max(largest, counter)
+        return done, largest
 
     def _check_spurious(self, ranges: list[tuple[int, int]], now: float) -> None:
         """Some that were taken for lost came after all: wait longer for the next."""
-        lost, largest = self._lost, ranges[0][1] - 1
+        lost = self._lost
         for start, end in ranges:
             few = lost if len(lost) < end - start else range(start, end)
             for counter in [each for each in few if start <= each < end and each in lost]:
-                self._was_not_lost(largest - counter, lost.pop(counter), now)
+                packet = lost.pop(counter)
+                distance = self._place_acked - (counter - packet[0].shift)
+                self._was_not_lost(distance, packet, now)
 
     def _was_not_lost(self, distance: int, packet: Sent, now: float) -> None:
         self.spurious += 1

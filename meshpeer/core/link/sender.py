@@ -4,53 +4,62 @@
 call costs Python a tenth of a microsecond, and a packet has ten of them. All else takes the
 general road through `_send_mixed`.
 
+Bulk goes by several paths at once: first by the best as far as its window and pace let it, then by
+those beside it, each with its own recovery, congestion control and pace (lane.py). Streams are
+ordered and their windows bounded, so a packet by a slow path can hold up all that the fast one
+brings meanwhile. It is taken only if a burst sent there now is expected to arrive before what
+waits would have arrived by the faster ones: the idea of ECF (Lim et al., CoNEXT 2017), with rates
+that are measured anyway in place of windows. What waits is counted as far as the other side's windows
+let it pass, so it is BLEST's rule too (Ferlin et al., IFIP Networking 2016): a faster path is not
+stopped by a window that is full of what the slower one still brings. A message of some bytes waits
+for the better path by the same rule; a modem beside a LAN gets nothing. What a
+window is goes by the best path, an acknowledgement by the path that it speaks of (acks.py).
+
 The sender decides how often it is acknowledged: it sets ACK_NOW on every quarter window (at most
 every 24th packet) and on the last packet that the window lets pass. Without that flag a receiver
 answers a gap at once, and anything else after 25 ms or with what it has to send itself.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from meshpeer.core.link import frames
-from meshpeer.core.link.acks import Acks
+from meshpeer.core.link.acks import Acknowledged, Acks, Arrivals
 from meshpeer.core.link.config import LinkConfig
 from meshpeer.core.link.congestion import Congestion
+from meshpeer.core.link.lane import Lane, arrival, first_rtt
 from meshpeer.core.link.packet import ACK_NOW, DATA, DATA_HEADER, DATA_OVERHEAD
 from meshpeer.core.link.path import Datagram
-from meshpeer.core.link.paths import Paths
-from meshpeer.core.link.recovery import INITIAL_RTT, Burst, Recovery, Sent
+from meshpeer.core.link.paths import Paths, Way
+from meshpeer.core.link.recovery import Burst, Recovery, Sent
 from meshpeer.core.link.sealer import LOW, Sealer
 from meshpeer.core.link.stream import Piece, SendStream
 from meshpeer.core.link.streams import Streams
 
-ACK_EVERY: Final = 24
-"""Packets after which the sender asks for an acknowledgement, at most."""
 PACING_SLACK: Final = 0.01
 """Seconds of sending that may be caught up after a late timer."""
 DEAD_PATH_TIMEOUTS: Final = 2
-"""Probe timeouts in a row after which another proved path is used."""
+"""Probe timeouts in a row after which a path is out of use, if there is another."""
 
 _new = tuple.__new__
 
 
 class Sender:
-    """The sending half of a link: takes from its streams, goes by the path in use."""
+    """The sending half of a link: takes from its streams, goes by the paths in use."""
 
     __slots__ = (
         "_acks",
+        "_best",
         "_config",
         "_congestion",
         "_counters",
-        "_pace_at",
+        "_lanes",
+        "_largest_acked",
         "_paths",
         "_ping",
-        "_probes",
         "_sealer",
-        "_since_flag",
         "_streams",
-        "recovery",
     )
 
     def __init__(
@@ -69,12 +78,27 @@ class Sender:
         self._sealer, self._paths = sealer, paths
         self._config, self._counters = config, counters
         self._congestion = congestion
-        self.recovery = self._new_recovery(now)
-        """What is under way by the path in use."""
-        self._pace_at = now
-        self._since_flag = 0
+        self._lanes: dict[Way, Lane] = {}
+        self._best = self._lane(paths.active, now)
+        self._largest_acked = -1
         self._ping = False
-        self._probes = 0
+
+    @property
+    def recovery(self) -> Recovery:
+        """What is under way by the best path."""
+        return self._best.recovery
+
+    @property
+    def lanes(self) -> Sequence[Lane]:
+        """The paths by which something went lately, the best first."""
+        others = (lane for lane in self._lanes.values() if lane is not self._best)
+        return (self._best, *others)
+
+    @property
+    def oldest_sent_at(self) -> float | None:
+        """When the oldest packet left that is not acknowledged; None if all are."""
+        times = [lane.recovery.oldest_sent_at for lane in self._lanes.values()]
+        return min((time for time in times if time is not None), default=None)
 
     def ping(self) -> None:
         """Send at least one packet that has to be acknowledged."""
@@ -82,45 +106,71 @@ class Sender:
 
     def outgoing(self, now: float, out: list[Datagram]) -> None:
         """Append what may be sent now."""
-        if self._probes or self._ping:
-            self._send_probes(now, out)
+        for lane in self._lanes.values():
+            if lane.probes or (self._ping and lane is self._best):
+                self._send_probes(lane, now, out)
         if self._streams.ready:
             self._send_data(now, out)
-        if self._acks.urgent and self._acks.owed:
-            self._send_unanswered(self._acks.take(now), out)
+        for arrivals in list(self._acks.owing):
+            if arrivals.urgent:
+                self._send_ack(arrivals, now, out)
 
     def acked(self, ranges: list[tuple[int, int]], delay: float, now: float) -> None:
-        """The other side got these packets; what is lost by that is sent again."""
-        done, lost = self.recovery.acked(ranges, delay, now)
-        for _, _, _, _, largest in done:
-            if largest >= 0:
-                self._acks.seen(largest)
-        for packet in lost:
-            self._repeat(packet)
+        """The other side got these packets; what is lost by that is sent again.
+
+        Only the path by which the largest went learns from it: another's packets may be named
+        too, but earlier than their own acknowledgement could tell, and so would look faster.
+        """
+        lanes: Iterable[Lane] = self._lanes.values()
+        if len(self._lanes) > 1:
+            largest = ranges[0][1] - 1
+            lanes = [lane for lane in lanes if largest in lane.recovery.sent] or lanes
+        for lane in lanes:
+            recovery, way = lane.recovery, lane.way
+            done, lost = recovery.acked(ranges, delay, now)
+            if not done:
+                continue
+            first = way.rtt is None
+            way.works(recovery.min_rtt, now)
+            if first:
+                self._paths.compare()
+            self._largest_acked = max(self._largest_acked, recovery.largest_acked)
+            for _, _, _, _, told in done:
+                if told:
+                    self._acks.seen(told)
+            for packet in lost:
+                self._repeat(packet)
+        if self._best.way is not self._paths.active:
+            self.move(now)
 
     def move(self, now: float) -> None:
-        """Go on by the path that is active now: what was under way is sent again there."""
+        """Go on by the path that is the best now: what no other brings is sent again there."""
         self._counters["moved"] += 1
-        under_way = list(self.recovery.sent.values())
-        self.recovery = self._new_recovery(now)
-        for packet in under_way:
-            self._repeat(packet)
+        before, self._best = self._best, self._lane(self._paths.active, now)
+        if not before.way.usable or self._paths.ways.get(before.path) is not before.way:
+            self._empty(before)
         self._ping = True
+
+    def forget_lost(self) -> None:
+        """A path is gone: what was under way there is sent again by others."""
+        self._prune()
 
     def wake(self, now: float) -> None:
         """Do what time asks for: early or late does no harm."""
-        timeout = self.recovery.next_timeout()
-        if timeout is not None and timeout <= now:
-            self._timed_out(now)
-        if self._acks.at is not None and self._acks.at <= now:
-            self._acks.urgent = True
+        for lane in list(self._lanes.values()):
+            timeout = lane.recovery.next_timeout()
+            if timeout is not None and timeout <= now:
+                self._timed_out(lane, now)
+        self._acks.wake(now)
 
     def next_wakeup(self) -> float | None:
         """When to call `wake` and `outgoing`, at the latest."""
-        recovery = self.recovery
-        times = [recovery.next_timeout(), self._acks.at]
-        if self._streams.ready and recovery.in_flight < recovery.congestion.window:
-            times.append(self._pace_at)
+        times = [self._acks.next_due()]
+        ready = self._streams.ready
+        for lane in self._lanes.values():
+            times.append(lane.recovery.next_timeout())
+            if ready and lane.paced:
+                times.append(lane.pace_at)
         return min((time for time in times if time is not None), default=None)
 
     # -- what has to be sent again
@@ -132,73 +182,115 @@ class Sender:
         for number in windows:
             self._streams.tell(number)
 
-    def _timed_out(self, now: float) -> None:
-        recovery = self.recovery
+    def _timed_out(self, lane: Lane, now: float) -> None:
+        recovery, way, paths = lane.recovery, lane.way, self._paths
         if recovery.loss_at is not None:
             for packet in recovery.detect(now):
                 self._repeat(packet)
             return
         oldest = recovery.timed_out(now)
-        if recovery.timeouts >= DEAD_PATH_TIMEOUTS and self._paths.replace_active():
+        dead = recovery.timeouts >= DEAD_PATH_TIMEOUTS and len(paths.ways) > 1
+        if dead or paths.others_work(way, now - recovery.pto):
+            paths.fail(way, now)
+        if way is paths.active or way in paths.beside:
+            for packet in oldest:
+                self._repeat(packet)
+            lane.probes = 2 if any(pieces for _, _, pieces, _, _ in oldest) else 1
+        elif lane is self._best:
             self.move(now)
-            return
-        for packet in oldest:
-            self._repeat(packet)
-        self._probes = 2 if any(pieces for _, _, pieces, _, _ in oldest) else 1
+        else:
+            self._empty(lane)
 
-    def _new_recovery(self, now: float) -> Recovery:
-        """A memory for the path in use, which may declare that it is slow, or reliable already."""
-        traits = self._paths.active.traits
-        rtt = INITIAL_RTT
-        if traits.rate:
-            rtt = max(rtt, 2 * 8 * traits.payload_limit / traits.rate)
-        return Recovery(
-            self._congestion(traits.payload_limit, traits.rate),
-            now=now,
-            initial_rtt=rtt,
-            reliable=traits.reliable,
-        )
+    # -- lanes
+
+    def _lane(self, way: Way, now: float) -> Lane:
+        """Give the lane of a path; a new one begins to learn what the path can carry."""
+        lane = self._lanes.get(way)
+        if lane is None:
+            self._prune()
+            traits = way.traits
+            recovery = Recovery(
+                self._congestion(traits.payload_limit, traits.rate),
+                now=now,
+                initial_rtt=first_rtt(way),
+                reliable=traits.reliable,
+            )
+            lane = self._lanes[way] = Lane(way, recovery, now)
+        return lane
+
+    def _empty(self, lane: Lane) -> None:
+        """Send again by other paths what is under way by this one, and forget the silence."""
+        for packet in lane.recovery.surrender():
+            self._repeat(packet)
+        lane.recovery.timeouts = lane.probes = 0
+
+    def _prune(self) -> None:
+        """Forget the lanes of paths that are not kept any more."""
+        for lane in list(self._lanes.values()):
+            if lane is not self._best and self._paths.ways.get(lane.path) is not lane.way:
+                self._empty(lane)
+                del self._lanes[lane.way]
 
     # -- packets
 
     def _send_data(self, now: float, out: list[Datagram]) -> None:
-        """Send bursts as long as window and pacing let them pass."""
-        recovery, streams = self.recovery, self._streams
-        limit = self._paths.active.traits.payload_limit
-        self._pace_at = max(self._pace_at, now - PACING_SLACK)
+        """Send by the best path, and what it can't take now by those beside it."""
+        for lane in self._lanes.values():
+            lane.paced = False
+        best, paths = self._best, self._paths
+        self._fill_lane(best, (), now, out)
+        lanes = [self._lane(way, now) for way in paths.beside if paths.refresh(way, now)]
+        faster = [best]
+        for lane in lanes:
+            self._fill_lane(lane, faster, now, out)
+            faster.append(lane)
+
+    def _fill_lane(
+        self, lane: Lane, faster: Sequence[Lane], now: float, out: list[Datagram]
+    ) -> None:
+        """Send bursts as long as window, pacing and what is `faster` let them pass."""
+        recovery, streams = lane.recovery, self._streams
+        limit = lane.way.traits.payload_limit
+        lane.pace_at = max(lane.pace_at, now - PACING_SLACK)
         while streams.ready:
             congestion = recovery.congestion
             room = congestion.window - recovery.in_flight
-            if room <= 0 or self._pace_at > now:
+            if room <= 0 or lane.pace_at > now:
                 recovery.starved = False
+                lane.paced = room > 0
                 return
             size = min(room, congestion.quantum)
-            sent = self._send_burst(max(1, size // limit), size == room, now, out)
+            if faster and arrival(size, lane) >= arrival(streams.waiting, *faster):
+                break
+            sent = self._send_burst(lane, max(1, size // limit), size == room, now, out)
             if congestion.rate:
-                self._pace_at += sent / congestion.rate
+                lane.pace_at += sent / congestion.rate
             if not sent:
                 break
         recovery.app_limited()
 
-    def _send_burst(self, count: int, last: bool, now: float, out: list[Datagram]) -> int:
+    def _send_burst(
+        self, lane: Lane, count: int, last: bool, now: float, out: list[Datagram]
+    ) -> int:
         """Send at most `count` packets; return their size. `last` if the window ends with them."""
-        streams = self._streams
-        space = self._paths.active.traits.payload_limit - DATA_OVERHEAD
-        burst = self.recovery.burst(now)
+        streams, best = self._streams, lane is self._best
+        arrivals = lane.way.arrivals
+        space = lane.way.traits.payload_limit - DATA_OVERHEAD
+        burst = lane.recovery.burst(now, self._sealer.next_counter)
         self._renew_keys(now)
         sent = 0
         while count > 0:
             waiting = 0
-            if not self._acks.owed and streams.quiet:
+            if not (arrivals.owed or (best and not streams.quiet)):
                 stream, waiting = streams.bulk(space - frames.STREAM_NARROW.size)
             if waiting and stream.offset <= LOW - (space * waiting):
                 waiting = min(waiting, count)
                 sent += self._send_bulk(
-                    stream, waiting, space, burst, last and waiting == count, out
+                    lane, stream, waiting, space, burst, last and waiting == count, out
                 )
                 count -= waiting
             else:
-                size = self._send_mixed(burst, last and count == 1, now, out)
+                size = self._send_mixed(lane, burst, last and count == 1, now, out)
                 if not size:
                     break
                 sent += size
@@ -207,6 +299,7 @@ class Sender:
 
     def _send_bulk(
         self,
+        lane: Lane,
         stream: SendStream,
         count: int,
         space: int,
@@ -217,16 +310,15 @@ class Sender:
         """Send `count` full packets of one stream; return their size."""
         each = space - frames.STREAM_NARROW.size
         size = space + DATA_OVERHEAD
-        sealer = self._sealer
+        sealer, path = self._sealer, lane.path
         encrypt, remote_id = sealer.keys.send.encrypt, sealer.remote_id
-        path = self._paths.active.path
         block, position, offset = stream.block, stream.position, stream.offset
         number, first = stream.number, sealer.next_counter
         final = first + count - 1 if last else -1
-        sent, append = self.recovery.sent, out.append
+        sent, append = lane.recovery.sent, out.append
         pack_header, pack_stream = DATA_HEADER.pack, frames.STREAM_NARROW.pack
-        kind, every = DATA | sealer.keys.send_phase, self._flag_every()
-        since = self._since_flag
+        kind, every = DATA | sealer.keys.send_phase, lane.flag_every
+        since = lane.since_flag
         new = _new
         for counter in range(first, first + count):
             piece = block[position : position + each]
@@ -240,42 +332,62 @@ class Sender:
             sealed = encrypt(counter.to_bytes(12), plain, header)
             append(new(Datagram, (path, header + sealed)))
             pieces = (new(Piece, (stream, offset, piece, False)),)
-            sent[counter] = (burst, size, pieces, (), -1)
+            sent[counter] = (burst, size, pieces, (), None)
             position += each
             offset += each
-        self._since_flag = since
+        lane.since_flag = since
         sealer.next_counter = first + count
-        self.recovery.sent_bulk(count * size, burst)
+        lane.recovery.sent_bulk(count * size, burst, first + count - 1)
         self._streams.bulk_sent(stream, count * each)
         return count * size
 
-    def _send_mixed(self, burst: Burst, last: bool, now: float, out: list[Datagram]) -> int:
+    def _send_mixed(
+        self, lane: Lane, burst: Burst, last: bool, now: float, out: list[Datagram]
+    ) -> int:
         """Send one packet of whatever waits; return its size, 0 if nothing does."""
-        space = self._paths.active.traits.payload_limit - DATA_OVERHEAD
-        parts, acked = [], -1
-        if self._acks.owed:
-            acked = self._acks.newest
-            parts.append(self._acks.take(now))
-            space -= len(parts[0])
-        told, numbers = self._streams.take_limits(space)
-        parts += told
-        space -= sum(map(len, told))
+        space = lane.way.traits.payload_limit - DATA_OVERHEAD
+        parts: list[bytes] = []
+        told: list[bytes] = []
+        numbers: tuple[int, ...] = ()
+        acknowledged: Acknowledged = None
+        arrivals = lane.way.arrivals
+        if arrivals.owed:
+            text, acknowledged = self._acks.take(arrivals, space, now)
+            parts.append(text)
+            space -= len(text)
+        if lane is self._best:
+            told, numbers = self._streams.take_limits(space)
+            parts += told
+            space -= sum(map(len, told))
         pieces = self._fill(space, parts)
         if self._ping and not pieces and not told:
             parts.append(bytes((frames.PING,)))
         elif not pieces and not told:
             if parts:
-                self._send_unanswered(parts[0], out)
+                out.append(Datagram(lane.path, self._sealer.seal(parts[0])))
             return 0
         self._ping = False
-        self._since_flag += 1
-        flag = last or self._since_flag >= self._flag_every()
+        said = tuple(pieces), numbers, acknowledged
+        return self._seal(lane, burst, parts, last, out, said)
+
+    def _seal(
+        self,
+        lane: Lane,
+        burst: Burst,
+        parts: Sequence[bytes],
+        last: bool,
+        out: list[Datagram],
+        said: tuple[tuple[Piece, ...], tuple[int, ...], Acknowledged] = ((), (), None),
+    ) -> int:
+        """Send one packet and remember what it `said`; return its size."""
+        lane.since_flag += 1
+        flag = last or lane.since_flag >= lane.flag_every
         if flag:
-            self._since_flag = 0
+            lane.since_flag = 0
         sealed = self._sealer.seal(b"".join(parts), ACK_NOW if flag else 0)
-        packet = (burst, len(sealed), tuple(pieces), numbers, acked)
-        self.recovery.sent_packet(self._sealer.next_counter - 1, packet)
-        out.append(Datagram(self._paths.active.path, sealed))
+        packet = (burst, len(sealed), *said)
+        lane.recovery.sent_packet(self._sealer.next_counter - 1, packet)
+        out.append(Datagram(lane.path, sealed))
         return len(sealed)
 
     def _fill(self, space: int, parts: list[bytes]) -> list[Piece]:
@@ -293,25 +405,30 @@ class Sender:
             parts.append(frames.stream(stream.number, offset, data, fin=fin, sized=sized))
         return pieces
 
-    def _send_probes(self, now: float, out: list[Datagram]) -> None:
-        """Send after a timeout, or to show that we are there: whatever the window says."""
-        burst = self.recovery.burst(now)
+    def _send_probes(self, lane: Lane, now: float, out: list[Datagram]) -> None:
+        """Send after a timeout, or to show that we are there: whatever the window says.
+
+        Beside the best path that is a question only: the data goes where it is surer to arrive.
+        """
+        burst = lane.recovery.burst(now, self._sealer.next_counter)
         self._renew_keys(now)
-        for _ in range(max(self._probes, 1)):
-            self._ping = True
-            self._send_mixed(burst, True, now, out)
-        self._probes = 0
+        for _ in range(max(lane.probes, 1)):
+            if lane is self._best:
+                self._ping = True
+                self._send_mixed(lane, burst, True, now, out)
+            else:
+                self._seal(lane, burst, [bytes((frames.PING,))], True, out)
+        lane.probes = 0
 
-    def _send_unanswered(self, plain: bytes, out: list[Datagram]) -> None:
+    def _send_ack(self, arrivals: Arrivals, now: float, out: list[Datagram]) -> None:
         """Send a packet that nobody acknowledges."""
-        out.append(Datagram(self._paths.active.path, self._sealer.seal(plain)))
-
-    def _flag_every(self) -> int:
-        limit = self._paths.active.traits.payload_limit
-        return max(2, min(ACK_EVERY, self.recovery.congestion.window // limit // 4))
+        way = self._paths.answering(arrivals.path)
+        space = way.traits.payload_limit - DATA_OVERHEAD
+        text, _ = self._acks.take(arrivals, space, now)
+        out.append(Datagram(way.path, self._sealer.seal(text)))
 
     def _renew_keys(self, now: float) -> None:
         """Seal with a new key from here on if it is time."""
-        config, acked = self._config, self.recovery.largest_acked
+        config, acked = self._config, self._largest_acked
         if self._sealer.renew(config.renew_packets, config.renew_time, acked, now):
             self._counters["renewed"] += 1

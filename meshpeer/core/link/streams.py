@@ -165,6 +165,15 @@ class Streams:
         return any(stream.lost for stream in self._active.values())
 
     @property
+    def waiting(self) -> int:
+        """Bytes that the other side's windows let pass now."""
+        new = lost = 0
+        for stream in self._active.values():
+            new += min(stream.unsent, stream.limit - stream.offset)
+            lost += stream.lost_bytes
+        return min(new, self._credit) + lost
+
+    @property
     def quiet(self) -> bool:
         """Whether no window is to be told."""
         return not self._tell

@@ -29,6 +29,7 @@ class Wire:
     mtu: int = 65_535
     cut: bool = False
     free_at: float = 0.0
+    carried: int = 0
 
     def arrivals(self, size: int, now: float, random: Random) -> list[float]:
         """When the datagram arrives, once for each copy."""
@@ -59,6 +60,8 @@ class Node:
         self.config = config
         self.network = network
         self.address = name
+        self.cables: dict[str, str] = {}
+        """Further addresses, by the cable that leads there."""
         self.restart()
         self.received: dict[tuple[Link, int], bytearray] = {}
         self.ups: list[Link] = []
@@ -79,6 +82,19 @@ class Node:
     @property
     def path(self) -> Path:
         return Path("sim", self.address)
+
+    @property
+    def addresses(self) -> list[str]:
+        return [self.address, *self.cables.values()]
+
+    def source(self, to: str) -> str:
+        """The address from which a datagram to there leaves."""
+        return self.cables.get(to.rpartition("@")[2], self.address)
+
+    def plug(self, cable: str) -> Path:
+        """Get an address on a cable; give the path to it."""
+        self.cables[cable] = f"{self.name}@{cable}"
+        return Path("sim", self.cables[cable])
 
     def link_to(self, other: "Node") -> Link:
         return self.endpoint.links[other.endpoint.peer_id]
@@ -147,14 +163,15 @@ class Network:
         sender.sent_packets += 1
         sender.sent_bytes += len(data)
         self.watch(sender, datagram.path, data)
-        receiver = next(
-            (node for node in self.nodes if node.address == datagram.path.address), None
-        )
+        to = str(datagram.path.address)
+        receiver = next((node for node in self.nodes if to in node.addresses), None)
         if receiver is None:
             return
-        wire = self.wire(sender.address, receiver.address)
+        source = sender.source(to)
+        wire = self.wire(source, to)
         for at in wire.arrivals(len(data), self.now, self.random):
-            self.inject(at, Path("sim", sender.address), receiver, data)
+            wire.carried += len(data)
+            self.inject(at, Path("sim", source), receiver, data)
 
     def inject(self, at: float, source: Path, receiver: Node, data: bytes) -> None:
         """Let a datagram arrive, from wherever it pretends to come."""

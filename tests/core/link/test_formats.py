@@ -167,7 +167,7 @@ def test_ranges_behave_like_a_set(numbers, floor):
         assert ranges.add(number) == (number not in model)
         model.add(number)
     assert ranges.next == (max(model) + 1 if model else 0)
-    flat = {n for start, end in ranges.newest(99) for n in range(start, end)}
+    flat = {n for start, end in ranges.below(99, 99) for n in range(start, end)}
     assert flat == model
     pairs = list(zip(ranges.starts, ranges.ends, strict=True))
     assert all(a[1] < b[0] for a, b in pairwise(pairs))

@@ -19,9 +19,10 @@ def recovery(**options) -> Recovery:
 
 
 def send(memory: Recovery, counters, now: float) -> None:
-    burst = memory.burst(now)
+    counters = list(counters)
+    burst = memory.burst(now, counters[0])
     for counter in counters:
-        memory.sent_packet(counter, (burst, SIZE, (), (), -1))
+        memory.sent_packet(counter, (burst, SIZE, (), (), None))
 
 
 def test_the_first_round_trip_is_taken_and_later_ones_are_smoothed():
