@@ -1,7 +1,7 @@
 """How radios look in a terminal, and as JSON."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from meshpeer.cli import show
@@ -72,6 +72,8 @@ def _numbers(numbers: Iterable[int]) -> list[int]:
 
 def list_lines(radios: list[dict[str, Any]]) -> Iterator[str]:
     """Write all radios."""
+    from transports.radio.planning import ranges
+
     for told in radios:
         yield f"{show.safe(told['radio'])}  {told['driver'] or 'driver unknown'}"
         can = list(told["modes"])
@@ -94,6 +96,8 @@ def list_lines(radios: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _country(told: dict[str, Any]) -> str:
+    from transports.radio.planning import ranges
+
     country = told["country"]
     rules = "no country is set" if country in {"00", ""} else f"rules of {country}"
     listen = ranges(told["listen_only"])
@@ -111,18 +115,6 @@ def _interface_line(told: dict[str, Any]) -> str:
     if told["held_by"]:
         parts.append(f"held by {told['held_by']}. {told['to_free']}")
     return f"{show.safe(told['name']) or '(no device)'}: {', '.join(parts)}"
-
-
-def ranges(numbers: Sequence[int]) -> str:
-    """Write 1, 2, 3, 6 as 1-3, 6, and channels four apart as 36-48 too."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        step = 4 if number > 30 else 1
-        if runs and number - runs[-1][-1] == step:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
 
 
 def interruption(plan: "Plan") -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from transports.adhoc.dot11 import bssid_of
 
 PATIENCE = 60
-MESHPEER = (sys.executable, "-P", "-m", "meshpeer")
+MESHPEER = ("-P", "-m", "meshpeer")
 SOMEBODY = 1000
 """A user who is not root."""
 
@@ -50,10 +50,10 @@ def check(holds, text):
         sys.exit(1)
 
 
-def call(*words, prefix=(), expect=0):
+def call(*words, prefix=(), python=sys.executable, expect=0):
     """Run `meshpeer radio ...` to its end; give stdout and stderr."""
     done = subprocess.run(
-        [*prefix, *MESHPEER, "radio", *words],
+        [*prefix, python, *MESHPEER, "radio", *words],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -87,8 +87,8 @@ def interfaces():
 class Up:
     """`radio up` in the foreground: told when it is up."""
 
-    def __init__(self, *words, prefix=()):
-        command = [*prefix, *MESHPEER, "radio", "up", "--json", *words]
+    def __init__(self, *words, prefix=(), python=sys.executable):
+        command = [*prefix, python, *MESHPEER, "radio", "up", "--json", *words]
         self.process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -305,17 +305,37 @@ def switched_off():
 def with_capabilities_only():
     with tempfile.TemporaryDirectory() as folder:
         os.chown(folder, SOMEBODY, SOMEBODY)
-        user = ("setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups")
-        home = ("env", f"HOME={folder}", f"MESHPEER_STATE={folder}")
-        said = call("up", "wlan0", prefix=(*user, *home), expect=1)[1]
+        # Python may lie where only root looks; so it is mounted elsewhere, for this process only.
+        mounted = ("unshare", "-m", "sh", "-c", 'mount --bind "$0" /mnt && exec "$@"')
+        user = (f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups")
+        home = (
+            f"HOME={folder}",
+            f"MESHPEER_STATE={folder}",
+            f"PYTHONPATH={path_of_modules()}",
+        )
+
+        def somebody(*may):
+            prefix = (*mounted, sys.base_prefix, "setpriv", *user, *may, "env", *home)
+            return {"prefix": prefix, "python": "/mnt/bin/python3"}
+
+        said = call("up", "wlan0", **somebody(), expect=1)[1]
         check("CAP_NET_ADMIN" in said, f"without any right: {said.strip()!r}")
+        told = json.loads(call("list", "--json", **somebody())[0])
+        check(len(told) == 4, "but anybody may list")
         caps = "+net_admin,+net_raw"
-        may = (*user, f"--inh-caps={caps}", f"--ambient-caps={caps}", *home)
+        may = somebody(f"--inh-caps={caps}", f"--ambient-caps={caps}")
         before = interfaces()
-        up = Up("wlan0", "--cell", prefix=may)
+        up = Up("wlan0", "--cell", **may)
         check(interfaces()[up.name] == ("IBSS", True), "with two capabilities a user may")
         up.end(signal.SIGKILL)
         check(gone(up.name) and interfaces() == before, "after kill -9 all is as it was")
+
+
+def path_of_modules():
+    """Give where this Python finds ours and those that we need."""
+    return ":".join(
+        [os.getcwd(), *(path for path in sys.path if path.endswith("-packages"))]
+    )
 
 
 STORIES = (

@@ -176,7 +176,11 @@ def _refusal(plan: Plan, doing: str, error: OSError) -> str:
 def put_back(undo: Undo) -> list[str]:
     """Make all as it was; gives what could not be, as sentences. Harmless when all is."""
     failed = []
-    with Conversation(NETLINK_ROUTE) as route, Family("nl80211") as family:
+    try:
+        family = Family("nl80211")
+    except FileNotFoundError:  # the last radio went away, and its driver
+        return []
+    with family, Conversation(NETLINK_ROUTE) as route:
         there = _interfaces(family)
         ours = next(
             (one for one in there.values() if undo.ours and one.name == undo.ours), None

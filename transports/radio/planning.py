@@ -14,7 +14,7 @@ The channel is fixed and the same everywhere, and the cell's BSSID is a hash of 
 name: two radios that start a cell together without that make two cells and never meet.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -202,14 +202,25 @@ def check_channel(machine: Machine, radio: Radio, wish: Wish) -> None:
         why = f"channel {wish.channel} belongs to radar first, and no cell may begin there"
     else:
         why = f"on channel {wish.channel} only listening is allowed in {rules}"
-    usable = [str(one.number) for one in radio.channels if one.usable and one.number]
-    help_ = f"usable are {', '.join(usable)}" if usable else "no channel is usable"
+    usable = ranges(one.number for one in radio.channels if one.usable)
+    help_ = f"usable are {usable}" if usable else "no channel is usable"
     if country == WORLD:
         help_ += (
             ". If this machine doesn't know its country, tell the system, not meshpeer: "
             "`sudo iw reg set CC`, on a Raspberry Pi `sudo raspi-config`"
         )
     raise UsageError(f"{why}; {help_}")
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Write 1, 2, 3, 6 as 1-3, 6; the channels of 5 GHz lie four apart."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers) - {0}):
+        if runs and number - runs[-1][-1] == (4 if number > 30 else 1):
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
 
 
 def check_switch(machine: Machine, radio: Radio) -> None:
