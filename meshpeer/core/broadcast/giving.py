@@ -7,8 +7,8 @@ cross symbols on their way are not paid twice. No spare is added for bad luck: w
 once more, for less than one symbol costs (with a deviation to spare each time 1.36 times the
 bundle's bytes were sent in all, without 1.35).
 
-A receiver that asks for ever costs the others nothing: symbols stop at twice the bundle, and who
-still lacks some gets the bundle over its link.
+A receiver that asks for ever costs the others little: symbols stop at twice the bundle and after
+some rounds, and who still lacks some gets the bundle over its link.
 """
 
 from math import ceil
@@ -27,6 +27,8 @@ SPARE: Final = 1.6
 LIMIT_FACTOR: Final = 2
 LIMIT_EXTRA: Final = 32
 """At most twice the source symbols are sent, and so many: good for a loss of 45 %."""
+MAX_ROUNDS: Final = 16
+"""Times that more is sent after all was out; nearly always it is one or two."""
 MIN_LOSS: Final = 0.02
 MAX_LOSS: Final = 0.5
 
@@ -59,7 +61,8 @@ class Giving:
         self.until = 0
         self._reach(0, self.count, loss)
         self.touched = now
-        """When something last was sent or asked for."""
+        """When something last was sent."""
+        self._rounds = 0
 
     @property
     def count(self) -> int:
@@ -100,20 +103,23 @@ class Giving:
         data = self._encoder.symbol(number)
         return symbol.pack(self._cipher, self.transfer, number, left, data)
 
-    def lacks(self, peer: bytes, answer: Missing, now: float) -> bool:
-        """A receiver's answer; False if it can't be true."""
+    def lacks(self, peer: bytes, answer: Missing) -> bool:
+        """A receiver's answer; False if it can't be true, or comes too often."""
         _, missing, through = answer
         joined = self._joined.get(peer)
         if joined is None or not 1 <= missing <= self.count or through > self.until:
             return False
-        self.touched = now
         if not through and self.sending:
             return True  # it will hear these
+        if not self.sending and self._rounds >= MAX_ROUNDS:
+            return False
         through = min(through, self.next) if through else self.next
         heard, sent = self.count - missing, through - joined
         loss = 1 - heard / sent if 0 < heard <= sent else self._loss
         self.losses.setdefault(peer, loss)
+        was_out = not self.sending
         self._reach(through, missing, loss)
+        self._rounds += was_out and self.sending
         return True
 
     def _reach(self, through: int, missing: int, loss: float) -> None:

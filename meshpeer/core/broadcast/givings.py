@@ -89,10 +89,10 @@ class Givings:
         """A neighbour may have answered an offer: somebody may have waited for that."""
         self._stirred = True
 
-    def lacks(self, peer: bytes, answer: Missing, now: float) -> None:
+    def lacks(self, peer: bytes, answer: Missing) -> None:
         """A receiver says what it lacks."""
         giving = self._givings.get(answer.transfer)
-        if giving is not None and not giving.lacks(peer, answer, now):
+        if giving is not None and not giving.lacks(peer, answer):
             self._counters["broadcast missing"] += 1
 
     def settled(self, peer: bytes, id: bytes, failed: bool, now: float) -> None:

@@ -7,6 +7,9 @@ comes over the link.
 An announcement may come after the symbols, for a link repeats what was lost, and again: at 30 %
 loss sometimes seconds later, when all was sent. So the last packets of transfers that we know
 nothing of are kept for a moment, unread; who floods us with such spoils no more than that.
+
+A transfer that another neighbour announces under the number and key of this one, which it may
+have been given, takes none of its symbols away: all that fit a packet get it.
 """
 
 from collections import Counter, deque
@@ -73,12 +76,13 @@ class Takings:
             self._early_until = now + EARLY_S
             self._counters["broadcast for others"] += 1
             return
-        for taking in self._open[transfer]:
+        opened = False
+        for taking in list(self._open[transfer]):
             if taking.receive(number, packet, now):
+                opened = True
                 if taking.complete:
                     self._end(taking, taking.wire())
-                return
-        self._counters["broadcast unopened"] += 1
+        self._counters["broadcast unopened"] += not opened
 
     def ended(self, peer: bytes, transfer: bytes) -> None:
         """The sender sends no more of it."""

@@ -332,7 +332,7 @@ class Session:
             case Announced():
                 self._intake.announced(message, now)
             case Missing():
-                self._broadcast.givings.lacks(self.peer, message, now)
+                self._broadcast.givings.lacks(self.peer, message)
             case Ended():
                 self._broadcast.takings.ended(self.peer, message.transfer)
             case Pause() | Resume():

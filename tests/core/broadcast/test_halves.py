@@ -183,7 +183,7 @@ def test_no_answers_make_a_sender_send_more_than_twice_the_bundle(answers):
     giving.join(b"b")
     sent = 0
     for peer, missing, through in [(b"a", 0, 0), *answers]:
-        giving.lacks(peer, Missing(told.transfer, missing, through), 1.0)
+        giving.lacks(peer, Missing(told.transfer, missing, through))
         while giving.sending:
             giving.packet(1.0)
             sent += 1
@@ -198,13 +198,13 @@ def test_an_answer_makes_so_many_follow_as_are_lacking_and_no_more():
     while giving.sending:
         giving.packet(0.0)
     end = giving.until
-    assert giving.lacks(b"a", Missing(told.transfer, 8, end), 1.0)
+    assert giving.lacks(b"a", Missing(told.transfer, 8, end))
     assert end + 8 < giving.until < end + 20
     further = giving.until
-    assert giving.lacks(b"b", Missing(told.transfer, 5, end), 1.0)  # they cross: no more
+    assert giving.lacks(b"b", Missing(told.transfer, 5, end))  # they cross: no more
     assert giving.until == further
-    assert not giving.lacks(b"c", Missing(told.transfer, giving.count + 1, end), 1.0)
-    assert not giving.lacks(b"x", Missing(told.transfer, 5, end), 1.0)
+    assert not giving.lacks(b"c", Missing(told.transfer, giving.count + 1, end))
+    assert not giving.lacks(b"x", Missing(told.transfer, 5, end))
 
 
 def test_who_heard_nothing_more_is_sent_so_many_again():
@@ -213,18 +213,31 @@ def test_who_heard_nothing_more_is_sent_so_many_again():
     giving.join(b"a")
     giving.packet(0.0)
     first = giving.until
-    assert giving.lacks(b"a", Missing(told.transfer, giving.count, 0), 1.0)
+    assert giving.lacks(b"a", Missing(told.transfer, giving.count, 0))
     assert giving.until == first  # there is more on its way
     while giving.sending:
         giving.packet(0.0)
-    assert giving.lacks(b"a", Missing(told.transfer, 3, first), 1.0)
+    assert giving.lacks(b"a", Missing(told.transfer, 3, first))
     while giving.sending:
         giving.packet(0.0)
     end = giving.until
-    assert giving.lacks(b"a", Missing(told.transfer, 3, first), 1.0)  # it is old
+    assert giving.lacks(b"a", Missing(told.transfer, 3, first))  # it is old
     assert giving.until == end
-    assert giving.lacks(b"a", Missing(told.transfer, 3, 0), 1.0)
+    assert giving.lacks(b"a", Missing(told.transfer, 3, 0))
     assert end + 3 < giving.until < end + 9
+
+
+def test_who_asks_for_little_and_often_is_left_to_its_link():
+    ears = Ears()
+    ears.wish(ID, b"a", b"b")
+    ears.pass_time(1.0)
+    ears.givings.settled(b"b", ID, failed=False, now=ears.now)
+    (told,) = {told for _, told in ears.announced}
+    for _ in range(400):
+        ears.givings.lacks(b"a", Missing(told.transfer, 1, 0))
+        ears.pass_time(0.5)
+    assert ears.over == [(b"a", told.transfer)]
+    assert ears.broadcast.counters["broadcast missing"] > 0
 
 
 def test_the_next_begins_when_most_of_the_one_before_is_out():
@@ -340,6 +353,16 @@ def test_what_came_before_any_announcement_is_bounded_and_forgotten():
     ears.broadcast.wake(EARLY_S)
     assert len(ears.takings._early) == 0
     assert ears.broadcast.next_wakeup() is None
+
+
+def test_a_transfer_under_the_number_and_key_of_another_takes_nothing_from_it():
+    ears, told = Ears(), announced()
+    ears.takings.announced(b"m", 0, told._replace(id=b"false" + bytes(27)), 0.0)
+    ears.takings.announced(b"s", 0, told, 0.0)
+    for packet in packets(told, range(72)):
+        ears.broadcast.receive(packet, 0.0)
+    (taken,) = ears.takings.collect(b"s")
+    assert taken.wire == bytes(told.size)
 
 
 def test_the_age_counts_from_when_the_wire_was_written():
