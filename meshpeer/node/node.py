@@ -183,6 +183,7 @@ class Node:
         parts: dict[str, Mapping[str, int]] = {
             "link": self.peer.endpoint.counters,
             "sync": self.peer.sync.counters,
+            "broadcast": self.peer.sync.broadcast.counters,
             "chains": self.peer.chains.counters,
             "files": self.peer.files.counters,
             "udp": self.udp.counters,
