@@ -1,5 +1,10 @@
-"""The erasure code and the packet around a symbol: laws, noise, false symbols."""
+"""The erasure code and the packet around a symbol: laws, vector, noise, false symbols."""
 
+import json
+from functools import reduce
+from itertools import combinations
+from operator import xor
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -9,6 +14,8 @@ from hypothesis import strategies as st
 
 from meshpeer.core.broadcast import symbol
 from meshpeer.core.broadcast.code import Decoder, Encoder, count_of, repair_mask
+from meshpeer.core.sync import messages
+from meshpeer.core.sync.messages import Frames
 from meshpeer.errors import RemoteProtocolError
 
 SEED = b"seed"
@@ -111,6 +118,38 @@ def test_noise_is_a_packet_or_refused(noise):
         assert len(noise) < symbol.OVERHEAD
         return
     assert noise.startswith(transfer + number.to_bytes(2))
+
+
+def test_the_published_vector_is_read_as_it_says():
+    vectors = Path(__file__).parents[2] / "vectors"
+    case = json.loads((vectors / "broadcast.json").read_text())
+    told, raw = case["announced"], bytes.fromhex
+    cipher, wire = ChaCha20Poly1305(raw(told["key"])), raw(case["wire"])
+    opened = {}
+    for shown in case["symbols"]:
+        packet = raw(shown["packet"])
+        assert symbol.parse(packet) == (raw(told["transfer"]), shown["number"])
+        found = symbol.unseal(cipher, packet, shown["number"])
+        assert found == (shown["left"], raw(shown["symbol"]))
+        opened[shown["number"]] = found.data
+        parts = [int.from_bytes(opened[n]) for n in shown.get("sources", [])]
+        assert not parts or int.from_bytes(found.data) == reduce(xor, parts)
+    whole = 0
+    for numbers in combinations(opened, 8):
+        decoder = Decoder(told["size"], told["symbol_size"], raw(told["transfer"]))
+        for number in numbers:
+            decoder.add(number, opened[number])
+        if not decoder.missing:
+            assert decoder.data() == wire
+            whole += 1
+    assert whole >= 5
+    heard = Frames().feed(b"".join(map(raw, case["frames"])))
+    said, missing, ended, result = (messages.unpack(*frame) for frame in heard)
+    assert said.id.hex() == told["id"]
+    assert said.elapsed == told["elapsed"]
+    assert (missing.symbols, missing.through) == (2, 9)
+    assert ended.transfer == missing.transfer == said.transfer
+    assert result.runs[0].stream == 4
 
 
 @pytest.mark.parametrize("data", [b"", b"\x05", b"\x40" + bytes(60), bytes(60)])
