@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from struct import Struct
-from typing import BinaryIO, Final, NamedTuple, cast
+from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 from scapy.config import conf
 from scapy.layers.dot11 import Dot11, RadioTap
@@ -87,7 +87,7 @@ def of_file(path: str) -> Iterator[Seen]:
         raise UsageError(f"there is no {path}")
     count = 0
     try:
-        with PcapReader(path) as reader:
+        with open(path, "rb") as file, PcapReader(cast(Any, file)) as reader:
             for packet in reader:
                 count += 1
                 interface = getattr(packet, "sniffed_on", None) or ""

@@ -44,28 +44,12 @@ from meshpeer.dissect import (
 from meshpeer.dissect.packets import split
 from meshpeer.dissect.reading import LAYERS, Seen, Sorting
 from meshpeer.dissect.telling import Teller, line
-from tests.core.link.pair import Network, linked
-from transports.adhoc import dot11, kiss, radiotap
+from tests.core.link.pair import Network
+from tests.dissect.heard import ANN, ANSWER, BEACON_HEAD, BOB, DATA, FIRST, HEAD, ON_AIR
+from transports.adhoc import kiss
 from transports.adhoc.cell import encapsulate
-from transports.adhoc.frame import HEADS, Kind
 
 MUTATIONS = int(os.environ.get("MESHPEER_MUTATIONS", "2000"))
-ANN, BOB = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
-
-
-def recorded():
-    """All packets of two endpoints that meet and talk."""
-    network, packets = Network(), []
-    network.watch = lambda sender, to, data: packets.append(data)
-    ann, _ = linked(network)
-    ann.ups[0].write(1, bytes(5_000))
-    network.run(1)
-    return packets
-
-
-PACKETS = recorded()
-FIRST, ANSWER = PACKETS[:2]
-DATA = [each for each in PACKETS if each[0] & ~3 == packet.DATA]
 
 
 def test_every_field_of_a_first_packet():
@@ -141,13 +125,9 @@ def test_what_the_kernel_joined_is_parted():
     assert split(b"") == [b""]
 
 
-HEAD, BEACON_HEAD = HEADS[Kind.DATAGRAM], HEADS[Kind.BEACON]
 PEER = bytes(range(32))
 BEACON = Beacon.of(PEER, nonce=b"nonce...", port=6374, hidden=False, answer=True).encode()
 HIDDEN = Beacon.of(PEER, nonce=b"nonce...", port=6374, hidden=True).encode()
-ON_AIR = radiotap.sent_header(6_000_000) + dot11.encode(
-    BOB, ANN, dot11.bssid_of("meshpeer"), 7, HEAD + FIRST
-)
 CONTAINERS = {
     "cell": Ether(encapsulate(BOB, ANN, HEAD + FIRST)),
     "padded": Ether(encapsulate(BOB, ANN, HEAD + FIRST) + bytes(9)),
