@@ -136,10 +136,19 @@ def _keep(session: Session, plan: "Plan", folder: Path, *, running: frozenset[st
             for line in radio_show.advice(plan, running):
                 session.say(line)
             sys.stdout.flush()
+            _tell_systemd()
             watch.until_over(ifindex, plan.name)
     except TransportError as error:
         raise (error if is_up else NotUpError(str(error))) from error
     session.say(f"{plan.name}: all is as it was")
+
+
+def _tell_systemd() -> None:
+    """Say that it is up, so that a peer's unit can wait for it."""
+    if "NOTIFY_SOCKET" in os.environ:
+        from meshpeer.cli.supervisor import Supervisor
+
+        Supervisor.of_this_process().ready()
 
 
 @command("meshpeer radio status", group=radio)

@@ -140,15 +140,28 @@ def plan_view(plan: "Plan") -> dict[str, Any]:
         "frequency": plan.frequency,
         "way": plan.way,
         "set_down": [held.interface.name for held in plan.set_down],
-        "config": [CONFIG, f"interfaces = {json.dumps([plan.name])}"],
+        "config": [CONFIG, f"interfaces = [{_config_entry(plan)}]"],
     }
+
+
+def _config_entry(plan: "Plan") -> str:
+    """Write the interface as `config.toml` names it; a monitor's network is known only there."""
+    from transports.radio.planning import DEFAULT_NETWORK, Mode
+
+    name, network = (
+        json.dumps(text, ensure_ascii=False) for text in (plan.name, plan.network)
+    )
+    if plan.mode is Mode.MONITOR and plan.network != DEFAULT_NETWORK:
+        return f"{{name = {name}, network = {network}}}"
+    return name
 
 
 def up_lines(told: dict[str, Any]) -> Iterator[str]:
     """Write what is up."""
     yield (
         f"{told['interface']} is up: {told['mode']} on {told['radio']}, "
-        f"channel {told['channel']} ({told['frequency']} MHz), network {told['network']}"
+        f"channel {told['channel']} ({told['frequency']} MHz), "
+        f"network {show.safe(told['network'])}"
     )
 
 

@@ -7,12 +7,17 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 
 import pytest
 from click.testing import CliRunner
 
 from meshpeer.cli.main import root
+from meshpeer.cli.radio_show import plan_view
+from transports.adhoc.settings import attach
 from transports.radio.machine import look
+from transports.radio.nl80211 import Radio
+from transports.radio.planning import Mode, Plan
 
 HAS_RADIO = bool(look().radios)
 pytestmark = pytest.mark.skipif(HAS_RADIO, reason="this machine has a radio")
@@ -59,6 +64,24 @@ def test_status_without_anything_up(radio):
     assert told.exit_code == 0
     assert json.loads(told.stdout) == []
     assert "radio up" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("mode", "network", "entry"),
+    [
+        ("cell", "village", "mine0"),
+        ("monitor", "meshpeer", "mine0"),
+        ("monitor", 'vil"läge', {"name": "mine0", "network": 'vil"läge'}),
+    ],
+)
+def test_the_lines_for_the_settings_are_toml_that_adhoc_takes(mode, network, entry):
+    radio = Radio(
+        0, "phy0", frozenset(), frozenset(), (), (), {}, frozenset(), frozenset(), 0
+    )
+    plan = Plan(radio, Mode(mode), network, 2412, False, "mine0", None, (), True)
+    told = tomllib.loads("\n".join(plan_view(plan)["config"]))
+    assert told == {"transports": {"adhoc": {"interfaces": [entry]}}}
+    assert attach(**told["transports"]["adhoc"], serial=())
 
 
 def test_it_imports_neither_asyncio_nor_what_the_peer_needs():
