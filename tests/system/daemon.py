@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,6 +39,7 @@ class Daemon:
         namespace: str = "",
         settings: str = "",
         program: str = "meshpeer",
+        prefix: Sequence[str] = (),
     ) -> None:
         self.name = folder.name
         self.state = State(folder)
@@ -52,6 +53,7 @@ class Daemon:
         """The API's port on loopback, if the settings ask for one."""
         self.namespace = namespace
         self._program = program
+        self._prefix = prefix
         self._said = said or folder.with_name(f"{folder.name}.stderr")
         self.state.create()
         self.state.config.write_text(f'nickname = "{self.name}"\n{settings}')
@@ -64,7 +66,7 @@ class Daemon:
         command = [sys.executable, "-m", self._program, "--state", str(self.state.root)]
         with self._said.open("ab") as said:
             self.process = subprocess.Popen(
-                [*inside, *command, "run", "--json"],
+                [*inside, *self._prefix, *command, "run", "--json"],
                 cwd=ROOT,
                 stdout=subprocess.PIPE,
                 stderr=said,
