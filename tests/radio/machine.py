@@ -115,6 +115,8 @@ def fetch() -> None:
     if kernel().exists():
         return
     CACHE.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() == 0:
+        subprocess.run(["apt-get", "update", "-qq"], check=True)
     depends = _output("apt-cache", "depends", "linux-image-amd64")
     package = next(
         line.split()[-1] for line in depends.splitlines() if "Depends: linux-image" in line
