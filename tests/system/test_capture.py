@@ -4,13 +4,16 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from threading import Timer
 
 import pytest
 from scapy.utils import rdpcap
 
 from meshpeer.dissect import MeshBeacon, MeshData, MeshInitiation, MeshResponse
+from tests.namespaces import need_namespaces
 from tests.system.daemon import PATIENCE, ROOT
+from tests.transports.ether import RADIOTAP, Ether
 
 pytestmark = pytest.mark.system
 
@@ -69,6 +72,19 @@ def capture():
         each.close()
 
 
+@pytest.fixture
+def ether():
+    need_namespaces()
+    with ExitStack() as stack:
+
+        def make(*args, **options):
+            made = Ether(*args, **options)
+            stack.callback(made.close)
+            return made
+
+        yield make
+
+
 def carries(name):
     """Whether a packet that was opened has a stream frame with such a message."""
     return lambda told: any(
@@ -121,6 +137,23 @@ def test_what_passes_between_two_peers(bridge, daemon, capture, tmp_path, settin
     )
     assert len(closed.stdout.splitlines()) >= len(packets)
     assert "sealed" in closed.stdout
+
+
+def test_on_a_monitor_interface(ether, daemon, capture):
+    stations = ether(2, interface="mon0", link_type=RADIOTAP).stations
+    settings = ADHOC.replace("eth0", "mon0")
+    ann, bob = (
+        daemon(name, namespace=station.namespace, settings=settings)
+        for name, station in zip(("ann", "bob"), stations, strict=True)
+    )
+    ann.start()
+    seen = capture(ann.namespace, ann.state.root, "-i", "mon0", "--decrypt")
+    bob.start()
+    first = seen.until(lambda told: told["packet"] == "INITIATION")
+    assert first["via"] == "802.11"
+    opened = seen.until(carries("HELLO"))
+    assert opened["peer"] == bob.peer
+    assert seen.end() == 0
 
 
 def test_who_comes_late_reads_from_then_on(bridge, daemon, capture):
