@@ -16,6 +16,7 @@ from meshpeer.cli.command import ListGroup, Session, command
 from meshpeer.errors import NotFoundError, TransportError, UsageError
 
 if TYPE_CHECKING:
+    from transports.radio.machine import Machine
     from transports.radio.planning import Plan
 
 CARRIER_WITHIN: Final = 10.0
@@ -96,7 +97,7 @@ def up(
     for last, plan in enumerate(plans, 1 - len(plans)):
         _ask(session, plan, yes=yes)
         try:
-            _keep(session, plan, folder, running=machine.running)
+            _keep(session, plan, folder, machine)
             return
         except NotUpError as refusal:
             if not last:
@@ -119,7 +120,7 @@ def _ask(session: Session, plan: "Plan", *, yes: bool) -> None:
         raise UsageError("nothing was changed")
 
 
-def _keep(session: Session, plan: "Plan", folder: Path, *, running: frozenset[str]) -> None:
+def _keep(session: Session, plan: "Plan", folder: Path, machine: "Machine") -> None:
     """Bring one plan up, tell of it, and keep it until asked to end."""
     from transports.radio.upkeep import up as bring_up
     from transports.radio.watching import Watch
@@ -133,7 +134,7 @@ def _keep(session: Session, plan: "Plan", folder: Path, *, running: frozenset[st
                     f"{plan.name} is set up, but its radio says nothing within 10 s"
                 )
             session.give(radio_show.plan_view(plan), radio_show.up_lines)
-            for line in radio_show.advice(plan, running):
+            for line in radio_show.advice(plan, machine):
                 session.say(line)
             sys.stdout.flush()
             _tell_systemd()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from transports.radio.record import Record
 
 CONFIG: Final = "[transports.adhoc]"
+P2P_DEVICE: Final = "P2P-device"
 
 
 def view(machine: "Machine", radio: "Radio") -> dict[str, Any]:
@@ -112,6 +113,8 @@ def _interface_line(told: dict[str, Any]) -> str:
         parts.append(f"on channel {told['channel']}")
     if told["default_route"]:
         parts.append("carries the default route")
+    if told["type"] == P2P_DEVICE:
+        parts.append("of wpa_supplicant's, in a cell's way; `p2p_disabled=1` there ends it")
     if told["held_by"]:
         parts.append(f"held by {told['held_by']}. {told['to_free']}")
     return f"{show.safe(told['name']) or '(no device)'}: {', '.join(parts)}"
@@ -165,14 +168,21 @@ def up_lines(told: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def advice(plan: "Plan", running: frozenset[str]) -> Iterator[str]:
+def advice(plan: "Plan", machine: "Machine") -> Iterator[str]:
     """Say what the person needs to do beside."""
     yield "It stays so until Ctrl-C. For the peer, in its config.toml:"
     yield from (f"    {line}" for line in plan_view(plan)["config"])
     if plan.set_down:
         names = ", ".join(held.interface.name for held in plan.set_down)
         yield f"{names} is set down meanwhile."
-    if "NetworkManager" in running and plan.changed is None:
+    beside = [
+        held.interface.name
+        for held in machine.of(plan.radio)
+        if held.is_up and held not in plan.touched
+    ]
+    if beside:
+        yield f"{', '.join(beside)} may meanwhile find no network on another channel."
+    if "NetworkManager" in machine.running and plan.changed is None:
         yield (
             f"NetworkManager may take {plan.name} for its own: "
             f"`sudo nmcli dev set {plan.name} managed no`"

@@ -273,6 +273,8 @@ def _fits(radio: Radio, mode: Mode, frequency: int, up: list[Held]) -> bool:
         h.interface.frequency != frequency for h in _others(up)
     ):
         return False  # Linux tunes a radio for a monitor only where it has nothing else
+    if any(held.default_route and not held.interface.frequency for held in up):
+        return False  # ours would keep it from the channel where it finds its network again
     return channels > 0 and len(used | {frequency}) <= channels
 
 

@@ -146,6 +146,12 @@ def test_beside_a_default_route_nothing_is_touched_on_its_own_channel():
         there.ways(channel=1)
 
 
+def test_a_default_route_that_is_on_no_channel_now_may_need_any():
+    there = Here(held=(held(up=True, default=True),))
+    with pytest.raises(UsageError, match="--take-default-route wlan0"):
+        there.ways()
+
+
 @pytest.mark.parametrize(
     ("holder", "help_"),
     [
