@@ -49,32 +49,39 @@ def capture(
         raise UsageError("give a FILE or -i, not both")
     _load_scapy(session)
     from meshpeer.dissect.air import on_port
-    from meshpeer.dissect.reading import Recording, Sorting, of_file, of_interface
+    from meshpeer.dissect.reading import Listening, Recording, Sorting, of_file
     from meshpeer.dissect.telling import Teller
 
     for port in ports:
         on_port(port)
     keys = Keys(session) if decrypt else None
     teller = Teller(keys.opening, keys.ask) if keys else Teller()
-    if file is not None:
-        seen = of_file(os.path.expanduser(file))
-    else:
-        seen = of_interface(interface, time.time)
+    listening = Listening(interface, time.time) if file is None else None
     recording = Recording(os.path.expanduser(target)) if target is not None else None
-    if file is None:
+    if listening is not None:
         session.say(f"listening on {interface or 'all interfaces'}; Ctrl-C ends")
+    seen = iter(listening) if listening else of_file(os.path.expanduser(file or ""))
     try:
         _print(session, seen, teller, Sorting(frozenset(ports)), recording, count)
     except KeyboardInterrupt:
-        if file is not None:
+        if listening is None:
             raise
     finally:
-        if teller.stumbles:
-            session.say(f"{teller.stumbles} packets could not be dissected")
-        if recording is not None:
-            recording.close()
-            if recording.left_out:
-                session.say(f"{recording.left_out} packets of other link types left out")
+        lost = listening.close() if listening is not None else 0
+        _say_what_lacks(session, teller, lost, recording)
+
+
+def _say_what_lacks(
+    session: Session, teller: "Teller", lost: int, recording: "Recording | None"
+) -> None:
+    if lost:
+        session.say(f"{lost} packets of all kinds were missed: too many for this machine")
+    if teller.stumbles:
+        session.say(f"{teller.stumbles} packets could not be dissected")
+    if recording is not None:
+        recording.close()
+        if recording.left_out:
+            session.say(f"{recording.left_out} packets of other link types left out")
 
 
 def _print(

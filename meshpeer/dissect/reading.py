@@ -35,6 +35,9 @@ HEADERS: Final = 192
 """Bytes in which what makes a packet ours has to stand."""
 BUFFER: Final = 8 << 20
 LOOPBACK: Final = 772
+SOL_PACKET, PACKET_STATISTICS = 263, 6
+STATISTICS: Final = Struct("=II")
+"""Packets that came, and how many of them were dropped."""
 LAYERS: Final[dict[int, type[Packet]]] = {
     1: Ether,
     LOOPBACK: Ether,
@@ -102,25 +105,31 @@ def of_file(path: str) -> Iterator[Seen]:
         ) from error
 
 
-def of_interface(name: str | None, clock: Callable[[], float]) -> Iterator[Seen]:
-    """Open an interface, or all, and give its packets as they come; TransportError if it can't be."""
-    return _heard(_open(name), name, clock)
+class Listening:
+    """The packets of an interface, or of all, as they come; TransportError if it can't be."""
 
+    def __init__(self, name: str | None, clock: Callable[[], float]) -> None:
+        self._name, self._clock = name, clock
+        self._socket = _open(name)
 
-def _heard(
-    sock: socket.socket, name: str | None, clock: Callable[[], float]
-) -> Iterator[Seen]:
-    with sock:
+    def __iter__(self) -> Iterator[Seen]:
+        """Give each packet once, without end."""
         while True:
             try:
-                raw, (interface, _, way, kind, _) = sock.recvfrom(LARGEST)
+                raw, (interface, _, way, kind, _) = self._socket.recvfrom(LARGEST)
             except OSError as error:
                 raise TransportError(
-                    f"{name or 'the interfaces'}: {error.strerror or error}"
+                    f"{self._name or 'the interfaces'}: {error.strerror or error}"
                 ) from error
             if kind == LOOPBACK and way == OUTGOING:
                 continue  # it comes again, as received
-            yield Seen(clock(), str(interface), LAYERS.get(kind) or _plain(raw), raw)
+            yield Seen(self._clock(), str(interface), LAYERS.get(kind) or _plain(raw), raw)
+
+    def close(self) -> int:
+        """Listen no more; give how many packets the kernel dropped as we were too slow."""
+        counts = self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, STATISTICS.size)
+        self._socket.close()
+        return int(STATISTICS.unpack(counts)[1])
 
 
 def _open(name: str | None) -> socket.socket:

@@ -27,7 +27,7 @@ CARRY: Final = {
     6: "parts of files",
 }
 """What the other streams carry."""
-FOLLOWED: Final = 4_096
+FOLLOWED: Final = 1_024
 """Streams followed at once; above, all begin anew."""
 
 
