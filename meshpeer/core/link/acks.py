@@ -14,6 +14,9 @@ only receives ask whether its acknowledgements arrive?
 A gap is acknowledged at once where all comes by one path: something was lost there. Where packets
 come by several, a gap is what one would expect, and only the sender's flag, ACK_AFTER packets or
 time ask for an answer.
+
+By a slow path nothing asks for it at once: an acknowledgement alone takes as long there as ten
+words, so it waits as long for something to ride with.
 """
 
 from typing import Final
@@ -32,7 +35,7 @@ ACK_AFTER: Final = 32
 class Arrivals:
     """What came by one path and has to be acknowledged."""
 
-    __slots__ = ("at", "floor", "largest", "newest_at", "owed", "path", "urgent")
+    __slots__ = ("at", "delay", "floor", "largest", "newest_at", "owed", "path", "urgent")
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
@@ -44,6 +47,8 @@ class Arrivals:
         """Packets that came since the last acknowledgement and ask for one."""
         self.urgent = False
         """Whether it has to leave at once."""
+        self.delay = MAX_ACK_DELAY
+        """Seconds that an acknowledgement may wait; by a slow path longer, and whatever asks."""
         self.at = 0.0
         """When it has to leave at the latest."""
         self.floor = 0
@@ -77,10 +82,11 @@ class Acks:
             arrivals.largest, arrivals.newest_at = largest, now
         if count:
             if not arrivals.owed:
-                arrivals.at = now + MAX_ACK_DELAY
+                arrivals.at = now + arrivals.delay
                 self.owing[arrivals] = None
             arrivals.owed += count
-        if arrivals.owed and (urgent or arrivals.owed >= ACK_AFTER):
+        at_once = urgent and arrivals.delay <= MAX_ACK_DELAY
+        if arrivals.owed and (at_once or arrivals.owed >= ACK_AFTER):
             arrivals.urgent = True
 
     def wake(self, now: float) -> None:

@@ -18,6 +18,8 @@ addition, and a rate is remembered for RATE_TIME at least.
 from collections import deque
 from typing import Final, NamedTuple, Protocol
 
+from meshpeer.core.link.slow import AHEAD, is_slow
+
 ROUNDS: Final = 10
 """Rounds over which the largest rate and the smallest loss are remembered; those in which there
 was too little to send don't count."""
@@ -99,6 +101,7 @@ class Bbr:
         if self._known_rate is not None:
             self.window = max(2 * datagram, min(self.window, int(self._known_rate)))
         self.quantum = self.window
+        self._narrow()
         self._rates: deque[tuple[int, float, float]] = deque()
         self._losses: deque[float] = deque(maxlen=ROUNDS)
         self._round = 0
@@ -146,6 +149,7 @@ class Bbr:
     def timed_out(self) -> None:
         """Begin anew with a small window: the path is not what it was."""
         self.window = LEAST_WINDOW * self._datagram
+        self._narrow()
         self._rates.clear()
         self._losses.clear()
         self._filled = self._draining = False
@@ -252,3 +256,11 @@ class Bbr:
                 self._probe_rtt_until = None
                 self.window = target
         self.window = max(self.window, LEAST_WINDOW * datagram)
+        self._narrow()
+
+    def _narrow(self) -> None:
+        """On a slow path what was sent is out of our hands for seconds: a packet at a time."""
+        rate = self._known_rate
+        if rate is not None and is_slow(8 * rate):
+            self.quantum = self._datagram
+            self.window = max(self._datagram, min(self.window, int(rate * AHEAD)))

@@ -35,11 +35,13 @@ from meshpeer.core.link.handshake import (
 from meshpeer.core.link.link import Link
 from meshpeer.core.link.path import Datagram, Path, Traits
 from meshpeer.core.link.pending import PENDING_TIME, Pending, PendingLinks
-from meshpeer.core.link.slow import first_retry, patience
+from meshpeer.core.link.slow import SHORT_TAKEN, first_retry, is_slow, patience
 from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 
 WINNER_WAITS: Final = 1.0
 """Seconds for which the lower peer's own initiation goes before the other's."""
+SHORT_TRIALS: Final = 4
+"""Links that are tried for one packet with a short header."""
 PATHS_TRIED: Final = 16
 """Paths by which a peer is called at once: beacons may be false."""
 DEFAULT_TRAITS: Final = Traits()
@@ -200,7 +202,10 @@ class Endpoint:
         self._touched.clear()
         for link in touched:
             if self._links.get(link.peer_id) is link:
+                first = len(out)
                 link.outgoing(now, out)
+                if link.narrow:
+                    out[first:] = map(self._shorten, out[first:])
                 self._stale[link] = None
                 self._collect(link)
         self._sweep(now, touched)
@@ -224,13 +229,42 @@ class Endpoint:
                 self._out.append(Datagram(path, words))
             self.counters["unknown connection"] += len(packets)
             return
-        link.receive(path, self._traits(path), packets, now)
+        self._feed(link, path, packets, now)
+
+    def _receive_short(self, path: Path, data: bytes, now: float) -> None:
+        """Take in a packet that tells of its link and its counter only the end.
+
+        Anybody may send one, and each costs as many trials as links share its first byte: only
+        by slow paths, on which few packets fit, and for some of these links.
+        """
+        rate = self._traits(path).rate
+        if rate is None or rate > SHORT_TAKEN or len(data) <= packet.SHORT_OVERHEAD:
+            raise RemoteProtocolError("packet", "a short header, by no slow path")
+        meant = [link for link in self._by_id.values() if link.local_id[0] == data[1]]
+        meant.sort(key=lambda link: path not in link.paths)
+        for link in meant[:SHORT_TRIALS]:
+            whole = packet.lengthen(data, link.local_id, link.expected)
+            if self._feed(link, path, [whole], now):
+                return
+        raise RemoteProtocolError("short", f"opened by none of {len(meant)} links")
+
+    def _feed(self, link: Link, path: Path, packets: list[bytes], now: float) -> bool:
+        """Give a link its packets; whether any was its own."""
+        connection = link.local_id
+        opened = link.receive(path, self._traits(path), packets, now)
         if connection in self._pending and link.heard:
             self._confirm(self._pending.pop(connection), now)
         if self._links.get(link.peer_id) is link:
             self._touch(link)
             self._collect(link)
             self._sweep(now, (link,))
+        return opened
+
+    def _shorten(self, datagram: Datagram) -> Datagram:
+        """Take five bytes off a packet, if it goes by a slow path."""
+        if not is_slow(self._traits(datagram.path).rate):
+            return datagram
+        return Datagram(datagram.path, packet.shorten(bytes(datagram.data)))
 
     # -- handshakes
 
@@ -245,6 +279,8 @@ class Endpoint:
                 self._receive_cookie(path, data)
             elif kind == packet.VERSIONS:
                 self._receive_versions(data)
+            elif kind & ~3 == packet.SHORT and kind >= 0:
+                self._receive_short(path, data, now)
             elif kind == packet.BROADCAST:
                 self.on_broadcast(data, now)
             else:
@@ -432,7 +468,8 @@ class Endpoint:
         self._by_id.pop(link.local_id, None)
         if not link.last_words:
             return
-        self._out.append(Datagram(link.path, link.last_words))
+        last = Datagram(link.path, link.last_words)
+        self._out.append(self._shorten(last) if link.narrow else last)
         self._goodbyes.remember(link.local_id, link.last_words, now)
 
     def _expire(self, now: float) -> None:

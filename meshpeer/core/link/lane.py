@@ -9,6 +9,7 @@ from typing import Final
 from meshpeer.core.link.path import Path
 from meshpeer.core.link.paths import Way
 from meshpeer.core.link.recovery import INITIAL_RTT, Recovery
+from meshpeer.core.link.slow import LONE_ACK, airtime
 
 ACK_EVERY: Final = 24
 """Packets after which the sender asks for an acknowledgement, at most."""
@@ -59,8 +60,7 @@ class Lane:
 def first_rtt(way: Way) -> float:
     """Seconds to be assumed for a round trip by a path on which nothing was measured."""
     traits = way.traits
-    rtt = INITIAL_RTT if way.rtt is None else way.rtt
-    return max(rtt, 2 * 8 * traits.payload_limit / traits.rate) if traits.rate else rtt
+    return max(INITIAL_RTT if way.rtt is None else way.rtt, airtime(traits.rate, LONE_ACK))
 
 
 def arrival(size: int, *lanes: Lane) -> float:

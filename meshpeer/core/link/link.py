@@ -24,7 +24,8 @@ from meshpeer.core.link.paths import Paths, Way
 from meshpeer.core.link.ranges import NEVER
 from meshpeer.core.link.sealer import LOW, Sealer
 from meshpeer.core.link.sender import Sender
-from meshpeer.core.link.streams import Streams
+from meshpeer.core.link.slow import is_slow, keep_alive, low_water, patience
+from meshpeer.core.link.streams import LOW_WATER, Streams
 from meshpeer.errors import RemoteProtocolError
 
 
@@ -123,6 +124,7 @@ class Link:
         On a link that is down they go nowhere: LinkDown tells, or is on its way.
         """
         if self.closed is None:
+            self._streams.low_water = low_water(LOW_WATER, self.rate)
             self._streams.write(stream, data)
             self._touch(self)
 
@@ -167,6 +169,18 @@ class Link:
         return max((rate for rate in rates if rate), default=None) if all(rates) else None
 
     @property
+    def narrow(self) -> bool:
+        """Whether every path that works is a slow one, so that packets go with short headers."""
+        return all(
+            is_slow(way.traits.rate) for way in self._paths.ways.values() if way.proved
+        )
+
+    @property
+    def expected(self) -> int:
+        """The counter of the next packet, if none is lost."""
+        return self._acks.received.next
+
+    @property
     def streams(self) -> Streams:
         """The streams, for the endpoint's events."""
         return self._streams
@@ -192,8 +206,11 @@ class Link:
             self._sender.move(now)
         self._sender.forget_lost()
 
-    def receive(self, path: Path, traits: Traits, packets: list[bytes], now: float) -> None:
-        """Take in packets that came by one path; what can't be opened is counted and dropped."""
+    def receive(self, path: Path, traits: Traits, packets: list[bytes], now: float) -> bool:
+        """Take in packets that came by one path; what can't be opened is counted and dropped.
+
+        False if none could be.
+        """
         keys, received = self._sealer.keys, self._acks.received
         first = start = expected = received.next
         clear = NEVER
@@ -249,9 +266,9 @@ class Link:
             except RemoteProtocolError as error:
                 self.counters["malformed"] += 1
                 self.close(str(error))
-                return
+                return True
             if self.closed is not None:
-                return
+                return True
         if start < expected:
             received.add_run(start, expected)
         if opened:
@@ -261,6 +278,7 @@ class Link:
             arrivals = self._acks.elsewhere if way is None else way.arrivals
             largest = max(largest, expected - 1)
             self._acks.came(arrivals, largest, eliciting, at_once, now)
+        return opened > 0
 
     def wake(self, now: float) -> None:
         """Do what time asks for: early or late does no harm."""
@@ -273,7 +291,7 @@ class Link:
 
     def next_wakeup(self) -> float:
         """When to call `wake` and `outgoing`, at the latest."""
-        due = [self._heard_at + self._config.silence_limit]
+        due = [self._heard_at + self._silence_limit]
         answer_due = self._answer_due()
         due.append(self._keep_alive_at() if answer_due is None else answer_due)
         others = self._sender.next_wakeup(), self._paths.next_due()
@@ -355,8 +373,17 @@ class Link:
 
     # -- time
 
+    @property
+    def _quiet(self) -> float:
+        """Seconds of silence after which the initiator asks."""
+        return keep_alive(self._config.keep_alive, self._paths.active.traits.rate)
+
+    @property
+    def _silence_limit(self) -> float:
+        return max(self._config.silence_limit, 3 * self._quiet)
+
     def _keep_alive_at(self) -> float:
-        pause = self._config.keep_alive
+        pause = self._quiet
         return self._heard_at + (pause if self.initiator else 1.5 * pause)
 
     def _answer_due(self) -> float | None:
@@ -364,11 +391,13 @@ class Link:
         sent_at = self._sender.oldest_sent_at
         if sent_at is None:
             return None
-        return max(sent_at, self._heard_at) + self._config.answer_limit
+        traits = self._paths.active.traits
+        limit = patience(self._config.answer_limit, traits.rate, traits.payload_limit)
+        return max(sent_at, self._heard_at) + limit
 
     def _check_alive(self, now: float) -> None:
         answer_due = self._answer_due()
-        if now >= self._heard_at + self._config.silence_limit:
+        if now >= self._heard_at + self._silence_limit:
             self.closed = "silent"
         elif answer_due is not None and now >= answer_due:
             self.closed = "no answer"

@@ -24,6 +24,8 @@ from typing import Final
 
 from meshpeer.core.link.acks import Arrivals
 from meshpeer.core.link.path import Path, Traits
+from meshpeer.core.link.recovery import MAX_ACK_DELAY
+from meshpeer.core.link.slow import ack_delay, first_retry
 
 TRIES: Final = 4
 FAILED_TRIES: Final = 10
@@ -67,7 +69,7 @@ class Way:
     )
 
     def __init__(self, path: Path, traits: Traits, *, known: bool, now: float) -> None:
-        self.path, self.traits = path, traits
+        self.path = path
         self.known = known
         """We were told of it, so it needs no byte from there before we write there."""
         self.proved = False
@@ -84,6 +86,17 @@ class Way:
         self.came = self.sent = 0
         self.first_heard = self.heard = now
         self.arrivals = Arrivals(path)
+        self.learn(traits)
+
+    def learn(self, traits: Traits) -> None:
+        """The path is like this now."""
+        self.traits = traits
+        self.arrivals.delay = ack_delay(MAX_ACK_DELAY, traits.rate)
+
+    @property
+    def retry(self) -> float:
+        """Seconds till a challenge is repeated first."""
+        return first_retry(FIRST_RETRY, self.traits.rate)
 
     @property
     def usable(self) -> bool:
@@ -219,7 +232,7 @@ class Paths:
                 continue
             way.asked += 1
             way.asked_at = now
-            way.due = now + FIRST_RETRY * 2 ** (way.asked - 1)
+            way.due = now + way.retry * 2 ** (way.asked - 1)
             if way.nonce is not None:
                 found.append((way.path, way.nonce))
         return found
@@ -255,7 +268,7 @@ class Paths:
     def _learn(self, way: Way, traits: Traits) -> None:
         """A path may go by another interface than before."""
         if traits != way.traits:
-            way.traits = traits
+            way.learn(traits)
             self._choose()
 
     def _choose(self) -> None:
@@ -292,7 +305,7 @@ class Paths:
         if way is self.active:
             return
         if way.usable:
-            way.failed, way.due = True, way.asked_at + FIRST_RETRY * 2**TRIES
+            way.failed, way.due = True, way.asked_at + way.retry * 2**TRIES
             way.nonce = self._rng(NONCE_SIZE)
             self._choose()
         else:

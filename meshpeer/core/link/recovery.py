@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
 from meshpeer.core.link.congestion import Acked, Congestion
+from meshpeer.core.link.slow import ack_delay, airtime, is_slow
 from meshpeer.core.link.stream import Piece
 
 INITIAL_RTT: Final = 0.25
@@ -34,6 +35,8 @@ LOST_KEPT: Final = 256
 """Lost packets that are remembered, to see whether they come after all."""
 PTO_LIMIT: Final = 3.0
 """Seconds between probes at most, unless the path itself takes longer."""
+SLOW_BACKOFF: Final = 4.0
+"""Probe timeouts between probes at most on a slow path: repeating fills it."""
 PERSISTENT: Final = 3
 """Probe timeouts in a row that mean persistent congestion (section 7.6)."""
 
@@ -84,8 +87,18 @@ class Recovery:
         now: float,
         initial_rtt: float = INITIAL_RTT,
         reliable: bool = False,
+        rate: float | None = None,
+        payload_limit: int = 0,
     ) -> None:
-        """A `reliable` path repeats by itself: only long waiting is taken for loss there."""
+        """A `reliable` path repeats by itself: only long waiting is taken for loss there.
+
+        Where a `rate` is declared, in bit/s, what a packet takes on the air is counted apart from
+        the round trip: there it is most of the time, and small packets take a tenth of it.
+        """
+        self._rate = rate
+        self._ack_delay = ack_delay(MAX_ACK_DELAY, rate)
+        self._theirs = airtime(rate, payload_limit)
+        """Seconds for which a packet of the other side's may keep ours waiting."""
         self.congestion = congestion
         self.sent: dict[int, Sent] = {}
         self.in_flight = 0
@@ -114,7 +127,8 @@ class Recovery:
     @property
     def pto(self) -> float:
         """The probe timeout without back-off, in seconds."""
-        return self.rtt + max(4 * self.rtt_variation, GRANULARITY) + MAX_ACK_DELAY
+        quiet = self.rtt + max(4 * self.rtt_variation, GRANULARITY) + self._ack_delay
+        return quiet + airtime(self._rate, self.in_flight) + self._theirs
 
     @property
     def oldest_sent_at(self) -> float | None:
@@ -172,7 +186,7 @@ class Recovery:
         rtt = None
         if newest_is_new or self.min_rtt is None:
             rtt = now - newest.sent_at
-            self._note_rtt(rtt, delay)
+            self._note_rtt(max(rtt - airtime(self._rate, done[0][1]), 0.0), delay)
         size = sum([packet[1] for packet in done])
         self.in_flight -= size
         self._delivered += size
@@ -219,7 +233,8 @@ class Recovery:
         if not self.sent:
             return None
         backoff: float = self.pto * 2**self.timeouts
-        return self._last_sent + min(backoff, max(PTO_LIMIT, self.pto))
+        longest = SLOW_BACKOFF if is_slow(self._rate) else 1.0
+        return self._last_sent + min(backoff, max(PTO_LIMIT, longest * self.pto))
 
     def timed_out(self, now: float) -> list[Sent]:
         """Count a probe timeout; give the oldest two packets, to be sent again as probes."""
@@ -295,7 +310,7 @@ class Recovery:
             self.rtt_variation = rtt / 2
             return
         self.min_rtt = min(self.min_rtt, rtt)
-        held = min(delay, MAX_ACK_DELAY)
+        held = min(delay, self._ack_delay)
         adjusted = rtt - held if rtt - held >= self.min_rtt else rtt
         self.rtt_variation += (abs(self.rtt - adjusted) - self.rtt_variation) / 4
         self.rtt += (adjusted - self.rtt) / 8

@@ -34,6 +34,7 @@ from meshpeer.core.link.path import Datagram
 from meshpeer.core.link.paths import Paths, Way
 from meshpeer.core.link.recovery import Burst, Recovery, Sent
 from meshpeer.core.link.sealer import LOW, Sealer
+from meshpeer.core.link.slow import is_slow
 from meshpeer.core.link.stream import Piece, SendStream
 from meshpeer.core.link.streams import Streams
 
@@ -195,7 +196,8 @@ class Sender:
         if way is paths.active or way in paths.beside:
             for packet in oldest:
                 self._repeat(packet)
-            lane.probes = 2 if any(pieces for _, _, pieces, _, _ in oldest) else 1
+            twice = any(pieces for _, _, pieces, _, _ in oldest)
+            lane.probes = 2 if twice and not is_slow(way.traits.rate) else 1
         elif lane is self._best:
             self.move(now)
         else:
@@ -214,6 +216,8 @@ class Sender:
                 now=now,
                 initial_rtt=first_rtt(way),
                 reliable=traits.reliable,
+                rate=traits.rate,
+                payload_limit=traits.payload_limit,
             )
             lane = self._lanes[way] = Lane(way, recovery, now)
         return lane

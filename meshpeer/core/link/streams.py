@@ -40,10 +40,11 @@ class Streams:
         self._came = self._read = self._pieces = 0
         self._link_limit = link_window
         self._tell: set[int] = set()
+        self.low_water = LOW_WATER
         self.readable: list[int] = []
         """Streams that became readable since this list was last cleared."""
         self.writable: list[int] = []
-        """Streams whose waiting bytes fell below LOW_WATER since this list was last cleared."""
+        """Streams whose waiting bytes fell below `low_water` since this list was last cleared."""
 
     # -- what the application does
 
@@ -53,7 +54,7 @@ class Streams:
         if not data:
             return
         stream.write(data)
-        if stream.unsent > LOW_WATER:
+        if stream.unsent > self.low_water:
             stream.above_mark = True
         self._active[number] = stream
 
@@ -263,7 +264,7 @@ class Streams:
         return stream
 
     def _sent(self, stream: SendStream) -> None:
-        if stream.above_mark and stream.unsent <= LOW_WATER:
+        if stream.above_mark and stream.unsent <= self.low_water:
             stream.above_mark = False
             self.writable.append(stream.number)
         if not stream.ready:

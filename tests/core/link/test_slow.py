@@ -1,5 +1,6 @@
 """Links over a path that takes seconds for a packet: 240 bit/s, shared by both directions."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,3 +99,120 @@ def test_any_short_packet_becomes_one_packet(noise, connection, expected):
     assert whole[0] == packet.DATA
     assert whole[1:5] == connection
     assert packet.shorten(whole)[2:] == noise[2:]
+
+
+def linked_by_radio(rate=RATE, **options):
+    network, alice, bob = radio(rate, **options)
+    alice.connect(bob)
+    assert network.run(100, lambda: bool(alice.ups and bob.ups))
+    network.run(60)
+    network.said.clear()
+    return network, alice, bob
+
+
+def test_packets_go_with_short_headers_and_small_acknowledgements():
+    network, alice, bob = linked_by_radio()
+    alice.link_to(bob).write(1, b"x" * 400)
+    alice.flush()
+    assert network.run(60, lambda: bob.text(bob.link_to(alice), 1) == b"x" * 400)
+    network.run(60)
+    assert [(name, len(data)) for name, data in network.said] == [
+        ("alice", 400 + 7 + 20),
+        ("bob", 10 + 20),
+    ]
+    assert set(kinds(network)) == {packet.SHORT}
+
+
+def test_an_answer_within_a_second_carries_the_acknowledgement():
+    network, alice, bob = linked_by_radio()
+    alice.link_to(bob).write(1, b"x" * 400)
+    alice.flush()
+    assert network.run(60, lambda: bob.text(bob.link_to(alice), 1) == b"x" * 400)
+    network.run(0.3)
+    bob.link_to(alice).write(0, b"done")
+    bob.flush()
+    network.run(60)
+    assert [name for name, _ in network.said] == ["alice", "bob", "alice"]
+
+
+def test_much_crosses_with_little_overhead():
+    network, alice, bob = linked_by_radio()
+    text = bytes(range(256)) * 40
+    alice.link_to(bob).write(2, text)
+    alice.flush()
+    begun = network.now
+    assert network.run(600, lambda: bob.text(bob.link_to(alice), 2) == text)
+    assert network.now - begun < 1.25 * len(text) * 8 / RATE
+    assert sum(len(data) for _, data in network.said) < 1.15 * len(text)
+    assert alice.link_to(bob).lost_packets == 0
+
+
+def test_what_is_urgent_waits_for_two_packets_at_most():
+    network, alice, bob = linked_by_radio()
+    alice.link_to(bob).write(3, bytes(20_000))
+    alice.flush()
+    network.run(100)
+    alice.link_to(bob).write(1, b"help")
+    alice.flush()
+    begun = network.now
+    assert network.run(100, lambda: bob.text(bob.link_to(alice), 1) == b"help")
+    assert network.now - begun < 3.2 * 499 * 8 / RATE
+
+
+def test_both_sides_may_say_much_at_once():
+    network, alice, bob = linked_by_radio()
+    text = bytes(4_000)
+    alice.link_to(bob).write(2, text)
+    bob.link_to(alice).write(2, text)
+    alice.flush()
+    bob.flush()
+    there, back = bob.link_to(alice), alice.link_to(bob)
+    assert network.run(
+        600, lambda: bob.text(there, 2) == text and alice.text(back, 2) == text
+    )
+    assert not alice.downs
+    assert sum(len(data) for _, data in network.said) < 1.3 * 2 * len(text)
+
+
+def test_what_is_lost_is_sent_again_and_the_link_stays():
+    network, alice, bob = linked_by_radio(loss=0.2)
+    text = bytes(range(250)) * 20
+    alice.link_to(bob).write(2, text)
+    alice.flush()
+    assert network.run(2_000, lambda: bob.text(bob.link_to(alice), 2) == text)
+    assert not alice.downs
+    assert not bob.downs
+    assert sum(len(data) for _, data in network.said) < 2.5 * len(text)
+
+
+def test_an_idle_link_takes_a_hundredth_of_the_air():
+    network, alice, bob = linked_by_radio()
+    hours = 4
+    network.run(hours * 3_600)
+    assert alice.endpoint.links
+    assert bob.endpoint.links
+    assert network.said
+    framed = sum(len(data) + 8 for _, data in network.said)
+    assert framed * 8 / RATE < 0.011 * hours * 3_600
+
+
+def test_a_peer_that_falls_silent_is_noticed_all_the_same():
+    network, alice, bob = linked_by_radio()
+    network.wires["alice", "bob"].cut = True
+    network.run(3_600)
+    assert alice.downs
+    assert bob.downs
+    assert sum(len(data) for _, data in network.said) < 500
+
+
+@pytest.mark.parametrize("rate", [300.0, 1_200.0, 9_600.0, 50_000.0])
+def test_any_slow_rate_works(rate):
+    network, alice, bob = linked_by_radio(rate)
+    text = bytes(3_000)
+    alice.link_to(bob).write(2, text)
+    alice.flush()
+    begun = network.now
+    assert network.run(600, lambda: bob.text(bob.link_to(alice), 2) == text)
+    assert network.now - begun < 1.3 * len(text) * 8 / rate + 1
+    network.run(3_600)
+    assert not alice.downs
