@@ -33,7 +33,7 @@ import errno
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fcntl import ioctl
 from struct import Struct
 from typing import Final
@@ -83,7 +83,6 @@ class Monitor:
         *,
         network: str = "meshpeer",
         rate: int = RATE,
-        rng: Callable[[int], bytes] = os.urandom,
     ) -> None:
         if not isinstance(network, str) or not network:
             raise ConfigError(f"{name}: the network's name is a text, not {network!r}")
@@ -93,7 +92,7 @@ class Monitor:
         self.signals: dict[bytes, int] = {}
         """dBm of the last frame of each station, where the driver tells."""
         self.rate = rate
-        self._bssid, self._rng = dot11.bssid_of(network), rng
+        self._bssid = dot11.bssid_of(network)
         self._front = radiotap.sent_header(rate) + dot11.CONTROL
         self._limit = MTU - OVERHEAD
         self._station = b""
@@ -195,16 +194,12 @@ class Monitor:
                 f"`iw dev {self.name} set type monitor` makes it one"
             )
         usable = any(hardware) and not hardware[0] & 1
-        self._station = hardware if usable else self._random_station()
+        self._station = hardware if usable else random_station()
         self._limit = min(mtu, MTU) - OVERHEAD
         self._middle = self._station + self._bssid
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         air_filter.attach(sock, self._bssid, self._station)
         sock.bind((self.name, ETH_P_ALL))
-
-    def _random_station(self) -> bytes:
-        drawn = self._rng(dot11.ADDRESS_SIZE)
-        return bytes((drawn[0] & 0xFC | 0x02,)) + drawn[1:]
 
     # -- sending
 
@@ -287,3 +282,9 @@ class Monitor:
         self.signals[station] = signal
         if len(self.signals) > STATIONS_KEPT:
             del self.signals[next(iter(self.signals))]
+
+
+def random_station() -> bytes:
+    """Draw an address: locally administered, no group."""
+    drawn = os.urandom(dot11.ADDRESS_SIZE)
+    return bytes((drawn[0] & 0xFC | 0x02,)) + drawn[1:]
