@@ -88,6 +88,23 @@ def test_a_message_passes_a_neighbour_to_one_who_is_out_of_range(
     assert ann.neighbours() == {bob.peer}
 
 
+def test_what_three_neighbours_lack_is_broadcast_to_them(make_ether, peers_on, daemon):
+    ether = make_ether(4, loss=0.1, rate=6e6)
+    absent = daemon("absent")
+    absent.start()
+    ann, *others = peers_on(ether, "ann", "bob", "carla", "dora")
+    ann.knows(absent)
+    absent.stop()
+    ann.linked_with(*others)
+    text = "".join(map(str, range(20_000)))
+    for _ in range(5):  # where all is slow, a neighbour may ask too late to take part
+        (message,) = ann.send(absent, text)
+        ann.until_asked(lambda sent=message: len(ann.delivery(sent)["carriers"]) == 3)
+        if ann.status()["counters"].get("broadcast.broadcasts"):
+            return
+    raise AssertionError("all went by links")
+
+
 def test_a_stick_that_is_pulled_and_plugged_again(make_ether, peers_on):
     ether = make_ether(2)
     ann, bob = peers_on(ether, "ann", "bob")
