@@ -11,6 +11,9 @@ The address of a path is `(host, port)`, the host a numeric address in its short
 does not survive the interface. Datagrams longer than the device's MTU are fragmented rather
 than lost (Linux's default), since a tunnel on the way is commoner than a lost fragment.
 
+The medium of a path is the interface by which it goes: its own, or that of the kernel's route,
+remembered until addresses change.
+
 There is no queue here. When the socket's buffer is full, `send` says how far it came.
 """
 
@@ -22,9 +25,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, cast
 
+from meshpeer.core.bucket import Bucket
 from meshpeer.core.link.path import Datagram, Path, Traits
 from meshpeer.errors import ConfigError, TransportError
 from transports.interface import Deliver, OnPath, PathLost, Writable, ignore
+from transports.routes import Routes
 
 PORT: Final = 6374
 """MESH on a telephone's keys; not assigned by IANA, below Linux's ephemeral range (32768)."""
@@ -37,6 +42,8 @@ READ_AT_ONCE: Final = 256
 """Datagrams taken from one socket before the loop's other work gets its turn."""
 PATHS_KEPT: Final = 4_096
 """Sender addresses and GSO refusals remembered; over it the table starts anew."""
+LOOKUPS: Final = 200
+"""Routes asked for in a second; a flood from false addresses costs no more."""
 FREE_PORT_TRIES: Final = 5
 """A port that is free for IPv4 may be taken for IPv6; then another is tried."""
 NO_BUFFERS_PAUSE: Final = 0.005
@@ -111,6 +118,9 @@ class Udp:
         self._targets: dict[Path, Target] = {}
         self._paths: dict[tuple[object, ...], Path] = {}
         self._no_gso: set[Path] = set()
+        self._routes = Routes()
+        self._traits: dict[Path, Traits] = {}
+        self._lookups: Bucket
         self._deliver: Deliver
         self._on_path: OnPath
         self._writable: Writable = ignore
@@ -123,12 +133,18 @@ class Udp:
         self._deliver, self._on_path, self._writable = deliver, on_path, writable
         self._loop = asyncio.get_running_loop()
         self._sockets = self._bind()
+        self._routes.start()
+        self._lookups = Bucket(rate=LOOKUPS, burst=LOOKUPS, now=self._loop.time())
         for sock in self._sockets:
             self._loop.add_reader(sock, self._readable, sock)
 
     def traits_of(self, path: Path) -> Traits:
-        """See `Transport.traits_of`; all paths are alike."""
-        return TRAITS
+        """See `Transport.traits_of`; paths differ by the interface that they take."""
+        return self._traits.get(path) or self._look_up(path)
+
+    def addresses_changed(self) -> None:
+        """Find out anew by which interfaces paths go."""
+        self._traits.clear()
 
     def send(self, batch: Sequence[Datagram]) -> int:
         """Take datagrams from the front of the batch; see `Transport.send`."""
@@ -156,6 +172,8 @@ class Udp:
             self._loop.remove_reader(sock)
             sock.close()
         self._sockets, self._full, self._pause = [], None, None
+        self._routes.close()
+        self._traits.clear()
 
     # -- opening
 
@@ -199,6 +217,16 @@ class Udp:
             raise missing
         self.port = port
         return bound
+
+    def _look_up(self, path: Path) -> Traits:
+        if not self._sockets or not self._lookups.take(self._loop.time()):
+            return TRAITS
+        host, _, scope = cast(tuple[str, int], path.address)[0].partition("%")
+        medium = scope or self._routes.interface_to(host)
+        if len(self._traits) >= PATHS_KEPT:
+            self._traits.clear()
+        traits = self._traits[path] = TRAITS._replace(medium=medium)
+        return traits
 
     # -- sending
 

@@ -67,10 +67,15 @@ class KnownPeers:
         peer = found.peer_id or self._recognise(found, now)
         if peer is None or peer == self._peer.id:
             return
+        self._dialer.learn(peer, found.path, now, configured=False)
         if peer in self._peer.neighbours:
+            self._dialer.came_up(peer)
             self._peer.connect(peer, found.path, now)
-        else:
-            self._dialer.learn(peer, found.path, now, configured=False)
+
+    def offer(self, peer: bytes, now: float) -> None:
+        """Tell a neighbour's link of all paths known: it uses those that are proved."""
+        for path in self._dialer.paths(peer):
+            self._peer.connect(peer, path, now)
 
     def _recognise(self, found: PeerFound, now: float) -> bytes | None:
         """Give the known peer whose hidden beacon this is; so many are looked at."""

@@ -362,7 +362,11 @@ class Node:
 
     def _addresses_changed(self, usable: frozenset[Local]) -> None:
         log.info("addresses changed", extra={"addresses": len(usable)})
+        self.udp.addresses_changed()
         self._lose_paths(self._usable - usable, usable)
+        if usable - self._usable:
+            for peer in self.peer.neighbours:
+                self._known.offer(peer, self.now())
         self._usable = usable
         self.dialer.everything_changed(self.now())
         self.soon()
@@ -383,6 +387,7 @@ class Node:
         body: dict[str, object] = {"peer": encode(link.peer_id)}
         if isinstance(event, LinkUp):
             self.dialer.came_up(link.peer_id)
+            self._known.offer(link.peer_id, now)
             address = path_text(link.path)
             body |= {"up": True, "transport": link.path.transport, "address": address}
             account = self.peer.account_of(link.peer_id, link.path)
