@@ -212,8 +212,12 @@ class Adhoc:
         target = self._aim(path)
         if target is not None:
             attached, station = target
-            if attached.medium is not None:
+            if attached.medium is None:
+                return
+            if attached.may_beacon(len(beacon), self._loop.time()):
                 attached.medium.send([(station, HEADS[Kind.BEACON] + beacon)])
+            else:
+                self._counters["beacons spared"] += 1
 
     def _has_room(self) -> None:
         self._full = False

@@ -4,12 +4,17 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
+from meshpeer.core.bucket import Bucket
 from meshpeer.core.link.path import Path, Traits
 from transports.adhoc.address import path_of, station_text
 from transports.adhoc.frame import HEAD_SIZE
 from transports.adhoc.medium import Medium
 from transports.netlink import LinkEvent
 
+BEACON_SHARE: Final = 0.005
+"""Of the air of a medium that declares a rate, what our beacons may take."""
+BEACONS_AT_ONCE: Final = 256
+"""Bytes of them that may go beside that: the burst of a medium that came up."""
 STATIONS: Final = 1_024
 """Stations remembered on one medium; over it the table starts anew."""
 
@@ -33,6 +38,7 @@ class Attached:
         self.everybody = Path("", "")
         self.paths: dict[bytes, Path] = {}
         """Stations that frames came from."""
+        self._beacons: Bucket | None = None
 
     def opened(self, medium: Medium) -> None:
         """It can be used from now on."""
@@ -43,6 +49,16 @@ class Attached:
             broadcast=self.everybody,
             medium=("adhoc", self.label),
         )
+        self._beacons = None
+
+    def may_beacon(self, size: int, now: float) -> bool:
+        """Whether the air has room for a beacon of ours; if so, that is counted."""
+        if self.traits.rate is None:
+            return True
+        if self._beacons is None:
+            rate = self.traits.rate / 8 * BEACON_SHARE
+            self._beacons = Bucket(rate=rate, burst=BEACONS_AT_ONCE, now=now)
+        return self._beacons.take(now, size)
 
     def failed(self, reason: str) -> None:
         """Nothing passes any more."""
