@@ -2,7 +2,10 @@
 
 Nobody acknowledges a broadcast, so no window stops it: it keeps to a share of the medium's rate,
 which leaves the rest to the links, and to half of that, and again, when answers tell of much loss,
-which on a medium of many is crowding as often as distance. Without losses it comes back slowly.
+which on a medium of many is crowding as often as distance. Then it comes back slowly.
+
+Where the rate isn't known, it begins near the lowest at which Wi-Fi sends to all, and doubles with each
+large transfer of which nobody lacked anything: on a cable that is every one, on a radio hardly any.
 """
 
 from typing import Final
@@ -13,7 +16,9 @@ from meshpeer.core.link.path import Traits
 SHARE: Final = 0.7
 """Of the medium's rate."""
 CAREFUL_RATE: Final = 2_000_000.0
-"""Bits a second where the rate isn't known."""
+"""Bits a second at first where the rate isn't known."""
+FASTER: Final = 64
+"""Times that, at most."""
 BURST: Final = 8
 """Packets that may leave at once."""
 TOO_MUCH: Final = 0.4
@@ -33,6 +38,7 @@ class Pace:
     def __init__(self, traits: Traits, now: float) -> None:
         self._full = SHARE * (traits.rate or CAREFUL_RATE) / 8
         self._packet = traits.payload_limit
+        self._most = 1.0 if traits.rate else float(FASTER)
         self._part = 1.0
         self.loss = FIRST_LOSS
         """The loss to expect for a receiver in the middle."""
@@ -54,13 +60,15 @@ class Pace:
     def learn(self, losses: list[float], symbols: int, now: float) -> None:
         """A transfer of so many symbols has ended; these are the losses of those who lacked
         something after it."""
+        large = min(1.0, symbols / SYMBOLS)
         if losses:
-            weight = WEIGHT * min(1.0, symbols / SYMBOLS)
-            self.loss += weight * (sum(losses) / len(losses) - self.loss)
+            self.loss += WEIGHT * large * (sum(losses) / len(losses) - self.loss)
         else:
             self.loss *= 0.95
         before = self._part
-        if losses and self.loss > TOO_MUCH:
+        if not losses and self._part >= 1:
+            self._part = min(self._most, self._part * 2**large)
+        elif losses and (self._part > 1 or self.loss > TOO_MUCH):
             self._part = max(SLOWEST, self._part / 2)
         else:
             self._part = min(1.0, self._part * RECOVERY)

@@ -22,7 +22,7 @@ from meshpeer.core.broadcast.givings import (
     MAX_ACTIVE,
     WAIT_S,
 )
-from meshpeer.core.broadcast.pace import SLOWEST, Pace
+from meshpeer.core.broadcast.pace import FASTER, SLOWEST, Pace
 from meshpeer.core.broadcast.sessions import Missing
 from meshpeer.core.broadcast.taking import QUIET_S, Taking
 from meshpeer.core.broadcast.takings import (
@@ -164,6 +164,22 @@ def test_much_loss_slows_it_down_and_none_brings_it_back():
         pace.learn([], 100, 0.0)
     assert pace.packet_s == fast
     assert pace.loss < 0.25
+
+
+def test_an_unknown_medium_is_tried_faster_while_nothing_is_lost():
+    pace = Pace(Traits(), 0.0)
+    careful = pace.packet_s
+    for _ in range(3):
+        pace.learn([], 100, 0.0)
+    assert pace.packet_s == careful / 8
+    for _ in range(20):
+        pace.learn([], 100, 0.0)
+    assert pace.packet_s == careful / FASTER
+    for _ in range(6):
+        pace.learn([0.1], 100, 0.0)
+    assert pace.packet_s == careful
+    pace.learn([0.1], 100, 0.0)
+    assert pace.packet_s == careful
 
 
 @given(
