@@ -1,5 +1,6 @@
 """What somebody takes back takes from nobody what is theirs, or what others publish."""
 
+import asyncio
 import os
 from time import monotonic
 
@@ -39,6 +40,9 @@ async def has_settled(node):
     while node._tasks:
         for task in list(node._tasks):
             await task
+        await asyncio.sleep(
+            0
+        )  # a task that is done leaves the set in the loop's next round
     await node.durable()
 
 
