@@ -7,10 +7,10 @@ decoded if K of them are independent; of random ones, K + m fail with a chance o
 
 Why this one: XOR parity over groups of 8 has to send twice of everything to mend 20 % for each of
 eight receivers, and zfec and RaptorQ have no wheels for ARM. Here a symbol and its coefficients
-are one Python int, so that one XOR (0.1 us for 1,400 bytes) does both. For 256 KiB in
-188 symbols, a fifth of them lost: 23 us to make a repair symbol, 17 us to take one in, 2 ms at the
-end; for 1 MiB 15 ms of one core at a receiver, and no more if all sources are lost. The cost grows with the
-square of K, hence the limit.
+are one Python int, so that one XOR (0.1 us for 1,400 bytes) does both. For 256 KiB in 188 symbols,
+a fifth of them lost: 23 us to make a repair symbol, 17 us to take one in, 2 ms at the end; for
+1 MiB 15 ms of one core at a receiver, and little more if all sources are lost. The cost grows
+with the square of K, hence the limit.
 """
 
 from hashlib import shake_128

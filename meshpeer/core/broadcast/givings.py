@@ -31,6 +31,8 @@ MAX_ACTIVE: Final = 8
 neighbours at 20 % loss take 4.4 s with 2 under way and 3.2 s with 8."""
 BACKLOG: Final = 32
 """Symbols that may wait to be sent when another transfer begins."""
+BACKLOG_S: Final = 2.0
+"""Seconds that these may take: receivers expect the first symbol soon."""
 LOOKED_AT: Final = 8
 """Bundles that wait for wishes, looked at whenever something happened."""
 WAIT_S: Final = 4.0
@@ -178,7 +180,8 @@ class Givings:
         if all(wish.rank.after < giving.rank.after for giving in active):
             return True
         backlog = sum(giving.until - giving.next for giving in active)
-        return len(active) < MAX_ACTIVE and backlog <= BACKLOG
+        slow = backlog * self._paces[wish.path].packet_s > BACKLOG_S
+        return len(active) < MAX_ACTIVE and backlog <= BACKLOG and not slow
 
     def _start(self, wish: Gathering, now: float) -> None:
         traits = [self.traits_of(peer) for peer in wish.peers]

@@ -32,7 +32,7 @@ from meshpeer.core.broadcast.takings import (
     TAKINGS_LIMIT,
 )
 from meshpeer.core.link.path import Traits
-from tests.core.broadcast.ears import AIR, Ears, announced
+from tests.core.broadcast.ears import AIR, TRAITS, Ears, announced
 
 ID = b"i" * 32
 FAST = Traits(rate=54e6)
@@ -241,6 +241,18 @@ def test_who_heard_nothing_more_is_sent_so_many_again():
     assert giving.until == end
     assert giving.lacks(b"a", Missing(told.transfer, 3, 0))
     assert end + 3 < giving.until < end + 9
+
+
+def test_on_a_slow_medium_the_next_begins_when_its_first_symbol_is_near():
+    ears = Ears(traits=TRAITS._replace(rate=9_600.0))
+    ears.wish(ID, b"a", b"b", size=30_000)
+    ears.pass_time(1)
+    ears.wish(b"j" * 32, b"a", b"b", size=30_000)
+    while len(ears.givings) == 1:
+        ears.pass_time(0.5)
+    first, second = ears.givings._givings.values()
+    assert first.until - first.next <= 1
+    assert second.next == 0
 
 
 def test_who_asks_for_little_and_often_is_left_to_its_link():
