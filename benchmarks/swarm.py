@@ -3,7 +3,8 @@
 Two networks of real peers in namespaces on one bridge, which find each other by their beacons.
 First three holders of the same file and one fetcher whose own link is not limited: useful bytes
 over what the three links could carry in that time. Then one source and two receivers, all limited:
-the time until both have it, over size / rate, which nobody can beat.
+the time until both have it, over size / rate, which nobody can beat. Last two peers joined by two
+cables of that rate: useful bytes over what both cables could carry.
 """
 
 import os
@@ -15,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks._daemons import clock
-from tests.namespaces import Bridge, run
+from tests.namespaces import Bridge, Network, run
 from tests.system.daemon import Daemon
 
 RATE = 100_000_000 / 8
@@ -23,6 +24,7 @@ RATE = 100_000_000 / 8
 HOLDERS = 3
 SWARM_SIZE = 256 << 20
 SHARED_SIZE = 64 << 20
+TWO_PATHS_SIZE = 192 << 20
 
 
 @contextmanager
@@ -49,7 +51,32 @@ def peers(names: Sequence[str], unlimited: Sequence[str] = ()) -> Iterator[list[
         yield started
 
 
-def shape(network: Bridge, host: str, interface: str) -> None:
+@contextmanager
+def joined_twice() -> Iterator[list[Daemon]]:
+    """Give two running peers with a link, and two cables between them."""
+    with ExitStack() as stack:
+        root = Path(tempfile.mkdtemp(prefix="meshpeer-bench-", dir="/var/tmp"))
+        stack.callback(shutil.rmtree, root)
+        network = Network()
+        stack.callback(network.close)
+        hosts = [network.add_namespace(name) for name in ("source", "sink")]
+        for cable in range(2):
+            network.add_cable(hosts[0], f"eth{cable}", hosts[1], f"eth{cable}")
+            for number, host in enumerate(hosts, 1):
+                address = f"10.78.{cable}.{number}/24"
+                network.ip(host, "address", "add", address, "dev", f"eth{cable}")
+                network.ip(host, "link", "set", f"eth{cable}", "up")
+                shape(network, host, f"eth{cable}")
+        started = []
+        for host in hosts:
+            daemon = Daemon(root / host, namespace=host)
+            stack.callback(daemon.stop)
+            started.append(daemon.start())
+        started[1].linked_with(started[0])
+        yield started
+
+
+def shape(network: Network, host: str, interface: str) -> None:
     """Let no more than 100 Mbit/s leave by this interface, behind a queue of 50 ms."""
     run(
         *f"tc -n {host} qdisc add dev {interface} root tbf".split(),
@@ -94,9 +121,17 @@ def main() -> dict[str, float]:
         both_s = clock() - start
     ideal = SHARED_SIZE / RATE
     print(f"{SHARED_SIZE >> 20} MiB to two: {both_s:.2f} s ({each}), ideal {ideal:.2f}")
+    with joined_twice() as (source, sink):
+        file = publish(source, TWO_PATHS_SIZE, b"two paths")
+        two_s = fetch(sink, file)
+    share_of_two = TWO_PATHS_SIZE / (2 * RATE * two_s)
+    print(
+        f"{TWO_PATHS_SIZE >> 20} MiB by two cables: {two_s:.2f} s, share {share_of_two:.3f}"
+    )
     return {
         "share_of_links": round(share, 3),
         "two_receivers_over_ideal": round(both_s / ideal, 3),
+        "share_of_two_paths": round(share_of_two, 3),
     }
 
 
