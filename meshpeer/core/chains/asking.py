@@ -4,6 +4,9 @@ First the newest 64 of every log, so that screens fill; then what lacks, from th
 longer runs, since a block that comes after the one that links to it is checked by that link and
 needs no look-up. What one neighbour was asked for is asked of no other, until it has it not,
 takes too long, or goes.
+
+By a slow link only a few of the newest are asked for, one log after the other: a block of 300
+bytes takes ten seconds at 300 bit/s.
 """
 
 from collections import deque
@@ -17,9 +20,13 @@ from meshpeer.core.chains.log import NOT_SAID, Log, LogKey
 from meshpeer.core.chains.messages import Blocks, Get, Head
 from meshpeer.core.chains.spans import MAX_SPANS, Spans, top_gap
 from meshpeer.core.formats.block import MAX_SEQUENCE
+from meshpeer.core.link.slow import any_rate, is_slow, patience
 
 SCREEN: Final = 64
 """Blocks asked for first."""
+SLOW_SCREEN: Final = 8
+"""By a slow link, and no history: somebody else will bring it."""
+SLOW_PACKET: Final = 500
 RUN: Final = 512
 """Blocks asked for at once after that."""
 ASKS: Final = 32
@@ -100,8 +107,14 @@ class Plan:
 class Asking:
     """What one neighbour offers and is asked for."""
 
-    def __init__(self, plan: Plan, say: Callable[[Get], None], now: float) -> None:
-        self._plan, self._say = plan, say
+    def __init__(
+        self,
+        plan: Plan,
+        say: Callable[[Get], None],
+        now: float,
+        rate: Callable[[], float | None] = any_rate,
+    ) -> None:
+        self._plan, self._say, self._rate = plan, say, rate
         self._offers: dict[LogKey, Offer] = {}
         self._screens: dict[LogKey, None] = {}
         self._history: dict[LogKey, None] = {}
@@ -224,9 +237,18 @@ class Asking:
             self._say(get)
 
     @property
+    def _slow(self) -> bool:
+        return is_slow(self._rate())
+
+    @property
+    def _patience(self) -> float:
+        """Seconds for which nothing may come from a neighbour that was asked."""
+        return patience(PATIENCE_S, self._rate(), SLOW_PACKET)
+
+    @property
     def _room(self) -> bool:
         underway = sum(ask.last - ask.first + 1 for ask in self._asks)
-        return len(self._asks) < ASKS and underway < UNDERWAY
+        return len(self._asks) < (1 if self._slow else ASKS) and underway < UNDERWAY
 
     def _next(self, now: float) -> Get | None:
         if self._probes:
@@ -237,7 +259,7 @@ class Asking:
             gap = self._gap(key, now, screen=True)
             if gap:
                 return Get(*key, *gap)
-        for _ in range(len(self._history)):
+        for _ in range(0 if self._slow else len(self._history)):
             key = _first(self._history)
             gap = self._gap(key, now)
             if gap:
@@ -264,7 +286,8 @@ class Asking:
             sets.append(log.held)
             low, high = log.floor, log.ceiling
         if screen:
-            low = max(low, log.height + 1 if log else 1, offer.spans.top - SCREEN + 1)
+            screenful = SLOW_SCREEN if self._slow else SCREEN
+            low = max(low, log.height + 1 if log else 1, offer.spans.top - screenful + 1)
         gap = self._top_gap(offer, low, high, sets)
         if gap or screen or log is None:
             return gap
@@ -317,7 +340,7 @@ class Asking:
         self._looked = now
         if late is not None and now >= late:
             self.again()
-        if not self._asks or now < self._heard + PATIENCE_S:
+        if not self._asks or now < self._heard + self._patience:
             return False
         for ask in list(self._asks):
             offer = self._offers.get(ask.key)
@@ -336,7 +359,7 @@ class Asking:
         """When `check` has something to do."""
         if not (self._asks or self._waiting):
             return None
-        times = [self._late, self._heard + PATIENCE_S if self._asks else None]
+        times = [self._late, self._heard + self._patience if self._asks else None]
         return min((time for time in times if time is not None), default=None)
 
     def close(self) -> None:

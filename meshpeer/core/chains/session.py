@@ -124,7 +124,7 @@ class Session:
             now=now,
         )
         self._telling = Telling(shared.book, shared.authors, self.say)
-        self._asking = Asking(shared.plan, self.say, now)
+        self._asking = Asking(shared.plan, self.say, now, rate=lambda: link.rate)
         self._joining = Joining(shared.plan, shared.intake, self._asking, self.say, now)
         self._serving = Serving(
             shared.book,

@@ -34,6 +34,10 @@ AHEAD: Final = 4.0
 """Seconds of sending that are handed to a link: what is urgent waits no longer than that."""
 
 
+def any_rate() -> None:
+    """The rate of a link that declares none."""
+
+
 def airtime(rate: float | None, size: int) -> float:
     """Seconds that so many bytes take; 0 where no rate is declared."""
     return 8 * size / rate if rate else 0.0

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from meshpeer.core.bucket import Bucket
-from meshpeer.core.link.slow import airtime, is_slow
+from meshpeer.core.link.slow import airtime, any_rate, is_slow
 from meshpeer.core.sync import negentropy
 from meshpeer.core.sync.messages import Message, Recon, Set
 from meshpeer.core.sync.negentropy import Reply
@@ -36,10 +36,6 @@ QUIET_SHARE: Final = 400
 """On such a link one round of questions follows after so many times what it takes."""
 ROUND: Final = 100
 """Bytes of a round in which nothing differs."""
-
-
-def any_rate() -> None:
-    """The rate of a link that declares none."""
 
 
 class Reconciling:

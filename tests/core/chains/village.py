@@ -373,7 +373,7 @@ class Pipe:
     def __init__(self, near, far, initiator):
         self.peer_id, self.initiator = far.id, initiator
         self.binding = b"".join(sorted((near.id[:16], far.id[:16])))
-        self.closed = None
+        self.closed = self.rate = None
         self.out, self.came = bytearray(), bytearray()
         self.near, self.other, self.sent = near, None, 0
         self.deaf = False
