@@ -14,6 +14,11 @@ can't be found. What is hidden, of 62 MB and 0.4 s of a start:
                                    it never serves here; who asks for a type reads it then
     bz2, lzma        0.3 MB        shutil's archives; zlib stays
 
+One is imported at the top of a library that uses it in functions we never call, so it can't be
+hidden; it is put off until somebody touches it:
+
+    dateutil.parser  0.8 MB        sqlite-utils' conversions of columns
+
 It changes our mind if something here ever needs asyncio's TLS, hashlib's scrypt and pbkdf2, or
 shutil's compressed archives.
 """
@@ -22,7 +27,7 @@ import mimetypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
+from importlib.util import LazyLoader, find_spec, module_from_spec
 from typing import Final
 
 OWN_HASHES: Final = (
@@ -42,6 +47,7 @@ SPARE: Final = (
     "bz2",
     "lzma",
 )
+PUT_OFF: Final = ("dateutil.parser",)
 
 
 @contextmanager
@@ -50,6 +56,8 @@ def without_spare_parts() -> Iterator[None]:
     mimetypes.inited = True  # it isn't: whoever guesses a type finds no table, and reads it
     hidden = [name for name in _hideable() if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    for name in PUT_OFF:
+        _put_off(name)
     try:
         yield
     finally:
@@ -60,3 +68,15 @@ def without_spare_parts() -> Iterator[None]:
 def _hideable() -> list[str]:
     complete = all(any(find_spec(name) for name in names) for names in OWN_HASHES)
     return [*SPARE, "_hashlib"] if complete else [*SPARE]
+
+
+def _put_off(name: str) -> None:
+    """Let it be imported by whoever first wants something of it."""
+    spec = find_spec(name) if name not in sys.modules else None
+    if spec is None or spec.loader is None:
+        return
+    spec.loader = LazyLoader(spec.loader)
+    sys.modules[name] = module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    package, _, last = name.rpartition(".")
+    setattr(sys.modules[package], last, module)  # where `from package import` finds it

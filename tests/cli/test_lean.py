@@ -57,6 +57,8 @@ UNNEEDED = {
     "statistics",
     "tarfile",
     "asyncinotify",
+    "dateutil.parser._parser",
+    "dateutil.tz.tz",
     "segno",
     "tomlkit",
     "meshpeer.node.library.mirror_folder",
@@ -83,6 +85,19 @@ def test_what_is_hidden_in_the_block_is_found_after_it():
         "import ssl, bz2, lzma, frozenlist._frozenlist; print(bool(ssl.OPENSSL_VERSION))\n"
     )
     assert run(script) == ["False", "ec30", "True"]
+
+
+def test_what_is_put_off_is_there_for_whoever_wants_it():
+    script = (
+        "import sys\n"
+        "from meshpeer.cli.lean import without_spare_parts\n"
+        "with without_spare_parts():\n"
+        "    import meshpeer.cli.daemon\n"
+        "from sqlite_utils import recipes\n"
+        "print('dateutil.tz' in sys.modules, recipes.parsedate('3 May 2020'))\n"
+        "import dateutil.parser; print(dateutil.parser.parse('2020-05-03').year)\n"
+    )
+    assert run(script) == ["False", "2020-05-03", "2020"]
 
 
 def test_types_of_files_are_known_as_ever():
