@@ -194,7 +194,7 @@ def _qemu(initrd: Path, tell: Path, console: Path) -> list[str]:
         *("qemu-system-x86_64", "-accel", "tcg,thread=multi"),
         *("-cpu", "max", "-smp", "2", "-m", MEMORY, "-nic", "none", "-display", "none"),
         *("-kernel", str(boot), "-initrd", str(initrd), "-no-reboot"),
-        *("-append", "console=ttyS0 quiet loglevel=3 panic=-1"),
+        *("-append", "console=ttyS0 quiet loglevel=3 panic=-1 no_timer_check"),
         *("-serial", f"file:{console}"),
         *("-virtfs", f"{share},path=/,mount_tag=files,readonly=on"),
         *("-virtfs", f"{share},path={tell},mount_tag=tell"),
