@@ -17,6 +17,8 @@ from typing import Final, NamedTuple
 from meshpeer.core.link.path import Path, Traits
 
 GATHER_S: Final = 0.5
+GATHER_SYMBOLS: Final = 8
+"""On a slow medium it is the time of so many symbols: answers take as long."""
 LONGEST_S: Final = 30.0
 """Others are waited for no longer, though another transfer is under way."""
 ENOUGH: Final = 3
@@ -39,20 +41,24 @@ class Rank(NamedTuple):
 class Gathering:
     """The neighbours that wish for one bundle on one medium."""
 
-    def __init__(self, id: bytes, path: Path, rank: Rank, now: float) -> None:
+    def __init__(
+        self, id: bytes, path: Path, rank: Rank, now: float, patience: float = GATHER_S
+    ) -> None:
         self.id, self.path, self.rank, self.since = id, path, rank, now
         self.peers: dict[bytes, None] = {}
+        self.patience = patience
         self.loading = False
         """It is decided, and waits for its wire."""
 
     def ready(self, undecided: bool, busy: bool, now: float) -> bool:
         """Whether nobody is to be waited for any more."""
-        return not undecided or now >= self.since + (LONGEST_S if busy else GATHER_S)
+        longest = max(LONGEST_S, self.patience)
+        return not undecided or now >= self.since + (longest if busy else self.patience)
 
     def due(self, now: float) -> float:
         """When time makes it ready, if nothing else does."""
-        soon = self.since + GATHER_S
-        return soon if now < soon else self.since + LONGEST_S
+        soon = self.since + self.patience
+        return soon if now < soon else self.since + max(LONGEST_S, self.patience)
 
 
 def worth(unicast: Iterable[Traits], broadcast: Traits) -> bool:

@@ -14,6 +14,8 @@ from typing import Final
 
 from meshpeer.core.broadcast.code import MAX_SYMBOLS, count_of
 from meshpeer.core.broadcast.gathering import (
+    GATHER_S,
+    GATHER_SYMBOLS,
     LEAST_SIZE,
     MAX_GATHERED,
     Gathering,
@@ -37,7 +39,7 @@ LOOKED_AT: Final = 8
 """Bundles that wait for wishes, looked at whenever something happened."""
 WAIT_S: Final = 4.0
 """More than the pauses after which a receiver asks again."""
-WAIT_SYMBOLS: Final = 16
+WAIT_SYMBOLS: Final = 32
 """On a slow medium it is the time of so many."""
 LEFT_OUT_S: Final = 600.0
 LEFT_OUT_SILENT_S: Final = 60.0
@@ -82,7 +84,9 @@ class Givings:
         if gathering is None:
             if len(self._wishes) >= MAX_GATHERED or not self._undecided(id, path):
                 return False
-            gathering = self._wishes[path, id] = Gathering(id, path, rank, now)
+            slow = GATHER_SYMBOLS * self._pace(path, now).packet_s
+            patience = max(GATHER_S, slow)
+            gathering = self._wishes[path, id] = Gathering(id, path, rank, now, patience)
         gathering.peers[peer] = None
         self._stirred = True
         return True

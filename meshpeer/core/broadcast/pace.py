@@ -21,6 +21,8 @@ FASTER: Final = 64
 """Times that, at most."""
 BURST: Final = 8
 """Packets that may leave at once."""
+BURST_S: Final = 1.0
+"""On a slow medium as many as go in this time, but one: what is urgent may come between."""
 TOO_MUCH: Final = 0.4
 """A loss that is answered by going slower."""
 SLOWEST: Final = 1 / 16
@@ -50,7 +52,7 @@ class Pace:
 
     def ready(self) -> float:
         """When some packets may be sent again."""
-        return self._bucket.ready(self._packet * BURST / 2)
+        return self._bucket.ready(max(self._packet, self._burst / 2))
 
     @property
     def packet_s(self) -> float:
@@ -76,5 +78,6 @@ class Pace:
             self._bucket = self._new(now)
 
     def _new(self, now: float) -> Bucket:
-        burst = self._packet * BURST
-        return Bucket(rate=self._full * self._part, burst=burst, now=now)
+        rate = self._full * self._part
+        self._burst = max(self._packet, min(self._packet * BURST, rate * BURST_S))
+        return Bucket(rate=rate, burst=self._burst, now=now)

@@ -25,8 +25,11 @@ FIRST_S: Final = 2.0
 """Who hears nothing after an announcement asks after so long."""
 QUIET_S: Final = 10.0
 """Without a symbol for so long a transfer is given up."""
-QUIET_SYMBOLS: Final = 8
-"""On a slow medium it is the time of so many."""
+QUIET_SYMBOLS: Final = 32
+"""On a slow medium it is the time of so many: the others' announcements go before. Only the rate
+declared here counts: else a sender that slowed down would be waited for ever longer."""
+AGAIN_SYMBOLS: Final = 8
+"""And a pause before asking again the time of these."""
 
 
 class Taking:
@@ -39,7 +42,9 @@ class Taking:
         number: int,
         rng: Callable[[int], bytes],
         now: float,
+        pace: float = 0.0,
     ) -> None:
+        """`pace`: seconds that a symbol takes by the rate that is declared here, if one is."""
         self.announced, self.peer, self.number = announced, peer, number
         self.since = now - announced.elapsed
         self._rng = rng
@@ -51,9 +56,10 @@ class Taking:
         self._next = -1
         self._batch: tuple[int, float] | None = None
         self._came = now
-        self._gap = 0.0
+        self._gap = pace
+        self._patience = max(QUIET_S, QUIET_SYMBOLS * pace)
         self._asked = 1
-        self._due = now + FIRST_S
+        self._due = now + max(FIRST_S, AGAIN_SYMBOLS * pace)
 
     @property
     def complete(self) -> bool:
@@ -90,7 +96,7 @@ class Taking:
         if self._due > now:
             return None
         through = 0 if self._asked else self._through
-        pause = max(ASK_AGAIN_S, JITTER_SYMBOLS * self._gap)
+        pause = max(ASK_AGAIN_S, AGAIN_SYMBOLS * self._gap)
         self._due = now + pause * 2**self._asked + self._jitter()
         self._asked = min(self._asked + 1, 4)
         return Missing(self.announced.transfer, self._decoder.missing, through)
@@ -121,4 +127,4 @@ class Taking:
         return most * self._rng(1)[0] / 256
 
     def _quiet_at(self) -> float:
-        return self._came + max(QUIET_S, QUIET_SYMBOLS * self._gap)
+        return self._came + self._patience

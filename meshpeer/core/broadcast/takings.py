@@ -50,8 +50,15 @@ class Takings:
     def __len__(self) -> int:
         return sum(map(len, self._open.values()))
 
-    def announced(self, peer: bytes, number: int, announced: Announced, now: float) -> bool:
-        """Take a transfer part; False if there is no room, and the link has to carry it."""
+    def announced(
+        self,
+        peer: bytes,
+        number: int,
+        announced: Announced,
+        now: float,
+        pace: float = 0.0,
+    ) -> bool:
+        """Take part in a transfer; False if there is no room, and the link has to carry it."""
         if count_of(announced.size, announced.symbol_size) > MAX_SYMBOLS:
             return False
         size = announced.size
@@ -59,7 +66,7 @@ class Takings:
         if crowded or self._bytes[peer] + size > NEIGHBOUR_LIMIT:
             return False
         self._bytes[peer] += size
-        taking = Taking(announced, peer, number, self._rng, now)
+        taking = Taking(announced, peer, number, self._rng, now, pace)
         self._open.setdefault(announced.transfer, []).append(taking)
         self._take_early(announced.transfer, now)
         return True

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from meshpeer.core.broadcast.broadcast import Broadcast
 from meshpeer.core.broadcast.sessions import Announced, Taken
+from meshpeer.core.broadcast.symbol import OVERHEAD
 from meshpeer.core.formats.bundle import Bundle, rewrite
 from meshpeer.core.link.slow import LONG_S, airtime, is_slow
 from meshpeer.core.sync.account import Account
@@ -131,7 +132,10 @@ class Intake:
         number, self._next_announced = self._next_announced, self._next_announced + 1
         id = announced.id
         takings = self._broadcast.takings
-        if id in self._asked and takings.announced(self._peer, number, announced, now):
+        pace = airtime(self._link.rate, announced.symbol_size + OVERHEAD)
+        if id in self._asked and takings.announced(
+            self._peer, number, announced, now, pace
+        ):
             return
         self._by_link_instead(id, number, Code.LATER, now)
 

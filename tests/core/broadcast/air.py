@@ -128,8 +128,13 @@ class Place:
         ]
         for a, b in pairs:
             self.meet(a, b)
+        self.run_until(self.linked, 600)
         self.run(20)
         self.air.loss = loss
+
+    def linked(self) -> bool:
+        """Whether the sender has all its links."""
+        return len(self.sender.peer.neighbours) == len(self.receivers)
 
     def meet(self, a: int, b: int) -> None:
         left, right = self.machines[a], self.machines[b]

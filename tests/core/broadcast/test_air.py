@@ -193,6 +193,26 @@ def test_the_age_counts_on_while_it_is_broadcast():
         assert entry.age(machine.now) >= took - 1
 
 
+def test_a_modem_of_1200_bits_a_second_is_spared_the_copies():
+    place = Place(3, rate=1_200.0, limit=250)
+    before = place.air.bytes
+    place.submit(lacking := bundle(1, 9_000))
+    place.run_until(lambda: place.durable([lacking]), 150)
+    assert held(place, [lacking])
+    assert place.counters == {"broadcasts": 1}
+    assert place.air.bytes - before < 1.6 * 9_000
+
+
+def test_what_is_urgent_passes_between_the_symbols_on_a_slow_medium():
+    place = Place(3, rate=9_600.0, limit=250)
+    place.submit(lacking := bundle(1, 30_000))
+    place.run_until(lambda: len(place.air.seen) > 5)
+    place.submit(urgent := bundle(2, 100, Priority.EXPEDITED))
+    place.run_until(lambda: place.durable([urgent]), 5)
+    assert not place.durable([lacking])
+    place.run_until(lambda: place.durable([lacking]))
+
+
 def test_everybody_linked_with_everybody_is_cheap_too():
     place = Place(5, loss=0.1, mesh=True)
     before = place.air.bytes

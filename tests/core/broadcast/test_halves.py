@@ -314,9 +314,9 @@ def test_who_got_false_bytes_is_left_out_for_longer():
 # ---- receiving
 
 
-def take(told, numbers, left, seconds=0.002):
+def take(told, numbers, left, seconds=0.002, pace=0.0):
     """A receiver to which these came in even time; and when the last did."""
-    taking = Taking(told, b"s", 0, lambda size: b"\x80" * size, 0.0)
+    taking = Taking(told, b"s", 0, lambda size: b"\x80" * size, 0.0, pace)
     now = 0.0
     for packet, number in zip(packets(told, numbers, left), numbers, strict=True):
         now = number * seconds
@@ -346,10 +346,16 @@ def test_who_hears_that_more_follows_keeps_silent_till_then():
 
 
 def test_a_slow_medium_is_given_its_time():
-    taking, now = take(announced(), range(0, 40, 2), lambda n: 89 - n, seconds=4.0)
+    taking, now = take(announced(), range(0, 40, 2), lambda n: 89 - n, 4.0, 4.0)
     assert taking.answer(now + 100) is None
     assert not taking.given_up(now + QUIET_S + 1)
-    assert taking.given_up(now + 40)
+    assert not taking.given_up(now + 31 * 4.0)
+    assert taking.given_up(now + 33 * 4.0)
+
+
+def test_a_sender_that_slows_down_is_waited_for_no_longer():
+    taking, now = take(announced(), range(0, 40, 2), lambda n: 89 - n, 4.0)
+    assert taking.given_up(now + QUIET_S)
 
 
 def test_silence_ends_a_transfer():
