@@ -24,10 +24,11 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import Final, NamedTuple, cast
 
+from meshpeer.core.bucket import Bucket
 from meshpeer.core.formats.beacon import NONCE_SIZE, Beacon, parse
 from meshpeer.core.link.path import Path
 from meshpeer.errors import RemoteProtocolError, TransportError
-from transports.beaconing import ANSWER_PAUSE, Hearing, Rounds
+from transports.beaconing import ANSWER_BURST, ANSWER_RATE, LAN_PACE, Hearing, Rounds
 from transports.interface import Found, PeerFound
 from transports.mdns import Mdns
 from transports.netlink import Interfaces, Local
@@ -100,12 +101,14 @@ class Lan:
         self._loop: asyncio.AbstractEventLoop
         self._rounds: Rounds[Local]
         self._hearing: Hearing
+        self._answers: Bucket
 
     def start(self, found: Found) -> None:
         """Listen, and beacon from each usable address there is or will be; see `Discovery`."""
         self._found, self._loop = found, asyncio.get_running_loop()
         now = self._loop.time()
-        self._rounds, self._hearing = Rounds(now=now, rng=self._rng), Hearing(now=now)
+        self._rounds, self._hearing = Rounds(rng=self._rng), Hearing(now=now)
+        self._answers = Bucket(rate=ANSWER_RATE, burst=ANSWER_BURST, now=now)
         for family in (socket.AF_INET, socket.AF_INET6):
             self._open(family)
         if not self._speakers:
@@ -153,7 +156,7 @@ class Lan:
             self._nonces.append(self._rng(NONCE_SIZE))  # another network, for all we know
         self.addresses = addresses
         self._join()
-        self._rounds.set_addresses(addresses, self._loop.time())
+        self._rounds.set_places(dict.fromkeys(addresses, LAN_PACE), self._loop.time())
         self._wake()
         if self._mdns is not None:
             self._mdns.announce(self._beacon(), addresses)
@@ -184,7 +187,7 @@ class Lan:
     # -- speaking
 
     def _wake(self) -> None:
-        for address in self._rounds.due(self._loop.time()):
+        for address, _ in self._rounds.due(self._loop.time()):
             self._speak(address)
         if self._wake_at is not None:
             self._wake_at.cancel()
@@ -269,11 +272,11 @@ class Lan:
         except RemoteProtocolError as error:
             self.counters[f"dropped: {error.field}"] += 1
             return
-        path = path_to(origin.host, beacon.port)
-        soon = self._rounds.speaks_soon(origin.local, self._loop.time())
-        if self._tell(beacon, path) and not soon:
-            pause = ANSWER_PAUSE * self._rng(1)[0] / 255
-            self._later(pause, self._answer, origin)
+        path, now = path_to(origin.host, beacon.port), self._loop.time()
+        self._rounds.heard(origin.local, path.address, now)
+        soon = self._rounds.speaks_soon(origin.local, now)
+        if self._tell(beacon, path) and not soon and self._answers.take(now):
+            self._later(self._rounds.pause(origin.local, now), self._answer, origin)
 
     def _tell(self, beacon: Beacon, path: Path) -> bool:
         """Pass on what was heard, unless it is our own or was just said; whether to answer."""

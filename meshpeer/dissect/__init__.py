@@ -15,7 +15,7 @@ Field names are those of PROTOCOL.md. `on_port(6380)` takes another UDP port for
 Nothing else of the project imports this, but `meshpeer capture`: the daemon has no room for scapy.
 """
 
-from meshpeer.dissect.air import MeshAir, MeshBeacon, MeshFrame, MeshKiss, on_port
+from meshpeer.dissect.air import MeshAir, MeshBeacon, MeshFrame, MeshHere, MeshKiss, on_port
 from meshpeer.dissect.frames import (
     MeshAck,
     MeshAckRange,
@@ -51,6 +51,7 @@ __all__ = [
     "MeshData",
     "MeshFrame",
     "MeshFrames",
+    "MeshHere",
     "MeshInitiation",
     "MeshKiss",
     "MeshMaxData",

@@ -1,9 +1,9 @@
 """What lies between the air and a packet: lengths, frames, beacons, KISS; and what binds all to scapy.
 
-Ether | SNAP (802.11) | Linux cooked, type 0x88B5   MeshAir -> MeshFrame -> packet, MeshBeacon
+Ether | SNAP (802.11) | Linux cooked, type 0x88B5   MeshAir -> MeshFrame -> packet, MeshHere
 UDP, port 6374                                                           packet
 UDP, port 6375                                                           MeshBeacon
-KISS (pcap type 202, or MeshKiss.of_line)            MeshKiss -> MeshFrame -> packet, MeshBeacon
+KISS (pcap type 202, or MeshKiss.of_line)            MeshKiss -> MeshFrame -> packet, MeshHere
 """
 
 from collections import Counter
@@ -71,8 +71,40 @@ class MeshFrame(Packet):
         return f"frame of version {self.version}, kind {self.kind}"
 
 
+class MeshHere(Packet):
+    """Somebody is there: a beacon in a frame."""
+
+    name = "meshpeer beacon"
+    fields_desc = [
+        FlagsField("flags", 0, 8, [flag.name or "" for flag in beacon.Flag]),
+        XStrFixedLenField("nonce", bytes(8), 8),
+        ConditionalField(
+            XStrFixedLenField("peer_id", bytes(32), 32), lambda pkt: not pkt.flags & 1
+        ),
+        ConditionalField(
+            XStrFixedLenField("mark", bytes(8), 8), lambda pkt: bool(pkt.flags & 1)
+        ),
+    ]
+
+    @classmethod
+    def dispatch_hook(
+        cls,
+        _pkt: bytes | None = None,
+        *args: Any,  # noqa: ANN401
+        **fields: Any,  # noqa: ANN401
+    ) -> type[Packet]:
+        """Raw for what is too short."""
+        shortest = beacon.FRAMED.size + beacon.MARK_SIZE
+        return cls if _pkt is None or len(_pkt) >= shortest else Raw
+
+    def mysummary(self) -> str:
+        """Say who it may be."""
+        who = f"mark {self.mark.hex()}" if self.flags & 1 else self.peer_id.hex()
+        return f"BEACON{' in answer' if self.flags & 2 else ''}: {who}"
+
+
 class MeshBeacon(Packet):
-    """Somebody is there."""
+    """Somebody is there, and can be reached at a UDP port."""
 
     name = "meshpeer beacon"
     fields_desc = [
@@ -166,7 +198,7 @@ def bind() -> None:
     bind_layers(MeshAir, MeshFrame)
     bind_layers(MeshKiss, MeshFrame, kiss_command=int(kiss.Command.DATA))
     bind_layers(MeshFrame, MeshPacket, kind=int(frame.Kind.DATAGRAM))
-    bind_layers(MeshFrame, MeshBeacon, kind=int(frame.Kind.BEACON))
+    bind_layers(MeshFrame, MeshHere, kind=int(frame.Kind.BEACON))
     for layer in {row[0] for row in PACKETS.values()}:  # which it is, MeshPacket tells
         bind_top_down(MeshFrame, layer, kind=int(frame.Kind.DATAGRAM))
         bind_top_down(UDP, layer, sport=UDP_PORT, dport=UDP_PORT)

@@ -30,6 +30,7 @@ from meshpeer.dissect import (
     MeshData,
     MeshFrame,
     MeshFrames,
+    MeshHere,
     MeshInitiation,
     MeshKiss,
     MeshMaxStream,
@@ -152,11 +153,18 @@ def test_a_packet_is_found_wherever_it_lies(way):
 @pytest.mark.parametrize("wire", [BEACON, HIDDEN])
 def test_beacons(wire):
     lan = Ether(bytes(Ether() / IP(dst="10.0.0.1") / UDP(dport=6375) / Raw(wire)))
-    cell = Ether(encapsulate(BOB, ANN, BEACON_HEAD + wire))
-    for read in (lan[MeshBeacon], cell[MeshBeacon]):
-        assert (read.magic, read.version, read.port) == (b"mshp", 1, 6374)
-        assert read.nonce == b"nonce..."
-        assert bytes(read) == wire
+    framed = wire[5:6] + wire[8:]
+    cell = Ether(encapsulate(BOB, ANN, BEACON_HEAD + framed))
+    read = lan[MeshBeacon]
+    assert (read.magic, read.version, read.port) == (b"mshp", 1, 6374)
+    assert bytes(read) == wire
+    assert bytes(cell[MeshHere]) == framed
+    for read in (lan[MeshBeacon], cell[MeshHere]):
+        tells_who(read, wire)
+
+
+def tells_who(read, wire):
+    assert read.nonce == b"nonce..."
     if wire is BEACON:
         assert str(read.flags) == "ANSWER"
         assert read.peer_id == PEER

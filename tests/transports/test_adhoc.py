@@ -151,7 +151,7 @@ def strange(random: Random, to: bytes) -> bytes:
     """A frame that a stranger might send: noise, ours with flipped bytes, false senders."""
     source = random.randbytes(6)
     kind = random.choice([*HEADS.values(), random.randbytes(1)])
-    beacon = Beacon(random.randbytes(8), 1, random.randbytes(32)).encode()
+    beacon = Beacon(random.randbytes(8), peer_id=random.randbytes(32)).encode_frame()
     payload = random.choice([random.randbytes(random.randrange(1_400)), beacon])
     sent = bytearray(encapsulate(random.choice([to, EVERYBODY]), source, kind + payload))
     for _ in range(random.randrange(4)):
@@ -384,7 +384,7 @@ def test_peers_on_a_cell_find_each_other(make_ether, hidden):
             found = end.found[0]
             assert found.path == other.path
             assert found.peer_id == (None if hidden else other_id)
-            assert Beacon(found.nonce, 1, found.peer_id, found.mark).is_of(other_id)
+            assert Beacon(found.nonce, 0, found.peer_id, found.mark).is_of(other_id)
         for end in (ann, bob):
             assert end.heard == []
             await end.adhoc.close()

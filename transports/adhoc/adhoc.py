@@ -321,8 +321,8 @@ class Adhoc:
 
     def _set_beacons(self) -> None:
         if self._beacons is not None:
-            up = [each.everybody for each in self._attached.values() if each.medium]
-            self._beacons.set_mediums(up)
+            up = [each for each in self._attached.values() if each.medium]
+            self._beacons.set_mediums({each.everybody: each.traits.rate for each in up})
 
     def _lose(self, paths: list[Path], reason: str) -> None:
         for path in paths:
