@@ -348,7 +348,8 @@ class Files:
             self._settle(now)
 
     def writable(self, link: LinkLike, now: float) -> None:
-        """A stream that had much waiting has little now."""
+        """A stream that had much waiting has little now, or the link's rate is another."""
+        self._swarm.touch(link.peer_id)
         self._settle(now)
 
     # -- the disk

@@ -66,6 +66,7 @@ class Source:
         self._heard_at = 0.0
         self._quiet_until = 0.0
         self._held_back = False
+        self._rate = link.rate
         self._told_slow: set[int] = set()
         """Handles of files that were said to be wanted though this link is slow."""
 
@@ -197,6 +198,10 @@ class Source:
 
     def pump(self, now: float) -> None:
         """Ask for what may be asked for."""
+        if self._rate != self._link.rate:
+            self._rate = self._link.rate
+            for holding in self._handles.values():
+                self.make_ready(holding)
         ready = self._ready
         while ready and now >= self._quiet_until and self._swarm.open:
             holding = ready[0][3]

@@ -40,6 +40,8 @@ from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 
 WINNER_WAITS: Final = 1.0
 """Seconds for which the lower peer's own initiation goes before the other's."""
+RATED_STREAMS: Final = 7
+"""Those whose users go by the link's rate."""
 SHORT_TRIALS: Final = 4
 """Links that are tried for one packet with a short header."""
 PATHS_TRIED: Final = 16
@@ -511,6 +513,8 @@ class Endpoint:
         if streams.writable:
             self._events += [Writable(link, number) for number in streams.writable]
             streams.writable.clear()
+        if link.rate_changed():  # what it took too long for may go now
+            self._events += [Writable(link, number) for number in range(RATED_STREAMS)]
 
     def _new_link(
         self,

@@ -82,6 +82,7 @@ class Link:
             now=now,
         )
         self._heard_at = now
+        self._rate_told = traits.rate
         self._path_answers: list[tuple[Path, bytes]] = []
         self._challenged = False
 
@@ -167,6 +168,11 @@ class Link:
         """Bits a second that the best of its paths carries at most; None if nothing says so."""
         rates = [way.traits.rate for way in self._paths.ways.values() if way.proved]
         return max((rate for rate in rates if rate), default=None) if all(rates) else None
+
+    def rate_changed(self) -> bool:
+        """Whether `rate` is another than when this was asked last."""
+        before, self._rate_told = self._rate_told, self.rate
+        return before != self._rate_told
 
     @property
     def narrow(self) -> bool:

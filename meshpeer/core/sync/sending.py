@@ -82,6 +82,9 @@ class Sending:
         self._aired: dict[bytes, None] = {}
         self.broadcasts = False
         """Broadcasts may be announced to the neighbour."""
+        self._rate = link.rate
+        self._too_long: dict[bytes, None] = {}
+        """Bundles that wait for a better link, or for better times on this one."""
         self._room = low_water(LOW_WATER, link.rate)
         """Bytes that may wait in the link: on a slow one few, so that what is urgent overtakes."""
         self.paused = False
@@ -166,7 +169,7 @@ class Sending:
                     failed = run.code is Code.DAMAGED
                     self._airing.broadcast.givings.settled(self._peer, id, failed, now)
                 self._settle(id, run.code, now)
-        self._airing.broadcast.givings.stir()
+        self._airing.broadcast.stir()
 
     def offered(self, id: bytes) -> bool:
         """It was offered, and the neighbour has not yet said yes or no."""
@@ -188,7 +191,12 @@ class Sending:
 
     def pump(self, now: float) -> None:
         """Hand to the link what it has room for."""
-        self._room = low_water(LOW_WATER, self._link.rate)
+        if self._rate != self._link.rate:
+            self._rate = self._link.rate
+            self._room = low_water(LOW_WATER, self._rate)
+            waited, self._too_long = self._too_long, {}
+            for id in waited:
+                self.push(id, now)
         while self._plan and not self.paused:
             _, id = self._plan[0]
             entry = self._queue.get(id)
@@ -238,7 +246,10 @@ class Sending:
     def _may(self, entry: Entry, now: float) -> bool:
         if entry.exhausted or entry.id in self._depot.unsaved:
             return False
-        if airtime(self._link.rate, entry.size) > LONG_S:
+        if airtime(self._rate, entry.size) > LONG_S:
+            self._too_long[entry.id] = None
+            if len(self._too_long) > MAX_REMEMBERED:
+                del self._too_long[next(iter(self._too_long))]
             return False
         return now < entry.deadline
 

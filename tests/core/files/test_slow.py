@@ -114,3 +114,15 @@ def test_who_asks_for_a_chunk_outright_gets_none():
     end.write(5, pack(Ask(((handle, 0), (handle, 1)))))
     town.run(10)
     assert source.files.given == 0
+
+
+def test_it_comes_once_the_link_has_a_better_path():
+    town, source, fetcher = pair()
+    file = source.publish(content(LARGE)).id
+    fetcher.fetch(file, size=LARGE)
+    town.run(30)
+    for end in town.ends:
+        end.rate = None
+        end.near.files.writable(end, town.loop.now)
+        end.near.settle()
+    town.run_until(lambda: file in fetcher.completed)

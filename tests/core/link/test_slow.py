@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshpeer.core.link import packet
-from meshpeer.core.link.path import Traits
+from meshpeer.core.link.events import Writable
+from meshpeer.core.link.path import Path, Traits
 from tests.core.link.pair import Network, Wire
 
 ids = st.binary(min_size=4, max_size=4)
@@ -216,3 +217,32 @@ def test_any_slow_rate_works(rate):
     assert network.now - begun < 1.3 * len(text) * 8 / rate + 1
     network.run(3_600)
     assert not alice.downs
+
+
+def test_a_better_path_ends_short_headers_and_whoever_goes_by_the_rate_is_told():
+    network, alice, bob = linked_by_radio()
+    cable = {"alice": Path("lan", "alice"), "bob": Path("lan", "bob")}
+    for node in (alice, bob):
+        node.endpoint.traits_of = lambda path: SLOW if path.transport == "sim" else Traits()
+    told = []
+    alice.on_event = told.append
+
+    def carry(sender, to, data):
+        network.said.append((sender.name, data))
+        if to.transport == "lan":
+            receiver = bob if to.address == "bob" else alice
+            network.inject(network.now + 0.001, cable[sender.name], receiver, data)
+
+    network.watch = carry
+    assert alice.link_to(bob).rate == RATE
+    alice.endpoint.connect(bob.endpoint.peer_id, cable["bob"], network.now)
+    alice.flush()
+    assert network.run(5, lambda: alice.link_to(bob).path == cable["bob"])
+    network.run(1)
+    assert alice.link_to(bob).rate is None
+    assert Writable(alice.link_to(bob), 1) in told
+    network.said.clear()
+    alice.link_to(bob).write(1, b"quick")
+    alice.flush()
+    assert network.run(1, lambda: bob.text(bob.link_to(alice), 1) == b"quick")
+    assert packet.SHORT not in kinds(network)

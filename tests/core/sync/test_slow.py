@@ -93,3 +93,15 @@ def test_questions_are_seldom_and_never_right_after_what_moved():
     ann.sync.wake(village.now)
     village.run()
     assert 0 < pipe.sent - said < ROUND
+
+
+def test_what_waited_goes_once_the_link_has_a_better_path():
+    village, ann, bob, pipe = pair()
+    large = bundle(1, size=LARGE)
+    ann.sync.submit(large, village.now)
+    village.run()
+    assert not bob.holds(large)
+    pipe.rate = pipe.other.rate = None
+    ann.sync.writable(pipe, village.now)
+    village.run()
+    assert bob.holds(large)
