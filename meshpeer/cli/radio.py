@@ -55,6 +55,11 @@ def radio_list(session: Session) -> None:
     "--network", default="meshpeer", show_default=True, help="Its name; everybody's alike."
 )
 @click.option("--name", default="", help="Of the new interface; else cell0, mesh0, mon0.")
+@click.option(
+    "--in-place",
+    is_flag=True,
+    help="Change the interface itself: its name stays, for units.",
+)
 @click.option("--yes", is_flag=True, help="Don't ask before an interface in use is taken.")
 @click.option(
     "--take-default-route",
@@ -69,6 +74,7 @@ def up(
     channel: int,
     network: str,
     name: str,
+    in_place: bool,
     yes: bool,
     take_default_route: str,
 ) -> None:
@@ -81,7 +87,7 @@ def up(
     from transports.radio.planning import Mode, Wish, candidates, ways
     from transports.radio.upkeep import restore
 
-    wish = Wish(Mode(mode), which, channel, network, name, take_default_route)
+    wish = Wish(Mode(mode), which, channel, network, name, take_default_route, in_place)
     machine = look()
     candidates(machine, wish)
     if not may_set_up():

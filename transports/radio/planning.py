@@ -65,6 +65,8 @@ class Wish(NamedTuple):
     """What the new interface is called; empty: cell0, mesh0 or mon0."""
     take_default_route: str = ""
     """The one interface that may be touched though a default route leads over it."""
+    in_place: bool = False
+    """Only the third way: the interface keeps its name, whatever its driver can."""
 
 
 class Plan(NamedTuple):
@@ -125,6 +127,8 @@ def _check(machine: Machine, wish: Wish) -> None:
     if not frequency_of(wish.channel):
         raise UsageError(f"there is no channel {wish.channel}; try 1 to 13 or 36 to 177")
     if wish.name:
+        if wish.in_place:
+            raise UsageError("an interface that is changed in place keeps its name")
         if len(wish.name.encode()) > NAME_BYTES or set(wish.name) & set("/: \t\n"):
             raise UsageError(f"{wish.name!r} can't be an interface's name")
         if wish.name in machine.names:
@@ -253,7 +257,7 @@ def _all_ways(machine: Machine, radio: Radio, wish: Wish) -> Iterator[Plan]:
         set_down=(),
         tunes=True,
     )
-    if NEW_INTERFACE in radio.commands:
+    if NEW_INTERFACE in radio.commands and not wish.in_place:
         if _fits(radio, wish.mode, frequency, up):
             listens = wish.mode is Mode.MONITOR
             yield beside._replace(tunes=not (listens and _others(up)))

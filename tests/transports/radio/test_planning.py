@@ -92,6 +92,13 @@ def test_a_new_interface_beside_what_is_there():
     assert undo_of(second) == Undo("", (Former(3, "wlan0", Kind.MANAGED, True),))
 
 
+def test_one_changed_in_place_keeps_its_name():
+    (plan,) = Here(held=(held(up=True),)).ways(in_place=True)
+    assert (plan.way, plan.name) == ("changed", "wlan0")
+    with pytest.raises(UsageError, match="keeps its name"):
+        Here(held=(held(),)).ways(in_place=True, name="air0")
+
+
 def test_where_two_kinds_cannot_be_together_the_other_is_set_down():
     there = Here(radios=(radio(combination=APART),), held=(held(up=True),))
     plan, _ = there.ways(Mode.MESH)
