@@ -128,8 +128,8 @@ class Peer:
             queue=queue, journal=journal, rng=rng, deliver=self._deliver, now=now
         )
         self.endpoint.on_broadcast = self.sync.broadcast.receive
-        self.sync.broadcast.givings.traits_of = self._traits_of
-        self.sync.broadcast.givings.traits_at = lambda path: self.endpoint.traits_of(path)
+        self.sync.broadcast.traits_of = self._traits_of
+        self.sync.broadcast.traits_at = lambda path: self.endpoint.traits_of(path)
         self._events: list[PeerEvent] = []
         self.record_news = RecordNews(
             disk,

@@ -21,40 +21,93 @@ and its answer for each receiver where two bytes in each symbol do.
 
 from collections import Counter
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from meshpeer.core.broadcast.givings import Givings
 from meshpeer.core.broadcast.sessions import Sessions
-from meshpeer.core.broadcast.takings import Takings
-from meshpeer.core.link.path import Datagram
+from meshpeer.core.link.path import Datagram, Path, Traits
+
+if TYPE_CHECKING:
+    from meshpeer.core.broadcast.givings import Givings
+    from meshpeer.core.broadcast.takings import Takings
 
 
 class Broadcast:
-    """Both halves of one peer."""
+    """Both halves of one peer, each made when it is needed: most peers are on no such medium."""
 
     def __init__(self, sessions: Sessions, rng: Callable[[int], bytes]) -> None:
+        self.traits_of: Callable[[bytes], Traits | None] = lambda peer: None
+        """What is known of the path on which the link to a neighbour is."""
+        self.traits_at: Callable[[Path], Traits] = lambda path: Traits()
+        """What is known of a path for all. Both are to be set before the first link is up."""
         self.counters: Counter[str] = Counter()
         """What was sent, dropped or refused, by reason."""
-        self.givings = Givings(sessions, rng, self.counters)
-        self.takings = Takings(sessions, rng, self.counters)
+        self._sessions, self._rng = sessions, rng
+        self._givings: Givings | None = None
+        self._takings: Takings | None = None
+
+    @property
+    def givings(self) -> "Givings":
+        """The sending half."""
+        if self._givings is None:
+            from meshpeer.core.broadcast.givings import Givings
+
+            self._givings = Givings(self._sessions, self._rng, self.counters)
+            self._givings.traits_of, self._givings.traits_at = (
+                self.traits_of,
+                self.traits_at,
+            )
+        return self._givings
+
+    @property
+    def takings(self) -> "Takings":
+        """The receiving half."""
+        if self._takings is None:
+            from meshpeer.core.broadcast.takings import Takings
+
+            self._takings = Takings(self._sessions, self._rng, self.counters)
+        return self._takings
+
+    def reaches(self, peer: bytes) -> bool:
+        """Whether a neighbour's path has another for all beside it."""
+        traits = self.traits_of(peer)
+        return traits is not None and traits.broadcast is not None
 
     def receive(self, packet: bytes, now: float) -> None:
         """Take in a packet of anybody; never raises for what is in it."""
         self.takings.receive(packet, now)
 
+    def finished(self) -> list[bytes]:
+        """The neighbours of which `takings.collect` has something."""
+        return [] if self._takings is None else self._takings.finished()
+
+    def stir(self) -> None:
+        """A neighbour may have answered an offer: somebody may have waited for that."""
+        if self._givings is not None:
+            self._givings.stir()
+
+    def gone(self, id: bytes) -> None:
+        """A bundle isn't held any more: nothing of it is sent."""
+        if self._givings is not None:
+            self._givings.gone(id)
+
     def left(self, peer: bytes) -> None:
         """The link to a neighbour is down."""
-        self.givings.left(peer)
-        self.takings.left(peer)
+        if self._givings is not None:
+            self._givings.left(peer)
+        if self._takings is not None:
+            self._takings.left(peer)
 
     def wake(self, now: float) -> None:
         """Do what time brings; early or late does no harm."""
-        self.takings.wake(now)
+        if self._takings is not None:
+            self._takings.wake(now)
 
     def outgoing(self, now: float) -> list[Datagram]:
         """Give what is to be sent now; call it before the links are asked."""
-        return self.givings.outgoing(now)
+        return [] if self._givings is None else self._givings.outgoing(now)
 
     def next_wakeup(self) -> float | None:
         """When to call `wake` and `outgoing`, at the latest."""
-        times = self.givings.next_wakeup(), self.takings.next_wakeup()
+        halves = self._givings, self._takings
+        times = (half.next_wakeup() for half in halves if half is not None)
         return min((time for time in times if time is not None), default=None)

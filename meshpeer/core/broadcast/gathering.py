@@ -12,8 +12,9 @@ are enough, for which it saves half of all bytes.
 """
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
+from meshpeer.core.broadcast.sessions import Rank
 from meshpeer.core.link.path import Path, Traits
 
 GATHER_S: Final = 0.5
@@ -29,13 +30,6 @@ LEAST_SIZE: Final = 8 * 1024
 """Bytes of a wire below which a transfer of its own, with its answers, isn't worth while."""
 MAX_GATHERED: Final = 256
 """Bundles that wait for wishes."""
-
-
-class Rank(NamedTuple):
-    """What goes first: the most urgent, then the smallest."""
-
-    after: int
-    size: int
 
 
 class Gathering:

@@ -18,8 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from meshpeer.core.broadcast import symbol
 from meshpeer.core.broadcast.code import Encoder
-from meshpeer.core.broadcast.gathering import Rank
-from meshpeer.core.broadcast.sessions import Announced, Missing
+from meshpeer.core.broadcast.sessions import Announced, Missing, Rank
 from meshpeer.core.link.path import Path
 
 SPARE: Final = 1.6

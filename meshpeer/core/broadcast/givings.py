@@ -19,12 +19,11 @@ from meshpeer.core.broadcast.gathering import (
     LEAST_SIZE,
     MAX_GATHERED,
     Gathering,
-    Rank,
     worth,
 )
 from meshpeer.core.broadcast.giving import Giving
 from meshpeer.core.broadcast.pace import Pace
-from meshpeer.core.broadcast.sessions import Announced, Missing, Sessions
+from meshpeer.core.broadcast.sessions import Announced, Missing, Rank, Sessions
 from meshpeer.core.broadcast.symbol import KEY_SIZE, OVERHEAD, TRANSFER_SIZE
 from meshpeer.core.link.path import Datagram, Path, Traits
 

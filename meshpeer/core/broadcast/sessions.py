@@ -3,6 +3,13 @@
 from typing import NamedTuple, Protocol
 
 
+class Rank(NamedTuple):
+    """What goes first: the most urgent, then the smallest."""
+
+    after: int
+    size: int
+
+
 class Announced(NamedTuple):
     """What a receiver must know of a transfer; it is told inside the link."""
 

@@ -109,10 +109,6 @@ class Takings:
         """The neighbours of which `collect` has something."""
         return list(self._done)
 
-    def has(self, peer: bytes) -> bool:
-        """Whether `collect` has something of this neighbour."""
-        return peer in self._done
-
     def collect(self, peer: bytes) -> list[Taken]:
         """What came of this neighbour's transfers; it is held here no longer."""
         done = self._done.pop(peer, [])

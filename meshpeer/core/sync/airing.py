@@ -7,8 +7,7 @@ if its link had brought it. What goes out is read and rewritten once for all rec
 from typing import Protocol
 
 from meshpeer.core.broadcast.broadcast import Broadcast
-from meshpeer.core.broadcast.gathering import Rank
-from meshpeer.core.broadcast.sessions import Announced, Missing
+from meshpeer.core.broadcast.sessions import Announced, Missing, Rank
 from meshpeer.core.formats.bundle import rewrite
 from meshpeer.core.sync.depot import Depot
 from meshpeer.core.sync.entry import Entry
@@ -31,12 +30,14 @@ class Airing:
         self._depot = depot
         self.hearing: dict[bytes, Hearing] = {}
         self.broadcast = Broadcast(self, depot.rng)
-        depot.on_gone = self.broadcast.givings.gone
+        depot.on_gone = self.broadcast.gone
 
     # -- what sessions ask
 
     def wished(self, peer: bytes, entry: Entry, now: float) -> bool:
         """Whether a bundle that a neighbour asks for goes by broadcast, or `alone` later."""
+        if not self.broadcast.reaches(peer):
+            return False
         rank = Rank(-entry.priority, entry.size)
         return self.broadcast.givings.wished(peer, entry.id, rank, now)
 

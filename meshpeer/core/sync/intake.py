@@ -141,7 +141,7 @@ class Intake:
 
     def broadcasts(self, batch: Batch, now: float) -> Iterator[tuple[int, Code]]:
         """What became of transfers by broadcast: number and answer, where there is one now."""
-        if self._broadcast.takings.has(self._peer) and self._may_read():
+        if self._peer in self._broadcast.finished() and self._may_read():
             for taken in self._broadcast.takings.collect(self._peer):
                 code = self._take_broadcast(taken, batch, now)
                 if code is not None:

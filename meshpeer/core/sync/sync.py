@@ -99,7 +99,7 @@ class Sync:
 
     def take_broadcasts(self, now: float) -> None:
         """Take in what came by broadcasts since the last call."""
-        for peer in self.broadcast.takings.finished():
+        for peer in self.broadcast.finished():
             if session := self._sessions.get(peer):
                 session.readable(now)
 

@@ -3,8 +3,7 @@
 from random import Random
 
 from meshpeer.core.broadcast.broadcast import Broadcast
-from meshpeer.core.broadcast.gathering import Rank
-from meshpeer.core.broadcast.sessions import Announced
+from meshpeer.core.broadcast.sessions import Announced, Rank
 from meshpeer.core.link.path import Path, Traits
 
 AIR = Path("sim", "everybody")
@@ -16,9 +15,9 @@ class Ears:
 
     def __init__(self, name="m", traits=TRAITS):
         self.broadcast = Broadcast(self, Random(name).randbytes)
+        self.broadcast.traits_of = lambda peer: traits
+        self.broadcast.traits_at = lambda path: traits
         self.givings, self.takings = self.broadcast.givings, self.broadcast.takings
-        self.givings.traits_of = lambda peer: traits
-        self.givings.traits_at = lambda path: traits
         self.offers, self.wires = {}, {}
         self.announced, self.over, self.said, self.by_link = [], [], [], []
         self.now = 0.0
