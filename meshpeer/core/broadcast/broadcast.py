@@ -14,7 +14,7 @@ The face of the package, sans-IO. How it goes:
    fails (out of reach, no room, false symbols, an end in the middle) is asked for over the link.
 
 So no rule of sync is changed: what is asked for, refused, charged, counted as carried or durable.
-Tried and left: a key of the sender for all its neighbours, which has to be renewed whenever one
+Weighed and left: a key of the sender for all its neighbours, which has to be renewed whenever one
 goes, and lets all forge in its name; an end of rounds told over the links, which costs a packet
 and its answer for each receiver where two bytes in each symbol do.
 """
