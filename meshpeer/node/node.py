@@ -8,9 +8,9 @@ the loop share one turn.
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from meshpeer.core.chains.limits import ChainLimits
 from meshpeer.core.clock import ClockReading
@@ -22,7 +22,7 @@ from meshpeer.core.peer import LinkDown, LinkUp
 from meshpeer.core.sync.account import Kind
 from meshpeer.core.sync.allowance import NEWS_BURST, NEWS_PER_S, Allowance
 from meshpeer.core.writes import PutEvent, PutPeer, Write
-from meshpeer.errors import MeshpeerError, StoreError
+from meshpeer.errors import StoreError
 from meshpeer.node.addresses import hints_to, is_on, is_writable, path_text, prefix
 from meshpeer.node.clock import Clock
 from meshpeer.node.config import Config
@@ -38,6 +38,7 @@ from meshpeer.node.plugins import load_transports
 from meshpeer.node.publications import Publications
 from meshpeer.node.standing_searches import StandingSearches
 from meshpeer.node.state import State
+from meshpeer.node.unsent import Unsent
 from meshpeer.node.writer import Writer
 from store.store import Store
 from transports.interface import (
@@ -57,22 +58,6 @@ log = logging.getLogger("meshpeer.node")
 UNSPECIFIED: Final = {"0.0.0.0", "::"}
 SOONEST: Final = 0.001
 """Timers closer than this are one."""
-
-
-UNSENT_LIMIT: Final = 1_024
-"""Datagrams that wait for one way; more are lost, as in any full queue."""
-
-
-class _Way(NamedTuple):
-    """What fills up by itself: a medium that declares its rate, or all else of a transport.
-
-    The core paces what it sends by a declared rate, so little waits there and holds nobody up.
-    Any other way is full for milliseconds: meanwhile the core is asked for nothing, and what is
-    urgent then comes first.
-    """
-
-    transport: str
-    medium: Hashable
 
 
 class Node:
@@ -118,7 +103,7 @@ class Node:
         self._transports: dict[str, Transport] = {
             transport.name: transport for transport in (self.udp, *further)
         }
-        self._unsent: dict[_Way, list[Datagram]] = {}
+        self._unsent = Unsent(self._transports)
         self._interfaces = Interfaces()
         self._usable: frozenset[Local] = frozenset()
         self._lan: Lan | None = None
@@ -262,6 +247,7 @@ class Node:
         now = self.now()
         try:
             if self.online and not self._closed:
+                self._known.wake(now)
                 for peer, path in self.dialer.due(now):
                     self.peer.connect(peer, path, now)
             self.happenings.take()
@@ -274,42 +260,15 @@ class Node:
             self._set_timer(now)
 
     def _send(self, now: float) -> None:
-        if any(batch and way.medium is None for way, batch in self._unsent.items()):
+        if self._unsent.held_up:
             return
-        fresh: dict[_Way, list[Datagram]] = {}
-        path: Path | None = None
-        batch: list[Datagram] = []
-        for datagram in self.peer.outgoing(now):
-            if datagram.path is not path:
-                path = datagram.path
-                batch = fresh.setdefault(self._way(path), [])
-            batch.append(datagram)
-        for way, batch in fresh.items():
-            waiting = self._unsent.get(way)
-            self._send_batch(way, (waiting + batch)[:UNSENT_LIMIT] if waiting else batch)
-
-    def _way(self, path: Path) -> _Way:
-        traits = self._traits_of(path)
-        return _Way(path.transport, traits.medium if traits.rate else None)
-
-    def _send_batch(self, way: _Way, batch: list[Datagram]) -> None:
-        transport = self._transports.get(way.transport)
-        if transport is None or not self.online:
-            return
-        try:
-            taken = transport.send(batch)
-        except MeshpeerError as error:
-            said = {"transport": way.transport, "reason": str(error)}
-            log.warning("transport failed", extra=said)
-            taken = len(batch)
-        if left := batch[taken:]:
-            self._unsent[way] = left
-        else:
-            self._unsent.pop(way, None)
+        out = self.peer.outgoing(now)
+        if self.online:
+            self._unsent.send(out)
 
     def _writable(self) -> None:
-        for way, batch in list(self._unsent.items()):
-            self._send_batch(way, batch)
+        if self.online:
+            self._unsent.retry()
         self.soon()
 
     def _set_timer(self, now: float) -> None:
@@ -319,6 +278,7 @@ class Node:
         times = [
             self.peer.next_wakeup(),
             self.dialer.next_wakeup() if self.online else None,
+            self._known.next_wakeup() if self.online else None,
         ]
         due = min((time for time in times if time is not None), default=None)
         if due is not None and not self._closed:
@@ -387,6 +347,7 @@ class Node:
         body: dict[str, object] = {"peer": encode(link.peer_id)}
         if isinstance(event, LinkUp):
             self.dialer.came_up(link.peer_id)
+            self._known.linked(link.peer_id)
             self._known.offer(link.peer_id, now)
             address = path_text(link.path)
             body |= {"up": True, "transport": link.path.transport, "address": address}

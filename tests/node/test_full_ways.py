@@ -6,8 +6,9 @@ import pytest
 
 from meshpeer.core.link.path import Datagram, Path, Traits
 from meshpeer.node.config import parse
-from meshpeer.node.node import UNSENT_LIMIT, Node
+from meshpeer.node.node import Node
 from meshpeer.node.state import State
+from meshpeer.node.unsent import UNSENT_LIMIT, Unsent
 from transports.memory import Hub, Memory
 
 QUIET = """
@@ -64,30 +65,23 @@ def test_a_full_modem_does_not_hold_up_the_radio(make_node):
             bytes(31) + b"\x09", Path("modem", "far"), ann.now(), configured=True
         )
         ann.turn()
-        assert len(ann._unsent) == 1
+        assert ann._unsent.waiting == 1
         ann.dialer.learn(bob.peer.id, Path("memory", "bob"), ann.now(), configured=True)
         ann.turn()
         await linked(ann, bob)
         modem.room = True
-        ann._writable()
+        modem._writable()
         assert modem.taken > 0
-        assert ann._unsent == {}
+        assert ann._unsent.waiting == 0
         await ann.close()
         await bob.close()
 
     asyncio.run(story())
 
 
-def test_what_waits_for_a_full_modem_has_a_limit(make_node, monkeypatch):
-    async def story():
-        modem = Modem(Hub(), "tnc", traits=Traits(rate=300.0, medium="tnc"))
-        ann = make_node("ann", modem)
-        await ann.start()
-        flood = [Datagram(Path("modem", "far"), b"?")] * 100
-        monkeypatch.setattr(ann.peer, "outgoing", lambda now: flood)
-        for _ in range(20):
-            ann._send(ann.now())
-        assert sum(map(len, ann._unsent.values())) == UNSENT_LIMIT
-        await ann.close()
-
-    asyncio.run(story())
+def test_what_waits_for_a_full_modem_has_a_limit():
+    unsent = Unsent({"modem": Modem(Hub(), "tnc", traits=Traits(rate=300.0, medium="tnc"))})
+    for _ in range(20):
+        unsent.send([Datagram(Path("modem", "far"), b"?")] * 100)
+    assert unsent.waiting == UNSENT_LIMIT
+    assert not unsent.held_up
