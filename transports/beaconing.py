@@ -63,6 +63,8 @@ ANSWER_PAUSE: Final = 0.02
 """Longest pause before an answer, in seconds, where few are; its length is random."""
 ANSWER_SLOT: Final = 0.005
 """Seconds that the longest pause gains with each station."""
+CROWDED: Final = 8
+"""Others from which on calls are spread, and not everybody is called."""
 ENOUGH: Final = 3
 """Others heard meanwhile, with whom an answer to all is spared."""
 ANSWERS_AT_ONCE: Final = 3
@@ -213,6 +215,12 @@ class Rounds(Generic[Place]):
         if schedule is None:
             return 0.0
         return schedule.pace.pause(schedule.crowd.size(now)) * self._random()
+
+    def spread(self, place: Place, now: float) -> float:
+        """Give over how many seconds all who hear a newcomer should call it; 0 where few do."""
+        schedule = self._places.get(place)
+        others = schedule.crowd.size(now) if schedule else 0
+        return schedule.pace.pause(others) if schedule and others >= CROWDED else 0.0
 
     def speaks_soon(self, place: Place, now: float) -> bool:
         """Whether a newcomer's beacon is due there anyway, so that an answer can be spared."""

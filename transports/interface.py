@@ -120,6 +120,8 @@ class PeerFound(NamedTuple):
     nonce: bytes = b""
     mark: bytes = b""
     """BLAKE2s(nonce, peer id) as `meshpeer.core.formats.beacon.mark` makes it."""
+    spread: float = 0.0
+    """Above 0 where many heard it: seconds over which to spread their calls."""
 
 
 Found: TypeAlias = Callable[[PeerFound], None]

@@ -5,26 +5,30 @@ those that discovery finds. Only what the owner wrote down is tried for ever: a 
 may be old, or false.
 """
 
-from collections.abc import Container, Iterator, Sequence
+import os
+from collections.abc import Container, Hashable, Iterator, Sequence
 from typing import Final
 
 from meshpeer.core.bucket import Bucket
 from meshpeer.core.dialer import Dialer
-from meshpeer.core.formats.beacon import mark
 from meshpeer.core.formats.card import Card
 from meshpeer.core.identity.idtext import decode
+from meshpeer.core.link.path import Path
 from meshpeer.core.mail.people import Contact, Status
 from meshpeer.core.peer import Peer
+from meshpeer.core.sync.account import Kind
 from meshpeer.errors import ConfigError
 from meshpeer.node.addresses import read_hint, read_path
 from meshpeer.node.config import StaticPeer
+from meshpeer.node.crowd import Call, Crowd
+from meshpeer.node.marks import Marks
 from store.store import Store
 from transports.interface import PeerFound
 
 REMEMBERED: Final = 64
 """Peers tried at start that nobody configured: those last met."""
-HIDDEN_RATE, HIDDEN_BURST = 2.0, 100.0
-"""Hidden beacons looked at in a second, and at once: with 10,000 contacts each takes 10 ms."""
+STRANGER_RATE, STRANGER_BURST = 20.0, 100.0
+"""Strangers in a second, and at once, of whom discovery may tell us; contacts always."""
 
 
 class KnownPeers:
@@ -33,7 +37,10 @@ class KnownPeers:
     def __init__(self, peer: Peer, dialer: Dialer, now: float) -> None:
         self._peer = peer
         self._dialer = dialer
-        self._hidden = Bucket(rate=HIDDEN_RATE, burst=HIDDEN_BURST, now=now)
+        self._strangers = Bucket(rate=STRANGER_RATE, burst=STRANGER_BURST, now=now)
+        people = peer.mail.people
+        self._marks = Marks(self._peers_known, lambda: people.changes, now)
+        self._crowd = Crowd(self._up, os.urandom)
 
     def load(
         self,
@@ -64,28 +71,63 @@ class KnownPeers:
 
     def found(self, found: PeerFound, now: float) -> None:
         """Try what discovery found; a neighbour's link may move to it."""
-        peer = found.peer_id or self._recognise(found, now)
+        peer = found.peer_id or self._marks.peer_behind(found.nonce, found.mark, now)
         if peer is None or peer == self._peer.id:
             return
-        self._dialer.learn(peer, found.path, now, configured=False)
         if peer in self._peer.neighbours:
+            self._dialer.learn(peer, found.path, now, configured=False)
             self._dialer.came_up(peer)
             self._peer.connect(peer, found.path, now)
+            return
+        contact = self._is_contact(peer)
+        if peer not in self._dialer and not contact and not self._strangers.take(now):
+            return
+        if found.spread:
+            medium = self._medium(found.path)
+            self._crowd.heard(Call(peer, found.path, medium, contact), found.spread, now)
+        else:
+            self._dialer.learn(peer, found.path, now, configured=False)
 
     def offer(self, peer: bytes, now: float) -> None:
         """Tell a neighbour's link of all paths known: it uses those that are proved."""
         for path in self._dialer.paths(peer):
             self._peer.connect(peer, path, now)
 
-    def _recognise(self, found: PeerFound, now: float) -> bytes | None:
-        """Give the known peer whose hidden beacon this is; so many are looked at."""
-        if not self._hidden.take(now):
-            return None
+    def wake(self, now: float) -> None:
+        """Make the calls that are due in crowds."""
+        for call in self._crowd.due(now):
+            if call.peer not in self._peer.neighbours:
+                self._peer.connect(call.peer, call.path, now)
+
+    def next_wakeup(self) -> float | None:
+        """When to call `wake`."""
+        return self._crowd.next_wakeup()
+
+    def linked(self, peer: bytes) -> None:
+        """There is a link to this peer now."""
+        self._crowd.linked(peer)
+
+    def _is_contact(self, peer: bytes) -> bool:
+        people = self._peer.mail.people
+        return bool(people.contacts_at(peer) or people.own_at(peer))
+
+    def _medium(self, path: Path) -> Hashable:
+        return self._peer.endpoint.traits_of(path).medium
+
+    def _up(self, medium: Hashable, contact: bool) -> int:
+        """Count the neighbours on a medium that are contacts, or are not."""
+        return sum(
+            (each.account.kind is not Kind.STRANGER) == contact
+            and self._medium(each.link.path) == medium
+            for each in self._peer.neighbours.values()
+        )
+
+    def _peers_known(self) -> Iterator[bytes]:
+        """Those whom a mark may be of: own devices, and contacts; a stranger could name many."""
+        for own in self._peer.mail.people.own.values():
+            yield from (device.peer for device in own.card.devices)
         for contact in self._contacts():
-            for device in contact.card.devices:
-                if mark(found.nonce, device.peer) == found.mark:
-                    return device.peer
-        return None
+            yield from (device.peer for device in contact.card.devices)
 
     def _contacts(self) -> Iterator[Contact]:
         """Those we accepted: a stranger could name any address, and any number of peers."""

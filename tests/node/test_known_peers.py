@@ -12,13 +12,14 @@ from meshpeer.core.identity.idtext import encode
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.writes import PutPeer
-from meshpeer.node import known_peers
 from meshpeer.node.addresses import prefix, read_path
 from meshpeer.node.config import StaticPeer
-from meshpeer.node.known_peers import KnownPeers
+from meshpeer.node.crowd import STRANGERS
+from meshpeer.node.known_peers import STRANGER_BURST, KnownPeers
 from meshpeer.node.loading import load_peer
 from meshpeer.node.state import State
 from store.store import Store
+from transports.adhoc.address import path_of
 from transports.interface import PeerFound
 
 BOB = KeyPair.generate(os.urandom).public
@@ -103,10 +104,23 @@ def test_a_strangers_card_makes_us_call_nobody_at_the_start(ann):
     assert ann.tried() == []
 
 
-def test_a_flood_of_hidden_beacons_is_not_looked_at(ann, monkeypatch):
-    looked = []
-    monkeypatch.setattr(known_peers, "mark", lambda *which: looked.append(which))
+def test_of_strangers_one_hears_so_many_a_second_and_of_contacts_always(ann):
+    for number in range(1_000):
+        ann.known.found(PeerFound(number.to_bytes(32, "big"), PLACE), now=0.0)
+    assert len(ann.tried()) == STRANGER_BURST
     ann.peer.mail.people.accept(card_of_bob(), None, wall=0)
-    for n in range(1_000):
-        ann.known.found(PeerFound(None, PLACE, n.to_bytes(8, "big"), b"no match"), now=0.0)
-    assert len(looked) == known_peers.HIDDEN_BURST
+    ann.known.found(PeerFound(BOB, PLACE), now=0.0)
+    assert (BOB, PLACE) in ann.tried()
+
+
+def test_in_a_crowd_calls_wait_and_strangers_are_few(ann):
+    ann.peer.mail.people.accept(card_of_bob(), None, wall=0)
+    keys = [KeyPair.generate(os.urandom).public for _ in range(50)]
+    for key in [*keys, BOB]:
+        ann.known.found(PeerFound(key, path_of("mesh0", key[:6]), spread=1.0), now=0.0)
+    assert ann.tried() == []
+    assert ann.peer.outgoing(0.0) == []
+    ann.known.wake(1.0)
+    called = {path for path, _ in ann.peer.outgoing(1.0)}
+    assert len(called) == STRANGERS + 1
+    assert path_of("mesh0", BOB[:6]) in called

@@ -71,7 +71,8 @@ class Announcing:
             self._rounds.answer(everybody, station, now)
         if not heard.tell:
             return None
-        return PeerFound(beacon.peer_id, path, beacon.nonce, beacon.mark)
+        spread = self._rounds.spread(everybody, now)
+        return PeerFound(beacon.peer_id, path, beacon.nonce, beacon.mark, spread)
 
     def due(self, now: float) -> list[tuple[Path, bytes]]:
         """Take what is to be sent now, each to everybody's path of a medium."""
