@@ -30,7 +30,7 @@ class Pipe:
     def __init__(self, near, far):
         self.peer_id, self.initiator = far.peer.id, near.peer.id < far.peer.id
         self.binding = bytes(32)
-        self.closed = None
+        self.closed = self.rate = None
         self.out, self.came = bytearray(), bytearray()
 
     def write(self, stream, data):
