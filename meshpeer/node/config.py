@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Meta
 
 from meshpeer.core.formats.card import nickname_fault
+from meshpeer.core.link.slow import LONG_S
 from meshpeer.errors import ConfigError, NotFoundError
 from meshpeer.node.durable import write_file
 
@@ -122,7 +123,7 @@ class Files(Section, frozen=True):
             ge=0,
             description="seconds that a file may keep a link busy, unless asked for --slow",
         ),
-    ] = 600.0
+    ] = LONG_S
     metered: Annotated[
         list[str],
         Meta(description="interfaces such as wwan0 where no files are fetched or served"),

@@ -7,13 +7,9 @@ meant.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from meshpeer.core.files.link_like import LinkLike
-from meshpeer.core.link.slow import airtime
-
-SLOW_S: Final = 600.0
-"""Seconds that a file may take over a link if nobody says otherwise."""
+from meshpeer.core.link.slow import LONG_S, airtime
 
 
 def utc_minute(wall: float) -> int:
@@ -40,7 +36,7 @@ class Limits:
     """The minute of the day at a wall time."""
     metered: Callable[[LinkLike], bool] = never
     """Over which links nothing is given."""
-    slow_s: float = SLOW_S
+    slow_s: float = LONG_S
     """What takes a link longer than so many seconds is not asked for there, nor given, unless
     who asks says that it is wanted all the same."""
 

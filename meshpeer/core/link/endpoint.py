@@ -362,7 +362,7 @@ class Endpoint:
             if len(begun.paths) < PATHS_TRIED:
                 begun.call(path, rate, now)
             call = begun.paths.get(path)
-            if call is None or call.take(now) or not call.slow:
+            if call is None or call.take(now) or not call.takes_long:
                 self._out.append(Datagram(path, begun.first_packet()))
             return False
         begun.held_until = max(begun.held_until, now + wait)

@@ -33,7 +33,7 @@ FIRST_RETRY: Final = 0.25
 """Seconds till the first repetition of an initiation; each later one waits twice as long."""
 TRIES: Final = 6
 SLOW_TRIES: Final = 3
-"""By a path where one takes seconds, and the air is others' too."""
+"""By a path that takes long, where the air is others' too."""
 
 _HEAD: Final = Struct(">8sIIB")
 
@@ -93,15 +93,15 @@ class Call:
         """It was tried as often as it may be, and there was time for an answer."""
 
     @property
-    def slow(self) -> bool:
-        """Whether the path takes long, so that nothing goes there before it is due."""
+    def takes_long(self) -> bool:
+        """Whether a first packet and its answer need so long that none goes there before it is due."""
         return self._pause > FIRST_RETRY
 
     def take(self, now: float) -> bool:
         """Count a try if one is due; False if none is, or none is left."""
         if self.due > now or self.spent:
             return False
-        self.spent = self._tries >= (SLOW_TRIES if self.slow else TRIES)
+        self.spent = self._tries >= (SLOW_TRIES if self.takes_long else TRIES)
         self.due = now + self._pause * 2**self._tries
         self._tries += 1
         return not self.spent

@@ -8,6 +8,10 @@ no rate means that it is.
 What nobody asked for may take one hundredth of the air: so often idle links are asked whether they
 are there. To hold back acknowledgements is worth it, for one alone takes as long as ten words: it
 waits as long as it would itself be on the air, at most a second, for something to ride with.
+
+A path is slow up to SLOW, and only this file says so: whatever does less there asks `is_slow` and has
+a constant SLOW_... beside the one for other paths. For a file or a bundle a link is too slow by
+the time that this one would take (LONG_S).
 """
 
 from typing import Final
@@ -29,7 +33,8 @@ ACK_DELAY_LIMIT: Final = 1.0
 PATIENCE: Final = 8
 """Full packets that may go, ours and theirs, before an answer: what both windows hold, twice."""
 LONG_S: Final = 600.0
-"""Seconds that one bundle may keep a link busy; what takes longer waits for a better one."""
+"""Seconds that one bundle, or one file if nobody says otherwise, may keep a link busy; what takes
+longer waits for a better one."""
 AHEAD: Final = 4.0
 """Seconds of sending that are handed to a link: what is urgent waits no longer than that."""
 

@@ -36,7 +36,7 @@ MAX_ASKED: Final = 1_024
 """Bundles asked for and not yet here."""
 ASKED_BYTES: Final = 256 * 1024
 """Offered bytes asked for and not yet here: more than any link of ours has under way in an echo."""
-MAX_ASKED_SLOWLY: Final = 8
+SLOW_ASKED: Final = 8
 """By a link of which each request takes a second."""
 MAX_OFFERED: Final = 256
 """Offers that wait to be asked for; a neighbour of ours makes 64."""
@@ -249,7 +249,7 @@ class Intake:
 
     def _ask_for(self, ids: list[bytes], now: float) -> None:
         wanted: list[tuple[bytes, int]] = []
-        most = MAX_ASKED_SLOWLY if is_slow(self._link.rate) else MAX_ASKED
+        most = SLOW_ASKED if is_slow(self._link.rate) else MAX_ASKED
         for id in ids:
             if len(self._asked) >= most or self._asked_bytes >= ASKED_BYTES:
                 break

@@ -48,7 +48,7 @@ STRIKES: Final = 8
 VALUES_BURST: Final = 65_536
 VALUES_PER_S: Final = 1_000.0
 """Values taken from a neighbour; what is above waits for the next reconciliation."""
-VALUES_SLOWLY: Final = 32
+SLOW_VALUES: Final = 32
 """Exchanged in one round by a slow link: bundles come after, and the next round brings more."""
 HELLOS_BURST: Final = 16
 HELLOS_PER_S: Final = 1 / 60
@@ -344,8 +344,8 @@ class Session:
             values = self._depot.queue.values
             have = reply.have
             need = [value for value in reply.need if not values.superfluous(value)]
-            if is_slow(self.link.rate) and max(len(have), len(need)) > VALUES_SLOWLY:
-                have, need = have[:VALUES_SLOWLY], need[:VALUES_SLOWLY]
+            if is_slow(self.link.rate) and max(len(have), len(need)) > SLOW_VALUES:
+                have, need = have[:SLOW_VALUES], need[:SLOW_VALUES]
                 self._reconciling.moved = True
             self._tell_values(have, now)
             for wanted in messages.chunks(need):
