@@ -9,9 +9,9 @@ What nobody asked for may take one hundredth of the air: so often idle links are
 are there. To hold back acknowledgements is worth it, for one alone takes as long as ten words: it
 waits as long as it would itself be on the air, at most a second, for something to ride with.
 
-A path is slow up to SLOW, and only this file says so: whatever does less there asks `is_slow` and has
-a constant SLOW_... beside the one for other paths. For a file or a bundle a link is too slow by
-the time that this one would take (LONG_S).
+A path is slow up to SLOW, and only this file says so: whatever does less there asks `is_slow`, and
+has a constant SLOW_... beside the one for other paths. For a file or a bundle a link is too slow
+by the time that this one would take (LONG_S).
 """
 
 from typing import Final
