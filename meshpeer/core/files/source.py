@@ -332,7 +332,11 @@ class Source:
         self._swarm.take_part(fetch, part, data, now)
         manifest = fetch.manifest
         one_chunk = part == ROOT and manifest is not None and manifest.count == 1
-        if one_chunk and fetch.reach(holding) & fetch.lacking & ~fetch.asked_chunks:
+        if (
+            one_chunk
+            and not self.too_slow(fetch)
+            and fetch.reach(holding) & fetch.lacking & ~fetch.asked_chunks
+        ):
             self._expect(holding, fetch, 0, now)
         self.make_ready(holding)
 

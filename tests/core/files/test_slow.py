@@ -126,3 +126,14 @@ def test_it_comes_once_the_link_has_a_better_path():
         end.near.files.writable(end, town.loop.now)
         end.near.settle()
     town.run_until(lambda: file in fetcher.completed)
+
+
+def test_a_file_of_one_chunk_comes_when_the_user_says_so():
+    """Its chunk would come with the root, if it were not too large for this link."""
+    town, source, fetcher = pair(rate=RATE / 8)
+    file = source.publish(content(SMALL)).id
+    fetcher.fetch(file)
+    town.run(5)
+    assert "--slow" in fetcher.files.progress(file).why
+    fetcher.fetch(file, slow=True)
+    town.run_until(lambda: file in fetcher.completed, limit=10)
