@@ -3,19 +3,18 @@
     chunks --write--> .partial/ID --finish--> its name; rows: place
     small file (blob in the database) --settle--> its name; rows: place, and the blob goes
 
-Who serves must not wait until a large file is synced, so reading has a thread of its own. In the
-one that writes each file has its turn (turns.py), and what takes long is done in steps. Answers are
-given in the loop, and what has to last is journalled there before.
+Who serves must not wait until a large file is synced, so reading has a thread of its own
+(reading.py). In the one that writes (writing.py) each file has its turn (turns.py). Here is the loop's
+side: it hands out the work, journals what has to last, and answers.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from meshpeer.core.file_writes import (
     DropBlob,
@@ -26,22 +25,15 @@ from meshpeer.core.file_writes import (
     PutPlace,
 )
 from meshpeer.core.files.files import Files
-from meshpeer.core.files.requests import (
-    CopyChunk,
-    Finish,
-    Flush,
-    ReadChunk,
-    RepeatChunk,
-    Request,
-    WriteChunk,
-)
+from meshpeer.core.files.requests import CopyChunk, Finish, ReadChunk, RepeatChunk, Request
 from meshpeer.core.formats.listing import OWN_FOLDER
-from meshpeer.core.formats.manifest import Manifest, chunk_hash
+from meshpeer.core.formats.manifest import Manifest
 from meshpeer.core.journal import Journal
 from meshpeer.errors import StoreError
-from meshpeer.node.library.partials import Partials, Whole
+from meshpeer.node.library.partials import Whole
 from meshpeer.node.library.reading import Reading, place_of
 from meshpeer.node.library.turns import Turns
+from meshpeer.node.library.writing import Again, Clear, Writing
 from store.files import FileReads
 
 log = logging.getLogger("meshpeer.library")
@@ -55,30 +47,9 @@ IDLE_S: Final = 60.0
 
 JOB: Final = 4
 """Tasks that are answered together."""
-STEP: Final = 4 << 20
-"""Bytes of a file that is copied whole before the next one's turn."""
-
-
-class Clear(NamedTuple):
-    """Drop the partial file."""
-
-    file: bytes
-    target: str
-
-
-@dataclass(slots=True, eq=False)
-class Again:
-    """Bring a file that lies elsewhere on this disk to where it is wanted, too."""
-
-    file: bytes
-    row: PutFetch
-    next: int = 0
-    """The first chunk that is not there yet."""
-
 
 Outcome: TypeAlias = bytes | StoreError | Whole | None
-Asked: TypeAlias = Request | Clear | Again
-Task: TypeAlias = tuple[Asked, Manifest | None]
+Task: TypeAlias = tuple[Request | Clear | Again, Manifest | None]
 
 
 class Chunks:
@@ -112,11 +83,10 @@ class Chunks:
         self._done = done
         self._stale = stale
         self._fetched = fetched
-        self._partials = Partials(folder, begun=self._begun, keep_free=keep_free)
+        self._writing = Writing(store, folder, self.rows, keep_free=keep_free)
+        self._reading = Reading(store, self._writing.path)
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="files-read")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="files-write")
-        self._reading = Reading(store, self._partial_path)
-        self._copying = Reading(store, self._partial_path)
         self._turns: Turns[Task] = Turns()
         self._to_settle: set[bytes] = set()
         self._settler: asyncio.TimerHandle | None = None
@@ -138,7 +108,7 @@ class Chunks:
                 self.settle(row.file)
             else:
                 over.append(row)
-        self._submit(self._writer, self._sweep, over)
+        self._submit(self._writer, self._writing.sweep, over)
 
     async def close(self) -> None:
         """Let everything go."""
@@ -149,8 +119,7 @@ class Chunks:
         for thread in (self._reader, self._writer):
             await asyncio.to_thread(thread.shutdown)
         self._reading.close()
-        self._copying.close()
-        self._partials.close()
+        self._writing.close()
 
     # ---- what the core asks
 
@@ -197,33 +166,16 @@ class Chunks:
         turns = (self._turns.take() for _ in tasks)
         return self._do_all([task for task in turns if task is not None])
 
-    def _do(self, request: Asked, manifest: Manifest | None) -> Outcome:
-        file = request.file
+    def _do(self, request: Request | Clear | Again, manifest: Manifest | None) -> Outcome:
         try:
-            match request:
-                case ReadChunk():
-                    return self._reading.chunk(file, request.index, manifest)
-                case WriteChunk():
-                    target = self._target(file)
-                    self._partials.write(file, request.offset, request.data, target)
-                case CopyChunk():
-                    self._copy(request)
-                case RepeatChunk():
-                    self._partials.repeat(request, self._target(file))
-                case Again():
-                    return self._copy_on(request)
-                case Clear():
-                    self._partials.clear(file, request.target)
-                case Flush():
-                    self._partials.flush(file, self._target(file))
-                case Finish():
-                    return self._bring(file, manifest)
+            if isinstance(request, ReadChunk):
+                return self._reading.chunk(request.file, request.index, manifest)
+            return self._writing.do(request, manifest)
         except StoreError as error:
             return error
         except Exception as error:  # else the fetch would wait for ever, in silence
             log.exception("a fault in the library")
             return StoreError(f"a fault with this file: {type(error).__name__}: {error}")
-        return None
 
     def _were_done(self, done: Sequence[tuple[Task, Outcome]]) -> None:
         now = self._now()
@@ -242,43 +194,13 @@ class Chunks:
         self._tell_stale()
         self._soon()
 
-    def _copy(self, request: CopyChunk) -> None:
-        target = self._target(request.file)
-        if not self._shared(request, target):
-            data = self._copying.chunk(request.source, request.source_index)
-            if data is None or chunk_hash(data) != request.hash:
-                raise StoreError("the equal chunk is not there any more")
-            self._partials.write(request.file, request.offset, data, target)
-
-    def _shared(self, request: CopyChunk, target: str) -> bool:
-        """Copy inside the kernel, shared where the disk can; whether it is what it should be."""
-        file, offset, size = request.file, request.offset, request.size
-        source = self._copying.source(request.source)
-        if source is None or (source.place is not None and source.place.key is not None):
-            return False
-        if request.hash == _zeros(size):
-            return False  # which writes a hole
-        at = request.source_index * self._copying.step(request.source)
-        if not self._partials.copy(file, offset, source.descriptor, at, size, target):
-            return False
-        return chunk_hash(self._partials.read(file, offset, size, target)) == request.hash
-
-    def _bring(self, file: bytes, manifest: Manifest | None) -> Whole:
-        manifest = manifest or self._copying.manifest(file)
-        if manifest is None:
-            raise StoreError("its manifest is not on the disk")
-        row = self._row(file)
-        if row is None:
-            return self._partials.finish(manifest, "")
-        return self._partials.finish(manifest, row.name, row.target, row.key)
-
     def _placed(self, file: bytes, whole: Whole) -> None:
         row = self.rows.get(file)
         key = row.key if row is not None else None
         self._take(DropPlace(whole.path), place_of(whole.path, file, whole.look, key))
 
     def _clear(self, file: bytes, _: float) -> None:
-        self._write((Clear(file, self._target(file)), None))
+        self._write((Clear(file, self._writing.target(file)), None))
 
     # ---- reading for people here
 
@@ -295,7 +217,7 @@ class Chunks:
     def forget(self, file: bytes) -> None:
         """Look anew where a file lies."""
         self._submit(self._reader, self._reading.forget, file)
-        self._submit(self._writer, self._copying.forget, file)
+        self._submit(self._writer, self._writing.forget, file)
 
     def drop(self, row: PutFetch) -> None:
         """Erase what has come of a file, and answer what waits for its turn."""
@@ -308,8 +230,7 @@ class Chunks:
 
     def _tell_stale(self) -> None:
         stale, self._reading.stale = self._reading.stale, []
-        more, self._copying.stale = self._copying.stale, []
-        for place in {*stale, *more}:
+        for place in {*stale, *self._writing.take_stale()}:
             self._stale(place)
 
     def _is_used(self) -> None:
@@ -322,8 +243,7 @@ class Chunks:
         self._idler = self._loop.call_later(left, self._idle) if left > 0 else None
         if self._idler is None:
             self._submit(self._reader, self._reading.close)
-            self._submit(self._writer, self._copying.close)
-            self._submit(self._writer, self._partials.close)
+            self._submit(self._writer, self._writing.close)
 
     # ---- files that are here already, or small ones
 
@@ -342,48 +262,8 @@ class Chunks:
         files = sorted(self._to_settle)[:SETTLE_GROUP]
         self._to_settle.difference_update(files)
         if files and not self._closed:
-            done = self._loop.run_in_executor(self._writer, self._settle_all, files)
+            done = self._loop.run_in_executor(self._writer, self._writing.settle, files)
             done.add_done_callback(partial(self._settled, files))
-
-    def _settle_all(
-        self, files: list[bytes]
-    ) -> tuple[list[tuple[bytes, Whole]], list[Again]]:
-        """Give names to those that lie in the database; the others are to be copied."""
-        small = list(self._small(files))
-        settled = self._partials.settle(small)
-        large = []
-        for file in set(files) - {each for each, _, _ in small}:
-            row = self._row(file)
-            if row is not None and row.target and self._copying.manifest(file) is not None:
-                large.append(Again(file, row))
-        return settled, large
-
-    def _small(self, files: list[bytes]) -> Iterator[tuple[bytes, PutFetch, bytes]]:
-        for file in files:
-            row = self._row(file)
-            blob = self._store.blob(file) if row is not None else None
-            if row is not None and blob is not None:
-                yield file, row, blob
-
-    def _copy_on(self, again: Again) -> Whole | None:
-        """It lies elsewhere on this disk already, and is wanted here: copy some more of it."""
-        if again.file not in self.rows:
-            return None  # it was cancelled, or was wanted twice
-        row, manifest = again.row, self._copying.manifest(again.file)
-        if manifest is None:
-            raise StoreError("its manifest is not on the disk")
-        last = min(again.next + max(STEP // manifest.chunk_size, 1), manifest.count)
-        for index in range(again.next, last):
-            offset, size = index * manifest.chunk_size, manifest.chunk_length(index)
-            hash = manifest.hash_of(index)
-            chunk = CopyChunk(row.file, index, offset, size, hash, row.file, index)
-            self._copy(chunk)
-        again.next = last
-        if last < manifest.count:
-            return None
-        whole = self._partials.finish(manifest, row.name, row.target, row.key)
-        self._partials.clear(row.file, row.target)
-        return whole
 
     def _copied_on(self, again: Again, outcome: Outcome) -> None:
         if isinstance(outcome, Whole):
@@ -433,41 +313,11 @@ class Chunks:
     def _take(self, *writes: FileWrite) -> None:
         self._journal.add(*writes)
 
-    def _row(self, file: bytes) -> PutFetch | None:
-        return self.rows.get(file) or self._store.fetch(file)
-
-    def _target(self, file: bytes) -> str:
-        row = self._row(file)
-        return row.target if row is not None else ""
-
-    def _partial_path(self, file: bytes) -> Path:
-        return self._partials.path(file, self._target(file))
-
-    def _begun(self, file: bytes) -> bool:
-        row = self._store.file(file)
-        return row is not None and row.have is not None and any(row.have)
-
-    def _sweep(self, over: list[PutFetch]) -> None:
-        """Drop partial files whose fetch is over: a crash came before they were cleared."""
-        for row in over:
-            if row.target:
-                self._partials.clear(row.file, row.target)
-        for file in self._partials.left_over():
-            held = self._store.file(file)
-            if file not in self.rows or held is None or held.have is None:
-                self._partials.clear(file)
-
     def _submit(
         self, thread: ThreadPoolExecutor, work: Callable[..., object], *args: object
     ) -> None:
         if not self._closed:
             self._loop.run_in_executor(thread, work, *args).add_done_callback(_told)
-
-
-@lru_cache(4)
-def _zeros(size: int) -> bytes:
-    """The hash of a chunk of zeros."""
-    return chunk_hash(bytes(size))
 
 
 def is_a_mirrors(row: PutFetch) -> bool:
