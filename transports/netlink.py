@@ -17,28 +17,34 @@ from typing import Final, NamedTuple, TypeAlias
 
 from meshpeer.errors import TransportError
 from transports.netlink_format import (
+    IFF_LOWER_UP,
+    IFF_UP,
+    IFINFO,
+    IFLA_IFNAME,
     NLM_F_DUMP,
     NLM_F_DUMP_INTR,
     NLM_F_REQUEST,
-    NLMSG,
     NLMSG_DONE,
     NLMSG_ERROR,
+    RTM_DELLINK,
+    RTM_GETLINK,
+    RTM_NEWLINK,
     U32,
     attributes,
+    message,
+    messages,
     text,
 )
 
-IFINFO: Final = struct.Struct("=BxHiII")  # family, device type, index, flags, change mask
 IFADDR: Final = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
 
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTMGRP: Final = 0x1 | 0x10 | 0x100
 """RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR."""
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_INFO_KIND = 1, 3, 4, 18, 1
+IFLA_ADDRESS, IFLA_MTU, IFLA_LINKINFO, IFLA_INFO_KIND = 1, 4, 18, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
 
-IFF_UP, IFF_LOOPBACK, IFF_POINTOPOINT, IFF_LOWER_UP = 0x1, 0x8, 0x10, 0x10000
+IFF_LOOPBACK, IFF_POINTOPOINT = 0x8, 0x10
 IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x08, 0x40
 ARPHRD_ETHER, ARPHRD_INFINIBAND = 1, 32
 """Kinds of device that are a LAN: Wi-Fi and batman-adv call themselves Ethernet too."""
@@ -138,19 +144,7 @@ class Local(NamedTuple):
 
 def read(data: bytes) -> Iterator[Event]:
     """Read what one recv gave; TransportError where that is no rtnetlink."""
-    start = 0
-    while start < len(data):
-        try:
-            length, kind, flags, _, _ = NLMSG.unpack_from(data, start)
-        except struct.error as error:
-            raise TransportError(
-                f"netlink: {len(data) - start} bytes, no header"
-            ) from error
-        if not NLMSG.size <= length <= len(data) - start:
-            raise TransportError(
-                f"netlink: a message of {length} bytes in {len(data) - start}"
-            )
-        body = data[start + NLMSG.size : start + length]
+    for kind, body, flags, _ in messages(data):
         if flags & NLM_F_DUMP_INTR:
             yield DumpTorn()
         if kind in {RTM_NEWLINK, RTM_DELLINK}:
@@ -161,7 +155,6 @@ def read(data: bytes) -> Iterator[Event]:
                 yield event
         elif kind in {NLMSG_DONE, NLMSG_ERROR}:
             yield DumpDone()
-        start += (length + 3) & ~3
 
 
 def _read_link(body: bytes, *, gone: bool) -> LinkEvent:
@@ -318,8 +311,7 @@ class Interfaces:
         assert self._socket is not None
         kind = self._asking[-1]
         body = IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
-        head = NLMSG.pack(NLMSG.size + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, 0, 0)
-        self._socket.send(head + body)
+        self._socket.send(message(kind, NLM_F_REQUEST | NLM_F_DUMP, body))
 
     def _readable(self) -> None:
         assert self._socket is not None

@@ -6,15 +6,23 @@ which nothing came yet. What counts is by which interface we send, and that is w
 """
 
 import socket
-import struct
 from typing import Final
 
 from meshpeer.errors import TransportError
-from transports.netlink_format import ATTRIBUTE, NLM_F_REQUEST, NLMSG, U32, attributes
+from transports.netlink_format import (
+    NLM_F_REQUEST,
+    RTA_DST,
+    RTA_OIF,
+    RTM_GETROUTE,
+    RTM_NEWROUTE,
+    RTMSG,
+    attribute,
+    attributes,
+    message,
+    messages,
+    number,
+)
 
-RTM_NEWROUTE, RTM_GETROUTE = 24, 26
-RTMSG: Final = struct.Struct("=BBBBBBBBI")  # family, prefix lengths (2), tos, table … flags
-RTA_DST, RTA_OIF = 1, 4
 ANSWER: Final = 4_096
 
 
@@ -52,16 +60,13 @@ class Routes:
 
 
 def _question(family: int, address: bytes) -> bytes:
-    head = RTMSG.pack(family, 8 * len(address), 0, 0, 0, 0, 0, 0, 0)
-    body = head + ATTRIBUTE.pack(ATTRIBUTE.size + len(address), RTA_DST) + address
-    size = NLMSG.size + len(body)
-    return NLMSG.pack(size, RTM_GETROUTE, NLM_F_REQUEST, 0, 0) + body
+    body = RTMSG.pack(family, 8 * len(address), 0, 0, 0, 0, 0, 0, 0)
+    return message(RTM_GETROUTE, NLM_F_REQUEST, body + attribute(RTA_DST, address))
 
 
 def _interface(answer: bytes) -> int:
     """Give the index that an answer names; 0 if it is a refusal."""
-    start = NLMSG.size + RTMSG.size
-    if len(answer) < start or NLMSG.unpack_from(answer)[1] != RTM_NEWROUTE:
-        return 0
-    index = dict(attributes(answer[start:])).get(RTA_OIF, b"")
-    return int(U32.unpack(index)[0]) if len(index) == U32.size else 0
+    for told in messages(answer):
+        if told.kind == RTM_NEWROUTE and len(told.body) >= RTMSG.size:
+            return number(dict(attributes(told.body[RTMSG.size :])).get(RTA_OIF))
+    return 0

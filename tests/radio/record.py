@@ -11,8 +11,16 @@ import sys
 from pathlib import Path
 
 from tests.radio.bring_up import Up, call
-from transports.radio import links, nl80211
-from transports.radio.kernel import Conversation, Family, attribute, u32
+from transports.netlink_format import (
+    IFINFO,
+    RTM_GETLINK,
+    RTM_GETROUTE,
+    RTMSG,
+    attribute,
+    u32,
+)
+from transports.radio import nl80211
+from transports.radio.kernel import Conversation, Family
 
 SPLIT = attribute(nl80211.SPLIT_WIPHY_DUMP)
 ROUTE = 0
@@ -44,8 +52,8 @@ def record():
     ]
     with Conversation(ROUTE) as route:
         for name, kind, body in (
-            ("links", links.RTM_GETLINK, links.IFINFO.pack(0, 0, 0, 0, 0)),
-            ("routes", links.RTM_GETROUTE, links.RTMSG.pack(0, 0, 0, 0, 0, 0, 0, 0, 0)),
+            ("links", RTM_GETLINK, IFINFO.pack(0, 0, 0, 0, 0)),
+            ("routes", RTM_GETROUTE, RTMSG.pack(0, 0, 0, 0, 0, 0, 0, 0, 0)),
         ):
             told[name] = [message.body.hex() for message in route.ask(kind, body)]
     return told

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshpeer.errors import TransportError
-from transports import netlink
+from transports import netlink, netlink_format
 from transports.netlink import (
     AddressEvent,
     DumpDone,
@@ -21,7 +21,7 @@ from transports.netlink import (
     read,
 )
 
-UP = netlink.IFF_UP | netlink.IFF_LOWER_UP
+UP = netlink_format.IFF_UP | netlink_format.IFF_LOWER_UP
 LINK = LinkEvent(3, "eth0", netlink.ARPHRD_ETHER, UP, "", False)
 IPV4 = AddressEvent(3, "192.0.2.1", 24, 0x80, False)
 IPV6 = AddressEvent(3, "fe80::1", 64, 0x80, False)
@@ -34,22 +34,26 @@ def attribute(number: int, value: bytes) -> bytes:
 
 def message(kind: int, body: bytes, flags: int = 0) -> bytes:
     return (
-        netlink.NLMSG.pack(16 + len(body), kind, flags, 0, 0) + body + bytes(-len(body) % 4)
+        netlink_format.NLMSG.pack(16 + len(body), kind, flags, 0, 0)
+        + body
+        + bytes(-len(body) % 4)
     )
 
 
 def written(event) -> bytes:
     """The message by which a kernel would tell of an event."""
     if isinstance(event, LinkEvent):
-        body = netlink.IFINFO.pack(0, event.device, event.ifindex, event.flags, 0)
-        body += attribute(netlink.IFLA_IFNAME, event.name.encode() + b"\0")
+        body = netlink_format.IFINFO.pack(0, event.device, event.ifindex, event.flags, 0)
+        body += attribute(netlink_format.IFLA_IFNAME, event.name.encode() + b"\0")
         body += attribute(netlink.IFLA_ADDRESS, event.address)
         body += attribute(netlink.IFLA_MTU, event.mtu)
         body += attribute(99, b"of no matter")
         if event.kind:
             kind = attribute(netlink.IFLA_INFO_KIND, event.kind.encode() + b"\0")
             body += attribute(netlink.IFLA_LINKINFO | 0x8000, kind)
-        return message(netlink.RTM_DELLINK if event.gone else netlink.RTM_NEWLINK, body)
+        return message(
+            netlink_format.RTM_DELLINK if event.gone else netlink_format.RTM_NEWLINK, body
+        )
     family = socket.AF_INET6 if ":" in event.host else socket.AF_INET
     raw = socket.inet_pton(family, event.host)
     body = netlink.IFADDR.pack(family, event.prefix, event.flags & 0xFF, 0, event.ifindex)
@@ -129,9 +133,11 @@ def test_on_a_point_to_point_link_our_end_is_the_address():
 
 
 def test_the_end_of_a_dump_says_whether_it_was_torn():
-    done = message(netlink.NLMSG_DONE, bytes(4))
+    done = message(netlink_format.NLMSG_DONE, bytes(4))
     assert list(read(done)) == [DumpDone()]
-    torn = message(netlink.NLMSG_DONE, bytes(4), flags=netlink.NLM_F_DUMP_INTR)
+    torn = message(
+        netlink_format.NLMSG_DONE, bytes(4), flags=netlink_format.NLM_F_DUMP_INTR
+    )
     assert list(read(torn)) == [DumpTorn(), DumpDone()]
 
 
@@ -148,7 +154,7 @@ def test_an_address_counts_in_whatever_order_it_and_its_link_are_told():
 
 def test_an_interface_that_goes_down_and_returns():
     seen = view(LINK, IPV4)
-    seen.apply(LINK._replace(flags=netlink.IFF_UP))
+    seen.apply(LINK._replace(flags=netlink_format.IFF_UP))
     assert seen.usable() == frozenset()
     seen.apply(LINK)
     assert seen.usable() == {HERE}

@@ -10,8 +10,9 @@ from typing import Final, NamedTuple, Self
 
 from meshpeer.errors import TransportError
 from transports.adhoc.dot11 import bssid_of
+from transports.netlink_format import attribute, name, nested, u32
 from transports.radio import nl80211
-from transports.radio.kernel import Conversation, Family, attribute, name, nested, u32
+from transports.radio.kernel import Conversation, Family
 from transports.radio.links import Link, ask_links, keep_quiet, set_link
 from transports.radio.machine import NETLINK_ROUTE, Held
 from transports.radio.nl80211 import Interface, Kind

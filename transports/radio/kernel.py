@@ -8,18 +8,21 @@ import errno
 import os
 import socket
 import struct
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 from meshpeer.errors import TransportError
 from transports.netlink_format import (
-    ATTRIBUTE,
     NLM_F_DUMP,
     NLM_F_REQUEST,
     NLMSG,
     NLMSG_DONE,
     NLMSG_ERROR,
-    U32,
+    Message,
     attributes,
+    message,
+    messages,
+    name,
+    number,
     text,
 )
 
@@ -27,7 +30,6 @@ NETLINK_GENERIC: Final = 16
 SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 10, 11
 NLM_F_ACK, NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x4, 0x100, 0x200
 NLMSGERR_ATTR_MSG: Final = 1
-NESTED: Final = 0x8000
 READ_SIZE: Final = 262_144
 PATIENCE: Final = struct.pack("ll", 10, 0)
 """No answer of the kernel's takes seconds; a driver's that has hung may."""
@@ -35,51 +37,6 @@ PATIENCE: Final = struct.pack("ll", 10, 0)
 GENERIC: Final = struct.Struct("=BBxx")  # command, version
 GENL_ID_CTRL, CTRL_CMD_GETFAMILY, CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME = 16, 3, 1, 2
 ERROR: Final = struct.Struct("=i")
-
-
-class Message(NamedTuple):
-    """One message of the kernel's: its kind and its body, without the head."""
-
-    kind: int
-    body: bytes
-
-
-def attribute(number: int, value: bytes = b"") -> bytes:
-    """Write one attribute; without a value it is a flag."""
-    padding = bytes(-len(value) % 4)
-    return ATTRIBUTE.pack(ATTRIBUTE.size + len(value), number) + value + padding
-
-
-def u32(number: int, value: int) -> bytes:
-    """Write an attribute that holds a number of 32 bits."""
-    return attribute(number, U32.pack(value))
-
-
-def name(number: int, value: str) -> bytes:
-    """Write an attribute that holds a name and a zero byte."""
-    return attribute(number, value.encode("utf-8", "surrogateescape") + b"\0")
-
-
-def nested(number: int, *inside: bytes) -> bytes:
-    """Write an attribute that holds attributes."""
-    return attribute(number | NESTED, b"".join(inside))
-
-
-def split(data: bytes) -> list[Message]:
-    """Cut what one recv gave into messages; TransportError where that is no netlink."""
-    found = []
-    start = 0
-    while start < len(data):
-        if len(data) - start < NLMSG.size:
-            raise TransportError(f"netlink: {len(data) - start} bytes, no header")
-        length, kind, _, _, _ = NLMSG.unpack_from(data, start)
-        if not NLMSG.size <= length <= len(data) - start:
-            raise TransportError(
-                f"netlink: a message of {length} bytes in {len(data) - start}"
-            )
-        found.append(Message(kind, data[start + NLMSG.size : start + length]))
-        start += (length + 3) & ~3
-    return found
 
 
 class Conversation:
@@ -122,8 +79,7 @@ class Conversation:
 
     def _exchange(self, kind: int, flags: int, body: bytes) -> list[Message]:
         self._sequence += 1
-        head = NLMSG.pack(NLMSG.size + len(body), kind, flags, self._sequence, 0)
-        self._socket.send(head + body)
+        self._socket.send(message(kind, flags, body, self._sequence))
         told: list[Message] = []
         while not self._take(told):
             pass
@@ -135,29 +91,26 @@ class Conversation:
             data = self._socket.recv(READ_SIZE)
         except BlockingIOError:
             raise TransportError("the kernel gave no answer within 10 s") from None
-        start = 0
-        for message in split(data):
-            length, _, flags, sequence, _ = NLMSG.unpack_from(data, start)
-            start += (length + 3) & ~3
-            if sequence != self._sequence:
+        for answer in messages(data):
+            if answer.sequence != self._sequence:
                 continue
-            if message.kind in {NLMSG_DONE, NLMSG_ERROR}:
-                _check(message.body, flags, error=message.kind == NLMSG_ERROR)
+            if answer.kind in {NLMSG_DONE, NLMSG_ERROR}:
+                _check(answer.body, answer.flags, error=answer.kind == NLMSG_ERROR)
                 return True
-            told.append(message)
+            told.append(answer)
         return False
 
 
 def _check(body: bytes, flags: int, *, error: bool) -> None:
     """Raise what an acknowledgement or the end of a dump refuses."""
-    number = -ERROR.unpack_from(body)[0] if len(body) >= ERROR.size else 0
-    if number <= 0:
+    code = -ERROR.unpack_from(body)[0] if len(body) >= ERROR.size else 0
+    if code <= 0:
         return
     said = ""
     if flags & NLM_F_ACK_TLVS:
         start = ERROR.size + (NLMSG.size if error else 0)
         said = text(dict(attributes(body[start:])).get(NLMSGERR_ATTR_MSG, b""))
-    raise OSError(number, said or os.strerror(number))
+    raise OSError(code, said or os.strerror(code))
 
 
 class Family:
@@ -177,7 +130,7 @@ class Family:
                 ) from None
             raise
         found = dict(attributes(answer.body[GENERIC.size :]))
-        self._id = int.from_bytes(found[CTRL_ATTR_FAMILY_ID], "little")
+        self._id = number(found[CTRL_ATTR_FAMILY_ID])
 
     def __enter__(self) -> Self:
         return self
@@ -201,4 +154,4 @@ class Family:
         return GENERIC.pack(command, self._version) + b"".join(parts)
 
     def _bodies(self, told: list[Message]) -> list[bytes]:
-        return [message.body[GENERIC.size :] for message in told]
+        return [each.body[GENERIC.size :] for each in told]

@@ -6,25 +6,31 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from meshpeer.errors import TransportError
-from transports.netlink_format import attributes, text
-from transports.radio.kernel import Conversation, Message, attribute, nested
-from transports.radio.nl80211 import number
-
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
-RTM_NEWROUTE, RTM_GETROUTE = 24, 26
-IFINFO: Final = struct.Struct("=BxHiII")  # family, device type, index, flags, change mask
-IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
-RTMSG: Final = struct.Struct("=BBBBBBBBI")
-"""Family, destination and source prefix, tos, table, protocol, scope, type, flags."""
-NEXT_HOP: Final = struct.Struct("=HBBi")
-RTN_UNICAST, RTA_OIF, RTA_MULTIPATH = 1, 4, 9
-IFLA_IFNAME, IFLA_LINK, IFLA_MASTER, IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE = (
-    3,
-    5,
-    10,
-    26,
-    8,
+from transports.netlink_format import (
+    IFF_LOWER_UP,
+    IFF_UP,
+    IFINFO,
+    IFLA_IFNAME,
+    RTA_OIF,
+    RTM_DELLINK,
+    RTM_GETLINK,
+    RTM_GETROUTE,
+    RTM_NEWLINK,
+    RTM_NEWROUTE,
+    RTM_SETLINK,
+    RTMSG,
+    Message,
+    attribute,
+    attributes,
+    nested,
+    number,
+    text,
 )
+from transports.radio.kernel import Conversation
+
+NEXT_HOP: Final = struct.Struct("=HBBi")
+RTN_UNICAST, RTA_MULTIPATH = 1, 9
+IFLA_LINK, IFLA_MASTER, IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE = 5, 10, 26, 8
 ADDR_GEN_NONE: Final = 1
 
 
@@ -52,7 +58,7 @@ class Link(NamedTuple):
 
 def read_links(told: Iterable[Message]) -> Iterator[Link]:
     """Read the answers to RTM_GETLINK, or what is told of changes; a link gone has flags 0."""
-    for kind, body in told:
+    for kind, body, *_ in told:
         if kind in {RTM_NEWLINK, RTM_DELLINK}:
             if len(body) < IFINFO.size:
                 raise TransportError(f"netlink: a link of {len(body)} bytes")
@@ -71,7 +77,7 @@ def read_links(told: Iterable[Message]) -> Iterator[Link]:
 def read_default_routes(told: Iterable[Message]) -> frozenset[int]:
     """Give the devices that default routes of any table lead over."""
     found: set[int] = set()
-    for kind, body in told:
+    for kind, body, *_ in told:
         if kind != RTM_NEWROUTE:
             continue
         if len(body) < RTMSG.size:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from meshpeer.errors import TransportError
+from transports.netlink_format import attribute, u32
 from transports.radio import nl80211
-from transports.radio.kernel import Conversation, Family, attribute, u32
+from transports.radio.kernel import Conversation, Family
 from transports.radio.links import Link, ask_default_routes, ask_links, carrying
 from transports.radio.nl80211 import Interface, Kind, Radio, Regulatory, Station
 

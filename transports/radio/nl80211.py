@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from meshpeer.errors import TransportError
-from transports.netlink_format import attributes, text
+from transports.netlink_format import attributes, number, text
 
 GET_WIPHY, SET_WIPHY, GET_INTERFACE, SET_INTERFACE = 1, 2, 5, 6
 NEW_INTERFACE, DEL_INTERFACE, GET_STATION, GET_REG = 7, 8, 17, 31
@@ -208,15 +207,6 @@ def frequency_of(channel: int) -> int:
     if 1 <= channel <= 13:
         return 2407 + 5 * channel
     return 5000 + 5 * channel if 32 <= channel <= 184 else 0
-
-
-def number(value: bytes | None, missing: int = 0) -> int:
-    """Read an unsigned number of 1 to 8 bytes in the machine's order."""
-    if value is None:
-        return missing
-    if len(value) not in {1, 2, 4, 8}:
-        raise TransportError(f"nl80211: a number of {len(value)} bytes")
-    return int.from_bytes(value, "little")
 
 
 def read_radios(bodies: Iterable[bytes]) -> list[Radio]:

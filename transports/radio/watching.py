@@ -11,7 +11,8 @@ from types import FrameType
 from typing import Final, Self
 
 from meshpeer.errors import TransportError
-from transports.radio.kernel import READ_SIZE, Conversation, split
+from transports.netlink_format import messages
+from transports.radio.kernel import READ_SIZE, Conversation
 from transports.radio.links import Link, ask_links, read_links
 
 RTMGRP_LINK: Final = 1
@@ -74,7 +75,7 @@ class Watch:
         with suppress(BlockingIOError):
             self._woken.recv(64)
         try:
-            told = list(read_links(split(self._links.recv(READ_SIZE))))
+            told = list(read_links(messages(self._links.recv(READ_SIZE))))
         except BlockingIOError:
             return []
         except OSError:  # ENOBUFS: the kernel dropped some of what happened

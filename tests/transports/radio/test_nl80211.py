@@ -11,9 +11,21 @@ from hypothesis import strategies as st
 
 from meshpeer.errors import TransportError
 from transports.adhoc.dot11 import bssid_of
+from transports.netlink_format import (
+    RTM_NEWLINK,
+    RTM_NEWROUTE,
+    Message,
+    attribute,
+    attributes,
+    messages,
+    name,
+    nested,
+    number,
+    text,
+    u32,
+)
 from transports.radio import links, nl80211
-from transports.radio.kernel import Message, attribute, name, nested, split, u32
-from transports.radio.links import RTM_NEWLINK, RTM_NEWROUTE, Link, carrying
+from transports.radio.links import Link, carrying
 from transports.radio.nl80211 import Combination, Kind, Limit
 
 TOLD = {
@@ -132,7 +144,7 @@ READERS = (
     lambda data: nl80211.read_regulatory([data]),
     lambda data: list(links.read_links([Message(RTM_NEWLINK, data)])),
     lambda data: links.read_default_routes([Message(RTM_NEWROUTE, data)]),
-    split,
+    lambda data: list(messages(data)),
 )
 bodies = st.sampled_from([body for told in TOLD.values() for body in told])
 
@@ -160,16 +172,16 @@ values = st.binary(max_size=40)
 @given(st.lists(st.tuples(numbers, values), max_size=5))
 def test_reading_attributes_undoes_writing_them(pairs):
     written = b"".join(attribute(number, value) for number, value in pairs)
-    assert list(nl80211.attributes(written)) == pairs
-    assert list(nl80211.attributes(nested(7, written))) == [(7, written)]
+    assert list(attributes(written)) == pairs
+    assert list(attributes(nested(7, written))) == [(7, written)]
 
 
-@given(number=numbers, value=st.integers(0, 2**32 - 1), text=st.text(max_size=10))
-def test_numbers_and_names_are_read_as_written(number, value, text):
-    ((_, told),) = nl80211.attributes(u32(number, value))
-    assert nl80211.number(told) == value
-    ((_, told),) = nl80211.attributes(name(number, text.replace("\0", "")))
-    assert nl80211.text(told) == text.replace("\0", "")
+@given(kind=numbers, value=st.integers(0, 2**32 - 1), word=st.text(max_size=10))
+def test_numbers_and_names_are_read_as_written(kind, value, word):
+    ((_, told),) = attributes(u32(kind, value))
+    assert number(told) == value
+    ((_, told),) = attributes(name(kind, word.replace("\0", "")))
+    assert text(told) == word.replace("\0", "")
 
 
 def test_the_cell_has_one_bssid_for_each_network():

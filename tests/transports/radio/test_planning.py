@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import pytest
 
 from meshpeer.errors import NotFoundError, TransportError, UsageError
+from transports.netlink_format import IFF_UP
 from transports.radio import machine as machines
 from transports.radio.changing import Former, Undo, undo_of
-from transports.radio.links import IFF_UP, Link
+from transports.radio.links import Link
 from transports.radio.machine import Blocked, Held, Machine, holder_of, named_in
 from transports.radio.nl80211 import (
     JOIN_IBSS,
