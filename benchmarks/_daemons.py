@@ -52,6 +52,35 @@ def cable() -> Iterator[tuple[str, str]]:
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
 
+@contextmanager
+def switch(count: int) -> Iterator[list[str]]:
+    """Give the names of so many network namespaces that one switch joins, as on a LAN."""
+    if os.geteuid() != 0:
+        raise SystemExit("this benchmark makes network namespaces: run it as root")
+    middle = f"mpb{os.getpid()}s"
+    names = [f"mpb{os.getpid()}n{number}" for number in range(count)]
+    try:
+        ip("netns", "add", middle)
+        ip("-n", middle, *["link", "add", "switch", "type", "bridge"])
+        ip("-n", middle, *["link", "set", "switch", "up"])
+        for number, name in enumerate(names, 1):
+            ip("netns", "add", name)
+            ip("-n", name, "link", "set", "lo", "up")
+            end = f"port{number}"
+            ip(
+                "-n",
+                middle,
+                *f"link add {end} type veth peer name lan0 netns {name}".split(),
+            )
+            ip("-n", middle, *f"link set {end} master switch up".split())
+            ip("-n", name, "addr", "add", f"10.77.0.{number}/24", "dev", "lan0")
+            ip("-n", name, "link", "set", "lan0", "up")
+        yield names
+    finally:
+        for name in (middle, *names):
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
 def settled_mirror(peer: Daemon, who: str, collection: str, folder: Path) -> None:
     """Have a peer mirror a collection, and wait until it equals the newest record."""
     body = {"who": who, "collection": collection, "directory": str(folder)}
