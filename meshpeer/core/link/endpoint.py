@@ -243,7 +243,7 @@ class Endpoint:
         if rate is None or rate > SHORT_TAKEN or len(data) <= packet.SHORT_OVERHEAD:
             raise RemoteProtocolError("packet", "a short header, by no slow path")
         meant = [link for link in self._by_id.values() if link.local_id[0] == data[1]]
-        meant.sort(key=lambda link: path not in link.paths)
+        meant.sort(key=lambda link: path != link.path and path not in link.paths)
         for link in meant[:SHORT_TRIALS]:
             whole = packet.lengthen(data, link.local_id, link.expected)
             if self._feed(link, path, [whole], now):
@@ -318,7 +318,7 @@ class Endpoint:
         if first.version != packet.VERSION:
             self._out.append(Datagram(path, packet.versions(first.sender, SPOKEN)))
             raise RemoteProtocolError("version", f"{first.version} is not spoken here")
-        if response := self._pending.response_to(first.noise):
+        if response := self._pending.response_to(first.noise, path):
             self._out.append(Datagram(path, response))
             return
         if not self._affordable(first, path, now):
@@ -338,7 +338,7 @@ class Endpoint:
         traits = self._traits(path)
         until = now + patience(PENDING_TIME, traits.rate, traits.payload_limit)
         gone = self._pending.add(
-            Pending(link, first.noise, answer.response, answer.early, until)
+            Pending(link, first.noise, answer.response, path, answer.early, until)
         )
         if gone:
             del self._by_id[gone.link.local_id]
@@ -380,6 +380,8 @@ class Endpoint:
         if begun.early:
             link.streams.sent_early(0, begun.early)
         self._by_id[begun.local_id] = link
+        if begun.called > 1 or path != used:
+            link.doubt(len(data) if path == used else 0, now)
         link.greet()
         for other in begun.paths:
             link.offer(other, self._traits(other), now)
@@ -406,6 +408,8 @@ class Endpoint:
         link = pending.link
         if pending.early:
             link.streams.receive_early(0, pending.early)
+        if pending.astray:
+            link.doubt(len(pending.first), now)
         self._begun.pop(link.peer_id, None)
         before = self._links.get(link.peer_id)
         if before is not None and self._outranks(before, link):

@@ -125,6 +125,8 @@ class Initiator:
         self.local_id = local_id
         self.early = early
         self.paths: dict[Path, Call] = {}
+        self.called = 0
+        """By how many paths it went, of those given up too."""
         self.started = now
         self.held_until = now
         """Nothing leaves before: the other side's own handshake goes first."""
@@ -158,7 +160,9 @@ class Initiator:
 
     def call(self, path: Path, rate: float | None, now: float) -> None:
         """Go by this path too."""
-        self.paths.setdefault(path, Call(rate, now))
+        if path not in self.paths:
+            self.called += 1
+            self.paths[path] = Call(rate, now)
 
     def take(self, now: float) -> list[Path]:
         """Give the paths by which to send now; one that never answered is dropped."""

@@ -166,7 +166,7 @@ class Link:
     @property
     def rate(self) -> float | None:
         """Bits a second that the best of its paths carries at most; None if nothing says so."""
-        rates = [way.traits.rate for way in self._paths.ways.values() if way.proved]
+        rates = self._rates
         return max((rate for rate in rates if rate), default=None) if all(rates) else None
 
     def rate_changed(self) -> bool:
@@ -177,9 +177,12 @@ class Link:
     @property
     def narrow(self) -> bool:
         """Whether every path that works is a slow one, so that packets go with short headers."""
-        return all(
-            is_slow(way.traits.rate) for way in self._paths.ways.values() if way.proved
-        )
+        return all(map(is_slow, self._rates))
+
+    @property
+    def _rates(self) -> list[float | None]:
+        active, ways = self._paths.active, self._paths.ways.values()
+        return [way.traits.rate for way in ways if way.proved or way is active]
 
     @property
     def expected(self) -> int:
@@ -195,6 +198,11 @@ class Link:
         """Send something at once: a first packet confirms the handshake, a later one is a question."""
         self._sender.ping()
         self.answered = False
+        self._touch(self)
+
+    def doubt(self, came: int, now: float) -> None:
+        """The handshake doesn't prove its path, by which so many bytes of it came."""
+        self._paths.doubt(came, now)
         self._touch(self)
 
     def offer(self, path: Path, traits: Traits, now: float) -> None:

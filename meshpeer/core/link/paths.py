@@ -5,6 +5,11 @@ section 8.2). Until then at most three times as many bytes go there as came from
 that we know (we were told to try it) is tried four times; one that only appeared, because the
 newest packet or the other side's own challenge came by it, too.
 
+The path of the handshake counts as proved by it: who answers has read what was sent there. Not so
+if the same first packet, or the answer to it, went by several paths: a peer that is at one of them
+could pretend to be at another as well, which is somebody else's, and have bulk sent there by
+acknowledging what it never saw. Then the handshake's path has to be proved like any other (`doubt`).
+
 `active`, the best path, carries whatever is small: the cheapest proved one, of equals one that
 takes less than half the time, else the one in use. A path from which the peer now sends while the
 one in use is silent takes over as soon as it is proved: the peer moved. A packet that somebody
@@ -36,6 +41,8 @@ PATHS_LIMIT: Final = 8
 """Paths kept for one link."""
 AMPLIFICATION: Final = 3
 NONCE_SIZE: Final = 8
+LEAST_ROOM: Final = 64
+"""Bytes for which there is always room: a question, or an acknowledgement."""
 FRESH: Final = 10.0
 """Seconds for which an echo or an acknowledgement shows that a path works."""
 FASTER: Final = 0.5
@@ -109,6 +116,14 @@ class Way:
         medium = self.traits.medium
         return ("transport", self.path.transport) if medium is None else medium
 
+    @property
+    def room(self) -> int:
+        """Bytes of the largest packet that may go there now."""
+        limit = self.traits.payload_limit
+        if self.proved:
+            return limit
+        return min(limit, max(AMPLIFICATION * self.came - self.sent, LEAST_ROOM))
+
     def may_send(self, size: int) -> bool:
         """Whether so many bytes may go there before it is proved."""
         return self.proved or self.known or self.sent + size <= AMPLIFICATION * self.came
@@ -132,6 +147,12 @@ class Paths:
         self.ways: dict[Path, Way] = {path: self.active}
         self.beside: tuple[Way, ...] = ()
         """Those that bulk may use beside `active`, quickest first."""
+
+    def doubt(self, came: int, now: float) -> None:
+        """The handshake doesn't prove the best path, by which so many bytes of it came."""
+        self.active.proved = False
+        self.active.came += came
+        self._challenge(self.active, now)
 
     def offer(self, path: Path, traits: Traits, now: float) -> None:
         """Try a path that we were told of; no-op if it works or is being tried."""
@@ -164,7 +185,8 @@ class Paths:
         way.heard = now
         if traits is not way.traits:
             self._learn(way, traits)
-        if way is not self.active and not way.usable and way.due is None:
+        works = way.proved if way is self.active else way.usable
+        if not works and way.due is None:
             self._challenge(way, now)
             self._challenge(self.active, now)
         return way
@@ -320,7 +342,7 @@ class Paths:
         if moved and active.proved and active.usable:
             active.failed = True
             self._challenge(active, now)
-        if moved or active.failed or _better(way, active):
+        if moved or not active.usable or _better(way, active):
             self.active = way
 
 

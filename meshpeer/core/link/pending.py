@@ -5,23 +5,30 @@ and replaces nothing, for the first packet may be a replay. Pending links are fe
 A first packet that is repeated gets the same answer again, which is shorter than itself.
 """
 
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from meshpeer.core.link.link import Link
+from meshpeer.core.link.path import Path
 
 PENDING_TIME: Final = 6.0
 """Seconds that an answered initiation waits to be confirmed."""
 
 
-class Pending(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Pending:
     """An initiation answered, not yet confirmed."""
 
     link: Link
     first: bytes
     """The initiation's Noise message, by which a repetition is known."""
     response: bytes
+    path: Path
+    """By which the initiation came first."""
     early: bytes
     until: float
+    astray: bool = False
+    """The response went by another path, too, so that who has it may be at that one only."""
 
 
 class PendingLinks:
@@ -43,10 +50,14 @@ class PendingLinks:
         """Whether half the places are taken: from here on a cookie is asked for."""
         return len(self._pending) >= self._limit // 2
 
-    def response_to(self, first: bytes) -> bytes | None:
-        """Give the response that this very Noise message got before."""
+    def response_to(self, first: bytes, path: Path) -> bytes | None:
+        """Give the response that this very Noise message got before, to be sent by this path."""
         connection = self._answered.get(first)
-        return None if connection is None else self._pending[connection].response
+        if connection is None:
+            return None
+        pending = self._pending[connection]
+        pending.astray = pending.astray or path != pending.path
+        return pending.response
 
     def has_peer(self, peer_id: bytes) -> bool:
         """Whether a link with this peer is pending."""

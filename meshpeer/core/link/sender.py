@@ -31,7 +31,7 @@ from meshpeer.core.link.congestion import Congestion
 from meshpeer.core.link.lane import Lane, arrival, first_rtt
 from meshpeer.core.link.packet import ACK_NOW, DATA, DATA_HEADER, DATA_OVERHEAD
 from meshpeer.core.link.path import Datagram
-from meshpeer.core.link.paths import Paths, Way
+from meshpeer.core.link.paths import LEAST_ROOM, Paths, Way
 from meshpeer.core.link.recovery import Burst, Recovery, Sent
 from meshpeer.core.link.sealer import LOW, Sealer
 from meshpeer.core.link.slow import is_slow
@@ -255,6 +255,7 @@ class Sender:
         """Send bursts as long as window, pacing and what is `faster` let them pass."""
         recovery, streams = lane.recovery, self._streams
         limit = lane.way.traits.payload_limit
+        proved = lane.way.proved
         lane.pace_at = max(lane.pace_at, now - PACING_SLACK)
         while streams.ready:
             congestion = recovery.congestion
@@ -263,7 +264,9 @@ class Sender:
                 recovery.starved = False
                 lane.paced = room > 0
                 return
-            size = min(room, congestion.quantum)
+            if not proved and lane.way.room <= LEAST_ROOM:
+                break
+            size = min(room, congestion.quantum) if proved else limit
             if faster and arrival(size, lane) >= arrival(streams.waiting, *faster):
                 break
             sent = self._send_burst(lane, max(1, size // limit), size == room, now, out)
@@ -279,7 +282,7 @@ class Sender:
         """Send at most `count` packets; return their size. `last` if the window ends with them."""
         streams, best = self._streams, lane is self._best
         arrivals = lane.way.arrivals
-        space = lane.way.traits.payload_limit - DATA_OVERHEAD
+        space = lane.way.room - DATA_OVERHEAD
         burst = lane.recovery.burst(now, self._sealer.next_counter)
         self._renew_keys(now)
         sent = 0
@@ -342,6 +345,7 @@ class Sender:
         lane.since_flag = since
         sealer.next_counter = first + count
         lane.recovery.sent_bulk(count * size, burst, first + count - 1)
+        lane.way.sent += count * size
         self._streams.bulk_sent(stream, count * each)
         return count * size
 
@@ -349,7 +353,7 @@ class Sender:
         self, lane: Lane, burst: Burst, last: bool, now: float, out: list[Datagram]
     ) -> int:
         """Send one packet of whatever waits; return its size, 0 if nothing does."""
-        space = lane.way.traits.payload_limit - DATA_OVERHEAD
+        space = lane.way.room - DATA_OVERHEAD
         parts: list[bytes] = []
         told: list[bytes] = []
         numbers: tuple[int, ...] = ()
@@ -391,6 +395,7 @@ class Sender:
         sealed = self._sealer.seal(b"".join(parts), ACK_NOW if flag else 0)
         packet = (burst, len(sealed), *said)
         lane.recovery.sent_packet(self._sealer.next_counter - 1, packet)
+        lane.way.sent += len(sealed)
         out.append(Datagram(lane.path, sealed))
         return len(sealed)
 
