@@ -182,7 +182,7 @@ class Link:
     @property
     def _rates(self) -> list[float | None]:
         active, ways = self._paths.active, self._paths.ways.values()
-        return [way.traits.rate for way in ways if way.proved or way is active]
+        return [way.traits.rate for way in ways if way.usable or way is active]
 
     @property
     def expected(self) -> int:

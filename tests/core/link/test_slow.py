@@ -246,3 +246,19 @@ def test_a_better_path_ends_short_headers_and_whoever_goes_by_the_rate_is_told()
     alice.flush()
     assert network.run(1, lambda: bob.text(bob.link_to(alice), 1) == b"quick")
     assert packet.SHORT not in kinds(network)
+
+
+def test_a_cable_that_was_cut_does_not_make_a_modem_fast():
+    """What has failed is still proved; it counts no more towards what the link carries."""
+    network, alice, bob = linked_by_radio()
+    link = alice.link_to(bob)
+    lan = Path("lan", "bob")
+    alice.endpoint.connect(bob.endpoint.peer_id, lan, network.now)
+    way = link._paths.ways[lan]
+    way.learn(Traits())
+    way.proved = True
+    assert link.rate is None
+    assert not link.narrow
+    way.failed = True
+    assert link.rate == RATE
+    assert link.narrow
