@@ -108,7 +108,7 @@ def _scapy(ether: Ether) -> tuple[float, float]:
     from scapy.layers.l2 import Ether as Frame
     from scapy.packet import Raw
 
-    from transports.adhoc.cell import ETHERTYPE
+    from transports.adhoc.frame import ETHERTYPE
 
     ends = []
     for station in ether.stations:

@@ -27,7 +27,8 @@ from scapy.packet import Packet, Raw, bind_bottom_up, bind_layers, bind_top_down
 
 from meshpeer.core.formats import beacon
 from meshpeer.dissect.packets import PACKETS, MeshPacket
-from transports.adhoc import dot11, frame, kiss
+from transports.adhoc import frame, kiss
+from transports.adhoc.frame import ETHERTYPE
 from transports.lan import PORT as BEACON_PORT
 from transports.udp import PORT as UDP_PORT
 
@@ -190,11 +191,11 @@ def on_port(port: int) -> None:
 
 def bind() -> None:
     """Tell scapy where our layers are found."""
-    bind_layers(Ether, MeshAir, type=dot11.ETHERTYPE)
-    bind_layers(Dot1Q, MeshAir, type=dot11.ETHERTYPE)
-    bind_layers(SNAP, MeshAir, OUI=0, code=dot11.ETHERTYPE)
-    bind_layers(CookedLinux, MeshAir, proto=dot11.ETHERTYPE)
-    bind_layers(CookedLinuxV2, MeshAir, proto=dot11.ETHERTYPE)
+    bind_layers(Ether, MeshAir, type=ETHERTYPE)
+    bind_layers(Dot1Q, MeshAir, type=ETHERTYPE)
+    bind_layers(SNAP, MeshAir, OUI=0, code=ETHERTYPE)
+    bind_layers(CookedLinux, MeshAir, proto=ETHERTYPE)
+    bind_layers(CookedLinuxV2, MeshAir, proto=ETHERTYPE)
     bind_layers(MeshAir, MeshFrame)
     bind_layers(MeshKiss, MeshFrame, kiss_command=int(kiss.Command.DATA))
     bind_layers(MeshFrame, MeshPacket, kind=int(frame.Kind.DATAGRAM))

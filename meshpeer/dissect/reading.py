@@ -24,7 +24,7 @@ from scapy.utils import PcapReader
 from meshpeer.core.formats.beacon import MAGIC
 from meshpeer.dissect.air import MeshKiss
 from meshpeer.errors import MeshpeerError, TransportError, UsageError
-from transports.adhoc.dot11 import ETHERTYPE
+from transports.adhoc.frame import ETHERTYPE
 from transports.udp import PORT
 
 ETH_P_ALL: Final = 0x0003

@@ -20,8 +20,8 @@ from tests.namespaces import inside
 from transports.adhoc.address import path_of
 from transports.adhoc.adhoc import UNKNOWN, Adhoc
 from transports.adhoc.attached import STATIONS
-from transports.adhoc.cell import ETHERTYPE, EVERYBODY, encapsulate
-from transports.adhoc.frame import HEADS, Kind
+from transports.adhoc.cell import encapsulate
+from transports.adhoc.frame import ETHERTYPE, EVERYBODY, HEADS, Kind
 from transports.interface import Introduced, PathFound, PathLost, Reporting
 
 MUTATIONS = int(os.environ.get("MESHPEER_MUTATIONS", "20000"))

@@ -15,6 +15,7 @@ from scapy.packet import Raw
 
 from meshpeer.errors import ConfigError, RemoteProtocolError
 from transports.adhoc import air_filter, dot11, frame, radiotap
+from transports.adhoc.frame import ETHERTYPE, EVERYBODY
 
 MUTATIONS = int(os.environ.get("MESHPEER_MUTATIONS", "20000"))
 BSSID = dot11.bssid_of("meshpeer")
@@ -42,7 +43,7 @@ def built(
     )
     if qos is not None:
         head = head / qos
-    body = LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / SNAP(OUI=0, code=dot11.ETHERTYPE)
+    body = LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / SNAP(OUI=0, code=ETHERTYPE)
     return bytes(tap / head / body / Raw(len(payload).to_bytes(2) + payload))
 
 
@@ -261,7 +262,7 @@ def passes(ends, packet):
 
 
 def test_the_kernel_passes_what_is_for_us_or_all_and_nothing_else(filtered):
-    everybody = dot11.EVERYBODY
+    everybody = EVERYBODY
     assert passes(filtered, built(b"hello"))
     assert passes(filtered, built(b"hello", to=everybody))
     assert passes(filtered, built(b"hello", qos=Dot11QoS()))
@@ -286,6 +287,6 @@ def test_the_kernel_drops_no_more_than_we_would(filtered):
             found = dot11.read(packet, BSSID)
         except RemoteProtocolError:
             continue
-        if found and found[1].to in (BOB, dot11.EVERYBODY) and found[1].station != BOB:
+        if found and found[1].to in (BOB, EVERYBODY) and found[1].station != BOB:
             assert passed, packet.hex()
     assert 0 < dropped < MUTATIONS // 10

@@ -9,7 +9,8 @@ import pytest
 from tests.namespaces import inside
 from tests.transports.air import Air
 from tests.transports.ether import RADIOTAP
-from transports.adhoc.cell import ETHERTYPE, EVERYBODY, encapsulate
+from transports.adhoc.cell import encapsulate
+from transports.adhoc.frame import ETHERTYPE, EVERYBODY
 
 RATE = 6e6
 PATIENCE = 10.0

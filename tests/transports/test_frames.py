@@ -8,8 +8,8 @@ from scapy.packet import Padding, Raw
 
 from meshpeer.errors import ConfigError, RemoteProtocolError
 from transports.adhoc.address import label_of, path_of, read_path
-from transports.adhoc.cell import ETHERTYPE, decapsulate, encapsulate
-from transports.adhoc.frame import HEADS, Kind, parse
+from transports.adhoc.cell import decapsulate, encapsulate
+from transports.adhoc.frame import ETHERTYPE, HEADS, Kind, parse
 
 addresses = st.binary(min_size=6, max_size=6)
 frames = st.binary(min_size=1, max_size=1_498)
@@ -52,7 +52,7 @@ def test_scapy_reads_what_we_send(destination, source, frame):
     read = Ether(encapsulate(destination, source, frame))
     assert (read.dst, read.src) == (destination.hex(":"), source.hex(":"))
     assert read.type == ETHERTYPE
-    assert bytes(read[Raw]) == len(frame).to_bytes(2) + frame
+    assert bytes(read.payload) == len(frame).to_bytes(2) + frame
 
 
 @given(addresses, addresses, frames)

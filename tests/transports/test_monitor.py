@@ -14,7 +14,8 @@ from scapy.packet import Raw
 from meshpeer.errors import ConfigError, TransportError
 from tests.namespaces import Network, inside, need_namespaces
 from transports.adhoc import dot11
-from transports.adhoc.monitor import ARPHRD_RADIOTAP, OVERHEAD, STATIONS_KEPT, Monitor
+from transports.adhoc.monitor import OVERHEAD, STATIONS_KEPT, Monitor
+from transports.adhoc.packet_socket import ARPHRD_RADIOTAP
 
 TUNSETIFF, TUNSETLINK = 0x400454CA, 0x400454CD
 IFF_TAP, IFF_NO_PI = 2, 0x1000

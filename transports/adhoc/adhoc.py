@@ -126,7 +126,7 @@ class Adhoc:
         self._deliver, self._on_path, self._writable = deliver, on_path, writable
         self._loop = asyncio.get_running_loop()
         if any(not each.port for each in self._attached.values()):
-            from transports.adhoc.cell import need_raw
+            from transports.adhoc.packet_socket import need_raw
 
             need_raw()
             self._interfaces.follow_links(self._links_changed)

@@ -9,15 +9,12 @@ kernel without it lets in, is no worse.
 """
 
 import socket
-from array import array
-from struct import Struct
 from typing import Final, NamedTuple
 
-from transports.adhoc.dot11 import DATA, EVERYBODY, NOT_OURS, QOS
+from transports.adhoc.dot11 import DATA, NOT_OURS, QOS
+from transports.adhoc.frame import EVERYBODY
+from transports.adhoc.packet_socket import INSTRUCTION, attach_filter
 
-INSTRUCTION: Final = Struct("=HBBI")
-PROGRAM: Final = Struct("@HP")
-SO_ATTACH_FILTER: Final = 26
 WHOLE: Final = 0x40000
 """Bytes of a packet that passes: more than there are."""
 
@@ -94,10 +91,7 @@ def assemble(program: tuple[Step, ...]) -> bytes:
 
 def attach(sock: socket.socket, bssid: bytes, station: bytes) -> None:
     """Give the kernel the filter; OSError if it doesn't take it."""
-    program = array("B", assemble(steps(bssid, station)))
-    address, size = program.buffer_info()
-    option = PROGRAM.pack(size // INSTRUCTION.size, address)
-    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, option)
+    attach_filter(sock, assemble(steps(bssid, station)))
 
 
 def _split(address: bytes) -> tuple[int, int]:

@@ -23,23 +23,28 @@ a link in all, and take megabytes in a daemon that has sixty.
 
 import asyncio
 import errno
-import fcntl
 import socket
 import struct
-from array import array
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from meshpeer.core.link.path import Traits
 from meshpeer.errors import TransportError
+from transports.adhoc.frame import ETHERTYPE, EVERYBODY
 from transports.adhoc.medium import Deliver, Failed, Heard, Writable
+from transports.adhoc.packet_socket import (
+    ARPHRD_ETHER,
+    INSTRUCTION,
+    Room,
+    attach_filter,
+    mtu_of,
+    need_raw,
+)
 
-ETHERTYPE: Final = 0x88B5
 HEADER: Final = struct.Struct(">6s6sHH")
 """Destination, source, EtherType, length of what follows."""
 LENGTH: Final = struct.Struct(">H")
-EVERYBODY: Final = b"\xff" * 6
 LARGEST_MTU: Final = 2_304
 """What 802.11 carries at most. A cable may allow more, but who else is on it may not."""
 SMALLEST_MTU: Final = 576
@@ -50,13 +55,6 @@ READ_AT_ONCE: Final = 256
 """Frames taken before the loop's other work gets its turn."""
 BUFFER: Final = 4 << 20
 """Asked of the kernel for receiving; it grants what net.core.rmem_max allows."""
-NO_BUFFERS_PAUSE: Final = 0.005
-"""Seconds till `writable` after ENOBUFS: a full device queue sends no event when it drains."""
-
-ARPHRD_ETHER: Final = 1
-SIOCGIFMTU: Final = 0x8921
-IFREQ: Final = struct.Struct("16si20x")
-SO_ATTACH_FILTER: Final = 26
 FOR_US: Final = (
     (0x30, 0, 0, 0xFFFFF004),  # load the packet type
     (0x25, 1, 0, 1),  # above 1 (to this host, or to all): go to the last line
@@ -65,22 +63,7 @@ FOR_US: Final = (
 )
 """Classic BPF. Multicast is 2, another host's 3, our own 4."""
 
-FULL: Final = {errno.EAGAIN, errno.ENOBUFS, errno.EINTR}
-GONE: Final = {errno.ENETDOWN, errno.ENXIO, errno.ENODEV, errno.EBADF}
 _new = tuple.__new__
-
-
-def need_raw() -> None:
-    """Raise TransportError, with what helps, unless this process may use AF_PACKET at all."""
-    try:
-        socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
-    except PermissionError as error:
-        raise TransportError(
-            "adhoc needs the capability CAP_NET_RAW: run meshpeer by the systemd unit of "
-            "deploy/ (AmbientCapabilities=CAP_NET_RAW), or `sudo setpriv --reuid=$(id -u) "
-            "--regid=$(id -g) --init-groups --inh-caps=+net_raw --ambient-caps=+net_raw "
-            "meshpeer run`"
-        ) from error
 
 
 def encapsulate(destination: bytes, source: bytes, frame: bytes) -> bytes:
@@ -113,16 +96,14 @@ class Cell:
         """Source and EtherType, which stand in each frame."""
         self._read_size = 0
         self._socket: socket.socket | None = None
-        self._pause: asyncio.TimerHandle | None = None
-        self._waiting = False
+        self._room: Room
         self._loop: asyncio.AbstractEventLoop
         self._deliver: Deliver
         self._failed: Failed
-        self._writable: Writable
 
     def start(self, deliver: Deliver, failed: Failed, writable: Writable) -> None:
         """Open it; see `Medium.start`."""
-        self._deliver, self._failed, self._writable = deliver, failed, writable
+        self._deliver, self._failed = deliver, failed
         self._loop = asyncio.get_running_loop()
         need_raw()
         sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
@@ -136,6 +117,7 @@ class Cell:
             sock.close()
             raise
         self._socket = sock
+        self._room = Room(sock, self.counters, writable=writable, gone=self._fail)
         self._loop.add_reader(sock, self._readable)
 
     def send(self, frames: Sequence[tuple[bytes, bytes]]) -> int:
@@ -143,16 +125,18 @@ class Cell:
         sock = self._socket
         if sock is None:
             return len(frames)
-        if self._waiting:
+        if self._room.full:
             return 0
         send, middle, pack = sock.send, self._middle, LENGTH.pack
         sent = taken = 0
         for station, frame in frames:
             try:
                 sent += send(station + middle + pack(len(frame)) + frame)
-            except (OSError, struct.error) as error:
-                if not self._refused(error):
+            except OSError as error:
+                if not self._room.refused(error):
                     break
+            except struct.error:
+                self._room.refused(OSError(errno.EMSGSIZE, "longer than its length says"))
             taken += 1
         self.counters["sent"] += taken
         self.counters["bytes sent"] += sent
@@ -164,19 +148,14 @@ class Cell:
         if sock is None:
             return
         self._loop.remove_reader(sock)
-        self._loop.remove_writer(sock)
+        self._room.close()
         sock.close()
-        if self._pause is not None:
-            self._pause.cancel()
-        self._pause, self._waiting = None, False
 
     # -- opening
 
     def _prepare(self, sock: socket.socket) -> None:
         """Bind only after the filter is there, so that nothing of another interface is read."""
-        program = array("B", b"".join(struct.pack("=HBBI", *line) for line in FOR_US))
-        fprog = struct.pack("HP", len(FOR_US), program.buffer_info()[0])
-        sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, fprog)
+        attach_filter(sock, b"".join(INSTRUCTION.pack(*line) for line in FOR_US))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         sock.bind((self.name, ETHERTYPE))
         if reason := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
@@ -195,36 +174,6 @@ class Cell:
         self._middle = station + ETHERTYPE.to_bytes(2)
         self._read_size = HEADER.size + mtu
         self.traits = Traits(payload_limit=mtu - LENGTH.size, cost=COST)
-
-    # -- sending
-
-    def _refused(self, error: OSError | struct.error) -> bool:
-        """Decide what an error means: True if that frame counts as taken, with none sent."""
-        number = error.errno if isinstance(error, OSError) else errno.EMSGSIZE
-        if number in FULL:
-            self._wait_for_room(number)
-            return False
-        if number in GONE:
-            self._fail(str(error))
-            return False
-        self.counters[f"unsent {errno.errorcode.get(number or 0, 'error')}"] += 1
-        self.counters["sent"] -= 1
-        return True
-
-    def _wait_for_room(self, number: int | None) -> None:
-        assert self._socket is not None
-        self.counters["full"] += 1
-        self._waiting = True
-        if number == errno.ENOBUFS:
-            self._pause = self._loop.call_later(NO_BUFFERS_PAUSE, self._has_room)
-        else:
-            self._loop.add_writer(self._socket, self._has_room)
-
-    def _has_room(self) -> None:
-        if self._socket is not None:
-            self._loop.remove_writer(self._socket)
-        self._pause, self._waiting = None, False
-        self._writable()
 
     # -- receiving
 
@@ -263,9 +212,3 @@ class Cell:
         self.close()
         self.counters["failed"] += 1
         self._failed(f"{self.name}: {reason}")
-
-
-def mtu_of(sock: socket.socket, name: str) -> int:
-    """Give the MTU of an interface; OSError if it is gone."""
-    answer = fcntl.ioctl(sock, SIOCGIFMTU, IFREQ.pack(name.encode(), 0))
-    return int(IFREQ.unpack(answer)[1])

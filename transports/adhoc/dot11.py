@@ -20,11 +20,8 @@ from typing import Final, NamedTuple
 
 from meshpeer.errors import RemoteProtocolError
 from transports.adhoc import radiotap
+from transports.adhoc.frame import ADDRESS_SIZE, ETHERTYPE
 
-ETHERTYPE: Final = 0x88B5
-"""For local experiments (IEEE 802)."""
-ADDRESS_SIZE: Final = 6
-EVERYBODY: Final = b"\xff" * ADDRESS_SIZE
 BSSID_LABEL: Final = b"meshpeer/bssid/1"
 FCS_SIZE: Final = 4
 

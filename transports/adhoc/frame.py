@@ -16,6 +16,11 @@ from typing import Final
 
 from meshpeer.errors import RemoteProtocolError
 
+ETHERTYPE: Final = 0x88B5
+"""Names our frames where Ethernet or 802.11 carries them: IEEE 802's first for local experiments."""
+ADDRESS_SIZE: Final = 6
+EVERYBODY: Final = b"\xff" * ADDRESS_SIZE
+"""A station's address there, and that of all in range."""
 VERSION: Final = 1
 HEAD_SIZE: Final = 1
 

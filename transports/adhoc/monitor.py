@@ -29,25 +29,29 @@ a longer frame is lost more often where the signal is weak, and takes 12 ms at 1
 """
 
 import asyncio
-import errno
 import os
 import socket
 from collections import Counter
 from collections.abc import Sequence
-from fcntl import ioctl
-from struct import Struct
 from typing import Final
 
 from meshpeer.core.link.path import Traits
 from meshpeer.errors import ConfigError, RemoteProtocolError, TransportError
 from transports.adhoc import air_filter, dot11, radiotap
+from transports.adhoc.frame import ADDRESS_SIZE, EVERYBODY
 from transports.adhoc.medium import Deliver, Failed, Heard, Writable
+from transports.adhoc.packet_socket import (
+    ARPHRD_RADIOTAP,
+    Room,
+    hardware_of,
+    mtu_of,
+    need_raw,
+)
 
 RATE: Final = 6_000_000
 MTU: Final = 1_500
 COST: Final = 20
 """Above a cell's 10, whose radio repeats what was lost."""
-ARPHRD_RADIOTAP: Final = 803
 ETH_P_ALL: Final = 0x0003
 READ_AT_ONCE: Final = 64
 LARGEST: Final = 4_096
@@ -55,15 +59,6 @@ LARGEST: Final = 4_096
 BUFFER: Final = 1 << 20
 STATIONS_KEPT: Final = 256
 """Stations whose signal is remembered; the one not heard for longest goes first."""
-NO_BUFFERS_PAUSE: Final = 0.005
-"""Seconds till `writable` after ENOBUFS, when the device's queue is full and won't tell."""
-FULL: Final = {errno.EAGAIN, errno.ENOBUFS, errno.EINTR}
-GONE: Final = {errno.ENETDOWN, errno.ENXIO, errno.ENODEV, errno.EBADF}
-SIOCGIFMTU: Final = 0x8921
-SIOCGIFHWADDR: Final = 0x8927
-_ASKED: Final = Struct("=16s24x")
-_MTU: Final = Struct("=16xi20x")
-_HARDWARE: Final = Struct("=16xH6s16x")
 OVERHEAD: Final = len(radiotap.sent_header(RATE)) + dot11.OVERHEAD
 """Bytes before a frame."""
 
@@ -75,7 +70,7 @@ class Monitor:
     what can't be.
     """
 
-    everybody = dot11.EVERYBODY
+    everybody = EVERYBODY
 
     def __init__(
         self,
@@ -101,10 +96,8 @@ class Monitor:
         self._socket: socket.socket | None = None
         self._deliver: Deliver
         self._failed: Failed
-        self._writable: Writable
         self._loop: asyncio.AbstractEventLoop
-        self._waits = False
-        self._pause: asyncio.TimerHandle | None = None
+        self._room: Room
 
     @property
     def traits(self) -> Traits:
@@ -118,14 +111,10 @@ class Monitor:
 
     def start(self, deliver: Deliver, failed: Failed, writable: Writable) -> None:
         """Open the interface; see `Medium.start`."""
-        self._deliver, self._failed, self._writable = deliver, failed, writable
+        self._deliver, self._failed = deliver, failed
         self._loop = asyncio.get_running_loop()
-        try:
-            sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
-        except PermissionError as error:
-            raise TransportError(
-                f"cannot open {self.name}: it takes the capability CAP_NET_RAW"
-            ) from error
+        need_raw()
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
         try:
             self._open(sock)
         except OSError as error:
@@ -137,13 +126,14 @@ class Monitor:
             sock.close()
             raise
         self._socket = sock
+        self._room = Room(sock, self.counters, writable=writable, gone=self._fail)
         self._loop.add_reader(sock, self._readable)
 
     def send(self, frames: Sequence[tuple[bytes, bytes]]) -> int:
         """Inject frames; see `Medium.send`."""
         if self._socket is None:
             return len(frames)
-        if self._waits:
+        if self._room.full:
             return 0
         front, middle, back, limit = self._front, self._middle, dot11.SNAP, self._limit
         send, join = self._socket.send, b"".join
@@ -157,7 +147,7 @@ class Monitor:
                 try:
                     total += send(join((front, to, *middles)))
                 except OSError as error:
-                    if not self._refused(error):
+                    if not self._room.refused(error):
                         break
             else:
                 self.counters["unsent EMSGSIZE"] += 1
@@ -173,11 +163,7 @@ class Monitor:
         sock, self._socket = self._socket, None
         if sock is None:
             return
-        if self._pause is not None:
-            self._pause.cancel()
-            self._pause = None
-        self._waits = False
-        self._loop.remove_writer(sock)
+        self._room.close()
         self._loop.remove_reader(sock)
         sock.close()
 
@@ -185,9 +171,8 @@ class Monitor:
 
     def _open(self, sock: socket.socket) -> None:
         """Bind last: before, nothing is received, so nothing gets in past the filter."""
-        asked = _ASKED.pack(self.name.encode()[:15])
-        (mtu,) = _MTU.unpack(ioctl(sock, SIOCGIFMTU, asked))
-        kind, hardware = _HARDWARE.unpack(ioctl(sock, SIOCGIFHWADDR, asked))
+        mtu = mtu_of(sock, self.name)
+        kind, hardware = hardware_of(sock, self.name)
         if kind != ARPHRD_RADIOTAP:
             raise TransportError(
                 f"{self.name} is no monitor interface with radiotap: "
@@ -200,32 +185,6 @@ class Monitor:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         air_filter.attach(sock, self._bssid, self._station)
         sock.bind((self.name, ETH_P_ALL))
-
-    # -- sending
-
-    def _refused(self, error: OSError) -> bool:
-        """Whether a frame that could not go is to be counted as taken."""
-        assert self._socket is not None
-        if error.errno in GONE:
-            self._fail(error.strerror or str(error))
-            return False
-        if error.errno not in FULL:
-            self.counters[f"unsent {errno.errorcode.get(error.errno or 0, 'error')}"] += 1
-            self.counters["sent"] -= 1
-            return True
-        self._waits = True
-        self.counters["full"] += 1
-        if error.errno == errno.ENOBUFS:
-            self._pause = self._loop.call_later(NO_BUFFERS_PAUSE, self._has_room)
-        else:
-            self._loop.add_writer(self._socket, self._has_room)
-        return False
-
-    def _has_room(self) -> None:
-        self._waits, self._pause = False, None
-        if self._socket is not None:
-            self._loop.remove_writer(self._socket)
-            self._writable()
 
     def _fail(self, reason: str) -> None:
         self.close()
@@ -270,7 +229,7 @@ class Monitor:
             self.counters["foreign"] += 1
             return None
         tap, (to, station, frame) = found
-        if station == self._station or (to != self._station and to != dot11.EVERYBODY):
+        if station == self._station or (to != self._station and to != EVERYBODY):
             self.counters["foreign"] += 1
             return None
         if tap.signal is not None:
@@ -286,5 +245,5 @@ class Monitor:
 
 def random_station() -> bytes:
     """Draw an address: locally administered, no group."""
-    drawn = os.urandom(dot11.ADDRESS_SIZE)
+    drawn = os.urandom(ADDRESS_SIZE)
     return bytes((drawn[0] & 0xFC | 0x02,)) + drawn[1:]

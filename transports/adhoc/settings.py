@@ -4,9 +4,7 @@ Of an interface that is only decided when it is opened, for one that is set to m
 another kind of device then. The module of a medium is imported when the first of its kind is made.
 """
 
-import fcntl
 import socket
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -15,12 +13,10 @@ from meshpeer.errors import ConfigError, TransportError
 from transports.adhoc.address import label_of
 from transports.adhoc.attached import Attached
 from transports.adhoc.medium import Medium
+from transports.adhoc.packet_socket import ARPHRD_RADIOTAP, hardware_of
 
 NAME_LIMIT: Final = 15
 """Bytes of an interface's name (IFNAMSIZ, less the zero)."""
-SIOCGIFHWADDR: Final = 0x8927
-IFREQ: Final = struct.Struct("16sH22x")
-ARPHRD_RADIOTAP: Final = 803
 
 
 def attach(
@@ -96,10 +92,8 @@ def _monitor(name: str, options: Mapping[str, Any]) -> Medium:
 
 def device_of(name: str) -> int:
     """Give the kind of device that an interface is (ARPHRD); TransportError if there is none."""
-    request = IFREQ.pack(name.encode(), 0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         try:
-            answer = fcntl.ioctl(any_socket, SIOCGIFHWADDR, request)
+            return hardware_of(any_socket, name)[0]
         except OSError as error:
             raise TransportError(f"there is no interface {name} now") from error
-    return int(IFREQ.unpack(answer)[1])
