@@ -36,6 +36,9 @@ CYCLE: Final = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 INITIAL_WINDOW: Final = 10
 """Datagrams, as RFC 9002 section 7.2."""
 LEAST_WINDOW: Final = 4
+WINDOW_LIMIT: Final = 8 << 20
+"""Bytes that may be under way at most, which we hold until they are acknowledged: who opens a huge
+window and answers late would fill our memory."""
 LEAST_RTT: Final = 1e-5
 """Seconds; a clock may show less than passed."""
 QUANTUM_TIME: Final = 0.001
@@ -141,6 +144,7 @@ class Bbr:
         if self._filled:
             self._cycle(ack)
         self._set(ack)
+        self.window = min(self.window, WINDOW_LIMIT)
 
     def lost(self, size: int) -> None:
         """Loss only counts towards the path's own loss rate."""

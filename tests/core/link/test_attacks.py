@@ -8,11 +8,12 @@ import pytest
 
 from meshpeer.core.link import frames, packet
 from meshpeer.core.link.config import LinkConfig
+from meshpeer.core.link.congestion import WINDOW_LIMIT
 from meshpeer.core.link.cookie import CookieJar
 from meshpeer.core.link.endpoint import PATHS_TRIED
 from meshpeer.core.link.path import Datagram, Path
 from meshpeer.core.link.streams import PIECES_LIMIT
-from tests.core.link.pair import Network, linked
+from tests.core.link.pair import Network, Wire, linked
 
 MUTATIONS = int(os.environ.get("MESHPEER_MUTATIONS", "10000"))
 
@@ -253,3 +254,25 @@ def test_links_that_crossed_ours_are_parked_one_for_each_peer():
         assert len(low.endpoint._parked) <= 1
         high.endpoint._links[low.endpoint.peer_id] = link
     assert low.endpoint._parked
+
+
+def test_a_neighbour_with_a_huge_window_that_answers_late_makes_us_hold_little():
+    network = Network()
+    network.default = Wire(latency=0.5)
+    greedy = LinkConfig(link_window=2**32 - 1, stream_window=2**32 - 1)
+    alice, mallory = network.node("alice"), network.node("mallory", greedy)
+    alice.connect(mallory)
+    assert network.run(5, lambda: bool(alice.ups and mallory.ups))
+    link, most = alice.ups[0], 0
+
+    def feed(event: object = None) -> None:
+        nonlocal most
+        most = max(most, link._sender.recovery.in_flight)
+        while link.buffered(6) <= 262_144:
+            link.write(6, bytes(65_536))
+
+    alice.on_event = feed
+    feed()
+    assert network.run(25, lambda: most > WINDOW_LIMIT // 2)
+    network.run(3)
+    assert most <= 1.1 * WINDOW_LIMIT
