@@ -69,24 +69,25 @@ class KnownPeers:
                 if path and device.peer != self._peer.id:
                     self._dialer.learn(device.peer, path, now, configured=False)
 
-    def found(self, found: PeerFound, now: float) -> None:
-        """Try what discovery found; a neighbour's link may move to it."""
+    def found(self, found: PeerFound, now: float) -> bool:
+        """Try what discovery found; a neighbour's link may move to it. False: nothing to do."""
         peer = found.peer_id or self._marks.peer_behind(found.nonce, found.mark, now)
         if peer is None or peer == self._peer.id:
-            return
+            return False
         if peer in self._peer.neighbours:
             self._dialer.learn(peer, found.path, now, configured=False)
             self._dialer.came_up(peer)
             self._peer.connect(peer, found.path, now)
-            return
+            return True
         contact = self._is_contact(peer)
         if peer not in self._dialer and not contact and not self._strangers.take(now):
-            return
+            return False
         if found.spread:
             medium = self._medium(found.path)
             self._crowd.heard(Call(peer, found.path, medium, contact), found.spread, now)
         else:
             self._dialer.learn(peer, found.path, now, configured=False)
+        return True
 
     def offer(self, peer: bytes, now: float) -> None:
         """Tell a neighbour's link of all paths known: it uses those that are proved."""

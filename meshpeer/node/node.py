@@ -316,8 +316,7 @@ class Node:
             self.soon()
 
     def _found(self, found: PeerFound) -> None:
-        if self.online:
-            self._known.found(found, self.now())
+        if self.online and self._known.found(found, self.now()):
             self.soon()
 
     def _addresses_changed(self, usable: frozenset[Local]) -> None:

@@ -228,7 +228,7 @@ def test_a_host_that_floods_is_not_listened_to_and_the_others_are():
 def test_a_shout_from_forged_addresses_stays_in_bounds():
     hearing = Hearing(now=0.0)
     told = 0
-    for number in range(10_000):
+    for number in range(20_000):
         host = f"10.0.{number >> 8}.{number & 255}"
         assert hearing.admits(host, 1.0)
         told += hearing.heard(beacon(number), host, 1.0).tell
