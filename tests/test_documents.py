@@ -14,9 +14,15 @@ TOP = Path(__file__).parent.parent
 DOCUMENTS = sorted(TOP.glob("*.md"))
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 PLACE = re.compile(r"^\| `([\w/]+\.py)` `([\w.]+)` \|", re.MULTILINE)
-PLACES = PLACE.findall((TOP / "ARCHITECTURE.md").read_text())
-COMMAND = re.compile(r"^ {4}(?:\$ )?meshpeer (?! )(.+?)(?: +#.*| < .*)?$", re.MULTILINE)
-COMMANDS = COMMAND.findall((TOP / "README.md").read_text())
+ARCHITECTURE = (TOP / "ARCHITECTURE.md").read_text()
+PLACES = PLACE.findall(ARCHITECTURE)
+FILES = sorted(set(re.findall(r"`((?:\w+/)+\w+\.py)`", ARCHITECTURE)))
+COMMAND = re.compile(
+    r"^ {4}(?:\$ |sudo )?meshpeer (?! )(.+?)(?: +#.*| < .*)?$", re.MULTILINE
+)
+COMMANDS, ON_RADIO = (
+    COMMAND.findall((TOP / name).read_text()) for name in ("README.md", "RADIO.md")
+)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -47,11 +53,16 @@ def test_the_walk_through_the_code_goes_where_the_code_is(file, name):
 
 
 def test_the_walk_is_one():
-    assert len(PLACES) > 30
+    assert len(PLACES) > 40
 
 
-@pytest.mark.parametrize("line", COMMANDS)
-def test_the_commands_in_the_readme_can_be_given(line):
+@pytest.mark.parametrize("file", FILES)
+def test_each_file_that_is_named_is_there(file):
+    assert (TOP / file).exists() or (TOP / "meshpeer" / file).exists()
+
+
+@pytest.mark.parametrize("line", [*COMMANDS, *ON_RADIO])
+def test_the_commands_in_the_documents_can_be_given(line):
     words = shlex.split(line)
     command: click.Command = root
     with click.Context(root) as context:
