@@ -5,10 +5,16 @@ locked (flock) as long as the process that changed it, or its guardian, lives. A
 locks was left by processes that were killed, both: `meshpeer radio restore` and the next `radio
 up` undo what it says. It names the boot and the network namespace it is about, so one of another
 boot undoes nothing.
+
+Root may find records of the user that the service runs as, in a folder of that user. So what is no
+plain file is passed over and never written to, and a process is ended by a record only if it is
+of the user whose file that is.
 """
 
+import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +29,8 @@ SUFFIX: Final = ".json"
 SYSTEM: Final = Path("/run/meshpeer-radio")
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 NAMESPACE: Final = "/proc/self/ns/net"
+PLAIN: Final = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+LARGEST: Final = 65_536
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -101,7 +109,7 @@ class RecordFile:
         how = fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)
         while True:
             try:
-                descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+                descriptor = _open(path, os.O_RDWR | flags)
             except FileNotFoundError:
                 return None
             try:
@@ -116,7 +124,7 @@ class RecordFile:
     def read(self) -> Record | None:
         """Give the record; None for one that was cut short, before anything was changed."""
         try:
-            return msgspec.json.decode(os.pread(self._descriptor, 65_536, 0), type=Record)
+            return msgspec.json.decode(os.pread(self._descriptor, LARGEST, 0), type=Record)
         except msgspec.DecodeError:
             return None
 
@@ -134,4 +142,32 @@ def read_all(where_: Path) -> Iterator[tuple[Path, Record]]:
     """Give the records in a folder, of the living and of those who were killed."""
     for path in sorted(where_.glob(f"*{SUFFIX}")):
         with suppress(OSError, msgspec.DecodeError):
-            yield path, msgspec.json.decode(path.read_bytes(), type=Record)
+            yield path, msgspec.json.decode(_read(path), type=Record)
+
+
+def is_its_owners(path: Path, record: Record) -> bool:
+    """Whether the process that a record names is of the user whose file the record is."""
+    try:
+        said = Path(f"/proc/{record.pid}/status").read_text()
+        (line,) = (line for line in said.splitlines() if line.startswith("Uid:"))
+        return int(line.split()[1]) == path.lstat().st_uid
+    except (OSError, ValueError):
+        return False
+
+
+def _open(path: Path, flags: int) -> int:
+    """Open a plain file, with no other name; OSError if it is anything else."""
+    descriptor = os.open(path, flags | PLAIN, 0o600)
+    look = os.fstat(descriptor)
+    if not stat.S_ISREG(look.st_mode) or look.st_nlink > 1:
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "no plain file")
+    return descriptor
+
+
+def _read(path: Path) -> bytes:
+    descriptor = _open(path, os.O_RDONLY)
+    try:
+        return os.pread(descriptor, LARGEST, 0)
+    finally:
+        os.close(descriptor)

@@ -17,6 +17,7 @@ from transports.radio.record import (
     SUFFIX,
     Record,
     RecordFile,
+    is_its_owners,
     read_all,
     started,
     where,
@@ -90,7 +91,8 @@ def living(folder: Path) -> list[Record]:
     for path, record in read_all(folder):
         file = RecordFile.take(path)
         if file is None:
-            found.append(record)
+            if is_its_owners(path, record):
+                found.append(record)
         else:
             file.close()
     return found

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from meshpeer.errors import UsageError
+from meshpeer.errors import TransportError, UsageError
 from transports.radio.changing import Former, Undo
 from transports.radio.record import (
     Record,
@@ -76,6 +76,41 @@ def test_one_that_was_cut_short_is_passed_over(tmp_path):
     (tmp_path / "cell0.json").write_bytes(whole[: len(whole) // 2])
     assert list(read_all(tmp_path)) == []
     assert restore(tmp_path) == []
+
+
+def test_a_record_is_never_written_through_a_link(tmp_path):
+    others = tmp_path / "shadow"
+    others.write_text("root:secret")
+    folder = tmp_path / "records"
+    folder.mkdir()
+    (folder / "cell0.json").symlink_to(others)
+    (folder / "cell1.json").hardlink_to(others)
+    for name in ("cell0.json", "cell1.json"):
+        with pytest.raises(TransportError, match="can't be noted"):
+            RecordFile.make(folder / name, record())
+    assert others.read_text() == "root:secret"
+
+
+def test_what_is_no_plain_file_is_passed_over(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(msgspec.json.encode(record()))
+    folder = tmp_path / "records"
+    folder.mkdir()
+    (folder / "link.json").symlink_to(elsewhere)
+    (folder / "endless.json").symlink_to("/dev/zero")
+    os.mkfifo(folder / "pipe.json")
+    (folder / "folder.json").mkdir()
+    assert list(read_all(folder)) == []
+    assert (living(folder), restore(folder)) == ([], [])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another user: needs root")
+def test_a_record_that_names_a_process_of_somebody_else_ends_none(tmp_path):
+    file = RecordFile.make(tmp_path / "cell0.json", record())
+    assert living(tmp_path) == [record()]
+    os.chown(file.path, 65_534, 65_534)
+    assert living(tmp_path) == []
+    file.close()
 
 
 KEEPER = """
