@@ -14,7 +14,8 @@ from meshpeer.core.writes import PutSetting
 
 SETTING: Final = "copies"
 WRITE_AFTER: Final = 64
-"""Copies made after which the list is written again, if it isn't empty before."""
+"""Copies made after which the list is written again, if it isn't empty before; and as many as are
+left at least, or a long list would be written for each few of a collection of equal files."""
 
 
 class Copy(NamedTuple):
@@ -33,7 +34,7 @@ class Copies:
         self._journal = journal
         self._waiting: dict[bytes, list[Copy]] = {}
         self._under_way: set[bytes] = set()
-        self._unwritten = 0
+        self._left = self._unwritten = 0
         kept = json.loads(settings().get(SETTING, b"[]"))
         for file, name, target in kept:
             self._put(Copy(bytes.fromhex(file), name, target))
@@ -44,10 +45,10 @@ class Copies:
 
     def add(self, copies: Iterable[Copy]) -> None:
         """Remember these; durable with what is journalled next."""
-        before = sum(map(len, self._waiting.values()))
+        before = self._left
         for copy in copies:
             self._put(copy)
-        if sum(map(len, self._waiting.values())) > before:
+        if self._left > before:
             self._write()
 
     def next(self, file: bytes) -> Copy | None:
@@ -55,24 +56,30 @@ class Copies:
         if file in self._under_way:
             self._under_way.discard(file)
             self._waiting[file].pop()
+            self._left -= 1
             self._unwritten += 1
         copies = self._waiting.get(file)
         if copies:
             self._under_way.add(file)
         elif copies is not None:
             del self._waiting[file]
-        if self._unwritten and (not self._waiting or self._unwritten >= WRITE_AFTER):
+        if self._unwritten and (
+            not self._left or self._unwritten >= max(WRITE_AFTER, self._left)
+        ):
             self._write()
         return copies[-1] if copies else None
 
     def drop(self, file: bytes) -> None:
         """Nobody wants it any more."""
         self._under_way.discard(file)
-        if self._waiting.pop(file, None) is not None:
+        dropped = self._waiting.pop(file, None)
+        if dropped is not None:
+            self._left -= len(dropped)
             self._write()
 
     def _put(self, copy: Copy) -> None:
         self._waiting.setdefault(copy.file, []).append(copy)
+        self._left += 1
 
     def _write(self) -> None:
         self._unwritten = 0

@@ -5,7 +5,7 @@ import os
 
 from meshpeer.core.formats.manifest import CHUNK
 from meshpeer.core.journal import Journal
-from meshpeer.node.library.copies import WRITE_AFTER, Copies, Copy
+from meshpeer.node.library.copies import SETTING, WRITE_AFTER, Copies, Copy
 from tests.node.library.shelf import manifest_of, peer
 
 DATA = os.urandom(3 * CHUNK + 77)
@@ -91,3 +91,13 @@ def test_copies_are_remembered_in_order_until_they_are_made():
     assert len(set(made)) == 2 * WRITE_AFTER
     disk = kept(journal, disk)
     assert not Copies(disk.copy, Journal()).files()
+
+
+def test_a_collection_of_equal_files_does_not_wear_the_disk_out():
+    journal, count = Journal(), 20_000
+    copies = Copies(dict, journal)
+    copies.add(Copy(FILE, f"{n}.bin", f"/somewhere/{n}.bin") for n in range(count))
+    once = written = len(kept(journal, {})[SETTING])
+    while copies.next(FILE) is not None:
+        written += sum(map(len, kept(journal, {}).values()))
+    assert written < 4 * once
