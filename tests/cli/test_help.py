@@ -83,10 +83,5 @@ def test_the_version_is_the_package_s():
     assert meshpeer.__version__ == project["version"]
 
 
-def test_the_unit_for_packages_is_what_the_command_writes():
-    packaged = (PROJECT / "deploy" / "meshpeer.service").read_text()
-    assert packaged == unit(["START"]).replace("START", "%h/.local/bin/meshpeer run")
-
-
 def test_a_path_with_spaces_and_percents_survives_in_the_unit():
     assert "'/a b/100%%'" in unit(["/a b/100%"])
