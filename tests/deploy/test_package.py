@@ -1,4 +1,4 @@
-"""The Debian package: built by its one command, installed on a machine with a real systemd."""
+"""The Debian package and a card: built by one command each, on a machine with a real systemd."""
 
 import shutil
 import subprocess
@@ -7,11 +7,35 @@ from pathlib import Path
 
 import pytest
 
+from tests.deploy.card import boot_partition
 from tests.radio import machine
 
 PROJECT = Path(__file__).parents[2]
 BUILD = PROJECT / "deploy" / "debian" / "build"
 STORY = Path(__file__).with_name("install.sh")
+PREPARE = PROJECT / "deploy" / "pi" / "prepare"
+OPTIONS = [
+    *("--country", "DE", "--network", "village", "--channel", "6", "--nickname", "Ann's"),
+    *("--access-point", "wlan1", "--ssid", "Village Pi", "--password", "open sesame"),
+]
+NEEDED = ("/lib/systemd/systemd", "/lib/systemd/systemd-udevd", "/usr/bin/python3.11")
+FAT = ("loop", "vfat", "nls_cp437", "nls_ascii")
+EXPECTED = (
+    "done: this is a node\n",
+    "cfg80211.ieee80211_regdom=DE console=tty1 rootwait quiet\n",
+    "unmanaged-devices+=interface-name:wlan0\n",
+    "psk=open sesame\n",
+    "600 root /etc/NetworkManager/system-connections/meshpeer-access-point.nmconnection\n",
+    "channel 6 (2437 MHz)",
+    "ssid village",
+    "CapEff:\t0000000000003000\nCapBnd:\t0000000000003000\nmeshpeer keeps the radio\n",
+    "700 meshpeer /var/lib/meshpeer\n",
+    "Type=notify",
+    "wlan0 is as it was\n",
+    "NRestarts=1",
+    "STEP end",
+)
+"""What the story prints on its way."""
 PATIENCE = 900.0
 """Seconds; emulated, a start takes a hundred times as long as it should."""
 
@@ -57,18 +81,23 @@ def test_a_package_for_another_machine_brings_that_machines_libraries(building, 
     assert "python3 (>= 3.13), python3 (<< 3.14)" in told
 
 
-def test_a_package_installs_runs_and_goes_without_a_trace(building, tmp_path):
+def test_a_prepared_card_makes_a_node_that_runs_and_goes_without_a_trace(
+    building, tmp_path
+):
     if why := machine.missing():
         pytest.skip(why)
-    if (
-        not Path("/lib/systemd/systemd").exists()
-        or not Path("/usr/bin/python3.11").exists()
-    ):
-        pytest.skip("needs Debian 12 with systemd, whose Python 3.11 the package is for")
+    if absent := [path for path in NEEDED if not Path(path).exists()]:
+        pytest.skip(f"needs Debian 12 with systemd and udev; there is no {absent[0]}")
+    if not all(map(shutil.which, ("mcopy", "mkfs.vfat"))):
+        pytest.skip("cards are made with mtools and dosfstools")
     package = build(tmp_path, "--arch", "amd64", "--python", "3.11")
-    ran = machine.run(["sh", STORY, package], systemd=True, patience=PATIENCE)
+    card = boot_partition(tmp_path, "console=tty1 rootwait quiet")
+    command = [PREPARE, card, "--deb", package, *OPTIONS]
+    subprocess.run(command, check=True, capture_output=True)
+    ran = machine.run(
+        ["sh", STORY, card], radios=2, modules=FAT, systemd=True, patience=PATIENCE
+    )
     assert ran.code == 0, ran.printed
-    assert "STEP end" in ran.printed
-    assert "700 meshpeer /var/lib/meshpeer\n" in ran.printed
-    assert "Type=notify" in ran.printed
-    assert "NRestarts=1" in ran.printed
+    for said in EXPECTED:
+        assert said in ran.printed, ran.printed
+    assert ran.printed.count("sockets on the cell: 1\n") == 2
