@@ -31,6 +31,9 @@ from meshpeer.errors import RemoteProtocolError
 JOINS_BURST: Final = 64
 JOINS_PER_S: Final = 2.0
 """Proofs that a neighbour is given: each looks some dozens of headers up. We ask half as often."""
+PROOF_COST: Final = 8_192
+"""Bytes of blocks for which a header of a proof counts where strangers are given them at a rate: to
+look one up costs as much as to send so many."""
 
 
 class Joining:

@@ -26,6 +26,7 @@ from meshpeer.core.chains.interest import Interest
 from meshpeer.core.chains.joining import (
     JOINS_BURST,
     JOINS_PER_S,
+    PROOF_COST,
     Joining,
     headers_for,
 )
@@ -103,6 +104,7 @@ class Session:
         self.peer = link.peer_id
         self.link = link
         self._shared = shared
+        self._account = account
         self._up = True
         self._frames = Frames()
         self._said: list[bytes] = []
@@ -341,7 +343,11 @@ class Session:
             raise RemoteProtocolError("join", f"more than {JOINS_BURST} at once")
         log = self._shared.book.logs.get((join.device, join.log))
         told = log is not None and self.following.wanted_there(log.person)
-        headers = headers_for(self._shared.book, join) if told else ()
+        rate = self._shared.serve_rate
+        may = told and rate.may(self._account, now)
+        headers = headers_for(self._shared.book, join) if may else ()
+        if headers:
+            rate.gave(self._account, len(headers) * PROOF_COST, now)
         self.say(Joined(*join, headers))
 
     def _take_heads(self, message: Heads, now: float) -> None:

@@ -8,14 +8,16 @@ from hypothesis import strategies as st
 
 from meshpeer.core.chains.asking import SCREEN
 from meshpeer.core.chains.events import Forked
-from meshpeer.core.chains.joining import JOINS_BURST
+from meshpeer.core.chains.joining import JOINS_BURST, PROOF_COST
 from meshpeer.core.chains.log import STATE_VERSION, UNPROVED
 from meshpeer.core.chains.log import Log as Shape
 from meshpeer.core.chains.messages import PREFIX_SIZE, Join, Joined, pack
+from meshpeer.core.chains.serve_rate import ServeRate
 from meshpeer.core.chains.session import STRIKES
 from meshpeer.core.formats.block import HEADER_SIZE, MAX_PATH, check_path, path
 from meshpeer.core.formats.cbor import decode, encode
 from meshpeer.core.formats.record import Post
+from meshpeer.core.sync.allowance import Rate
 from meshpeer.core.sync.messages import MAX_BODY
 from tests.core.chains.stranger import Stranger, changed
 from tests.core.chains.village import Log, Peer, Person, Village
@@ -269,6 +271,22 @@ def test_proofs_are_given_only_to_who_is_told_of_the_person_and_at_a_rate(ann, l
         assert eve.end.closed is None
         assert eve.say(join) == []
     assert eve.end.closed
+
+
+def test_who_links_again_and_again_is_given_no_more_proofs_for_it(ann, log):
+    bob = Peer("bob")
+    bob.knows(ann)
+    bob.take(*log.blocks)
+    join, steps = Join(log.key.public, log.id, 1, NEW), len(path(NEW, 1))
+    bob.chains.serve_rate = ServeRate(stranger=Rate(1, 100 * steps * PROOF_COST))
+    given = 0
+    for _ in range(4):
+        eve = Stranger(bob)
+        eve.wants(ann)
+        eve.say(*[join] * (JOINS_BURST - 1))
+        given += sum(bool(one.headers) for one in eve.asks(Joined))
+        bob.chains.link_down(eve.end, 0.0)
+    assert JOINS_BURST <= given <= 101
 
 
 @on_both_disks
