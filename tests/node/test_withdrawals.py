@@ -40,9 +40,7 @@ async def has_settled(node):
     while node._tasks:
         for task in list(node._tasks):
             await task
-        await asyncio.sleep(
-            0
-        )  # a task that is done leaves the set in the loop's next round
+        await asyncio.sleep(0)  # what is done leaves the set in the loop's next round
     await node.durable()
 
 

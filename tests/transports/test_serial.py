@@ -94,7 +94,7 @@ def test_a_frame_to_one_station_and_one_to_everybody():
         assert [frame for _, frame in bob.heard] == [b"\xc0\xdb for bob", b"for all"]
         assert {station for station, _ in bob.heard} == {ann.medium.station}
         assert [frame for _, frame in carla.heard] == [b"for all"]
-        assert carla.medium.counters["frames for others"] == 1
+        assert carla.medium.counters["dropped: foreign"] == 1
         assert not ann.heard
 
     story(told, count=3)
@@ -191,8 +191,9 @@ def test_noise_and_frames_that_are_none_are_counted():
         await ann.until(lambda: ann.heard)
         assert ann.heard == [(other, b"good")]
         counters = ann.medium.counters
-        assert counters["too short"] == counters["too long"] == counters["kiss"] == 1
-        assert counters["frames for others"] == 3
+        assert counters["dropped: length"] == 2
+        assert counters["dropped: kiss"] == 1
+        assert counters["dropped: foreign"] == 3
 
     story(told)
 
@@ -239,7 +240,7 @@ def test_a_frame_that_cannot_go_harms_no_other():
         await ann.send_all([(to, bytes(MTU + 1)), (b"x", b"x"), (to, b"good")])
         await bob.until(lambda: bob.heard)
         assert bob.heard[0].frame == b"good"
-        assert ann.medium.counters["frames that can't go"] == 2
+        assert ann.medium.counters["unsent EMSGSIZE"] == 2
 
     story(told)
 

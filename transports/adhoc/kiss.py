@@ -104,16 +104,16 @@ class Decoder:
         if len(self._data) > self._limit:
             self._data.clear()
             self._skipping = True
-            self._counters["too long"] += 1
+            self._counters["dropped: length"] += 1
 
     def _decode(self, between: bytes) -> Iterator[Frame]:
         try:
             if len(between) > self._limit:
-                raise RemoteProtocolError("too long", f"{len(between)} bytes")
+                raise RemoteProtocolError("length", f"{len(between)} bytes")
             frame = decode(between)
             if len(frame.content) > self._limit // 2 - 1:
-                raise RemoteProtocolError("too long", f"{len(frame.content)} bytes")
+                raise RemoteProtocolError("length", f"{len(frame.content)} bytes")
         except RemoteProtocolError as error:
-            self._counters[error.field] += 1
+            self._counters[f"dropped: {error.field}"] += 1
         else:
             yield frame

@@ -37,7 +37,9 @@ class Medium(Protocol):
     everybody: bytes
     """The address that all in range take frames for."""
     counters: Counter[str]
-    """What happened here, by name: frames and bytes both ways, drops by reason."""
+    """What happened here, by name: `sent` and `received` count frames, `bytes sent` and `bytes
+    received` all that went and came, `full` how often there was no room; `unsent EMSGSIZE` and
+    its like are frames that could not go, `dropped: length` and its like what came in vain."""
 
     @property
     def traits(self) -> Traits:

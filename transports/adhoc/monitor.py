@@ -223,14 +223,14 @@ class Monitor:
         try:
             found = dot11.read(packet, self._bssid)
         except RemoteProtocolError as error:
-            self.counters[f"malformed {error.field}"] += 1
+            self.counters[f"dropped: {error.field}"] += 1
             return None
         if found is None:
-            self.counters["foreign"] += 1
+            self.counters["dropped: foreign"] += 1
             return None
         tap, (to, station, frame) = found
         if station == self._station or (to != self._station and to != EVERYBODY):
-            self.counters["foreign"] += 1
+            self.counters["dropped: foreign"] += 1
             return None
         if tap.signal is not None:
             self._note(station, tap.signal)

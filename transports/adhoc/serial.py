@@ -28,6 +28,7 @@ from hashlib import blake2s
 from typing import Final
 
 from meshpeer.core.link.path import Traits
+from meshpeer.core.link.slow import airtime
 from meshpeer.errors import ConfigError, TransportError
 from transports.adhoc.kiss import PORTS, Command, Decoder, Frame, encode
 from transports.adhoc.medium import Deliver, Failed, Heard, Writable
@@ -89,15 +90,7 @@ class Serial:
         self._rate = line if rate is None else min(float(rate), line)
         self._traits = Traits(payload_limit=mtu, cost=COST, rate=self._rate, medium=port)
         self._baud, self._kiss_port, self._rng = baud, kiss_port, rng
-        self._setup = [
-            encode(bytes((value,)), port=kiss_port, command=command)
-            for command, value in (
-                (Command.TXDELAY, None if txdelay_ms is None else txdelay_ms // 10),
-                (Command.PERSISTENCE, persistence),
-                (Command.SLOTTIME, None if slottime_ms is None else slottime_ms // 10),
-            )
-            if value is not None
-        ]
+        self._setup = _told_to_modem(kiss_port, txdelay_ms, persistence, slottime_ms)
         self._station = self._draw()
         self._fd = -1
         self._rest = b""
@@ -134,7 +127,7 @@ class Serial:
         self._rest, self._wanted, self._free_at = b"", False, 0.0
         self._loop.add_reader(self._fd, self._readable)
         if self._setup:
-            self._write(b"".join(self._setup))
+            self._write(self._setup)
 
     def send(self, frames: Sequence[tuple[bytes, bytes]]) -> int:
         """Take a frame as often as the air has room for one."""
@@ -147,7 +140,7 @@ class Serial:
                 break
             taken += 1
             if len(frame) > self._traits.payload_limit or len(station) != STATION_SIZE:
-                self.counters["frames that can't go"] += 1
+                self.counters["unsent EMSGSIZE"] += 1
             else:
                 self._send(station + self._station + frame)
         return taken
@@ -184,13 +177,13 @@ class Serial:
     def _send(self, content: bytes) -> None:
         line = encode(content, port=self._kiss_port)
         self._echoes.append(_print_of(content))
-        self.counters["frames out"] += 1
-        self.counters["bytes out"] += len(line)
+        self.counters["sent"] += 1
+        self.counters["bytes sent"] += len(line)
         self._free_at = max(self._free_at, self._loop.time()) + self._airtime(len(line))
         self._write(line)
 
     def _airtime(self, size: int) -> float:
-        return 8 * size / self._rate
+        return airtime(self._rate, size)
 
     def _write(self, line: bytes) -> None:
         try:
@@ -223,7 +216,7 @@ class Serial:
         if not data:
             self._fail(OSError(errno.EIO, "it was unplugged"))
             return
-        self.counters["bytes in"] += len(data)
+        self.counters["bytes received"] += len(data)
         self._note_busy(len(data))
         heard = [one for frame in self._decoder.feed(data) if (one := self._hear(frame))]
         if heard:
@@ -231,28 +224,28 @@ class Serial:
 
     def _note_busy(self, size: int) -> None:
         """While this came nothing of ours went out: what the modem holds of it goes later."""
-        now, airtime = self._loop.time(), self._airtime(size)
-        if self._free_at > now - airtime:
+        now, taken = self._loop.time(), self._airtime(size)
+        if self._free_at > now - taken:
             most = now + 2 * self._airtime(self._traits.payload_limit)
-            self._free_at = min(self._free_at + airtime, most)
+            self._free_at = min(self._free_at + taken, most)
 
     def _hear(self, frame: Frame) -> Heard | None:
         """Whom a frame came from, None if it is none for us."""
         content = frame.content
         if frame.command != Command.DATA or frame.port != self._kiss_port:
-            self.counters["frames for others"] += 1
+            self.counters["dropped: foreign"] += 1
             return None
         if len(content) <= HEAD_SIZE:
-            self.counters["too short"] += 1
+            self.counters["dropped: length"] += 1
             return None
         station, source = content[:STATION_SIZE], content[STATION_SIZE:HEAD_SIZE]
         if source == self._station:
             self._hear_ourselves(content)
             return None
         if station not in (self._station, EVERYBODY) or source == EVERYBODY:
-            self.counters["frames for others"] += 1
+            self.counters["dropped: foreign"] += 1
             return None
-        self.counters["frames in"] += 1
+        self.counters["received"] += 1
         return Heard(source, content[HEAD_SIZE:])
 
     def _hear_ourselves(self, content: bytes) -> None:
@@ -275,6 +268,22 @@ class Serial:
         if self._fd >= 0:
             self.close()
             self._failed(f"{self.name}: {error.strerror}")
+
+
+def _told_to_modem(
+    port: int, txdelay_ms: int | None, persistence: int | None, slottime_ms: int | None
+) -> bytes:
+    """Write the commands that set a modem up, none for what is not set."""
+    commands = (
+        (Command.TXDELAY, None if txdelay_ms is None else txdelay_ms // 10),
+        (Command.PERSISTENCE, persistence),
+        (Command.SLOTTIME, None if slottime_ms is None else slottime_ms // 10),
+    )
+    return b"".join(
+        encode(bytes((value,)), port=port, command=command)
+        for command, value in commands
+        if value is not None
+    )
 
 
 def _print_of(content: bytes) -> bytes:
