@@ -1,4 +1,8 @@
-"""Seeing the air: our packets, decoded."""
+"""Seeing the air: our packets, decoded.
+
+scapy is loaded when the command runs, and what passes is told in this process: the peer itself only
+gives keys, to its owner, if asked.
+"""
 
 import os
 import sys

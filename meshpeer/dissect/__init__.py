@@ -15,7 +15,14 @@ Field names are those of PROTOCOL.md. `on_port(6380)` takes another UDP port for
 Nothing else of the project imports this, but `meshpeer capture`: the daemon has no room for scapy.
 """
 
-from meshpeer.dissect.air import MeshAir, MeshBeacon, MeshFrame, MeshHere, MeshKiss, on_port
+from meshpeer.dissect.air import (
+    MeshAir,
+    MeshBeacon,
+    MeshFrame,
+    MeshFramedBeacon,
+    MeshKiss,
+    on_port,
+)
 from meshpeer.dissect.frames import (
     MeshAck,
     MeshAckRange,
@@ -50,8 +57,8 @@ __all__ = [
     "MeshCookie",
     "MeshData",
     "MeshFrame",
+    "MeshFramedBeacon",
     "MeshFrames",
-    "MeshHere",
     "MeshInitiation",
     "MeshKiss",
     "MeshMaxData",

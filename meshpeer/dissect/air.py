@@ -1,9 +1,9 @@
 """What lies between the air and a packet: lengths, frames, beacons, KISS; and what binds all to scapy.
 
-Ether | SNAP (802.11) | Linux cooked, type 0x88B5   MeshAir -> MeshFrame -> packet, MeshHere
+Ether | SNAP (802.11) | Linux cooked, type 0x88B5   MeshAir -> MeshFrame -> packet, MeshFramedBeacon
 UDP, port 6374                                                           packet
 UDP, port 6375                                                           MeshBeacon
-KISS (pcap type 202, or MeshKiss.of_line)            MeshKiss -> MeshFrame -> packet, MeshHere
+KISS (pcap type 202, or MeshKiss.of_line)            MeshKiss -> MeshFrame -> packet, MeshFramedBeacon
 """
 
 from collections import Counter
@@ -72,7 +72,7 @@ class MeshFrame(Packet):
         return f"frame of version {self.version}, kind {self.kind}"
 
 
-class MeshHere(Packet):
+class MeshFramedBeacon(Packet):
     """Somebody is there: a beacon in a frame."""
 
     name = "meshpeer beacon"
@@ -199,7 +199,7 @@ def bind() -> None:
     bind_layers(MeshAir, MeshFrame)
     bind_layers(MeshKiss, MeshFrame, kiss_command=int(kiss.Command.DATA))
     bind_layers(MeshFrame, MeshPacket, kind=int(frame.Kind.DATAGRAM))
-    bind_layers(MeshFrame, MeshHere, kind=int(frame.Kind.BEACON))
+    bind_layers(MeshFrame, MeshFramedBeacon, kind=int(frame.Kind.BEACON))
     for layer in {row[0] for row in PACKETS.values()}:  # which it is, MeshPacket tells
         bind_top_down(MeshFrame, layer, kind=int(frame.Kind.DATAGRAM))
         bind_top_down(UDP, layer, sport=UDP_PORT, dport=UDP_PORT)

@@ -13,7 +13,13 @@ from scapy.layers.l2 import Ether
 from scapy.packet import NoPayload, Packet, Raw
 
 from meshpeer.core.link.packet import DATA_HEADER
-from meshpeer.dissect.air import MeshBeacon, MeshFrame, MeshHere, MeshKiss, is_beacon
+from meshpeer.dissect.air import (
+    MeshBeacon,
+    MeshFrame,
+    MeshFramedBeacon,
+    MeshKiss,
+    is_beacon,
+)
 from meshpeer.dissect.frames import MeshFrames, MeshStream, summary_of
 from meshpeer.dissect.opening import Opened, Opening
 from meshpeer.dissect.packets import PACKETS, MeshData, MeshShort
@@ -22,7 +28,7 @@ from meshpeer.dissect.streams import Streams
 
 OURS: Final[tuple[type[Packet], ...]] = (
     MeshBeacon,
-    MeshHere,
+    MeshFramedBeacon,
     *{row[0] for row in PACKETS.values()},
 )
 HEADS: Final[dict[type[Packet], int]] = {MeshData: DATA_HEADER.size, MeshShort: 4}

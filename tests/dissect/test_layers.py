@@ -29,8 +29,8 @@ from meshpeer.dissect import (
     MeshCookie,
     MeshData,
     MeshFrame,
+    MeshFramedBeacon,
     MeshFrames,
-    MeshHere,
     MeshInitiation,
     MeshKiss,
     MeshMaxStream,
@@ -158,8 +158,8 @@ def test_beacons(wire):
     read = lan[MeshBeacon]
     assert (read.magic, read.version, read.port) == (b"mshp", 1, 6374)
     assert bytes(read) == wire
-    assert bytes(cell[MeshHere]) == framed
-    for read in (lan[MeshBeacon], cell[MeshHere]):
+    assert bytes(cell[MeshFramedBeacon]) == framed
+    for read in (lan[MeshBeacon], cell[MeshFramedBeacon]):
         tells_who(read, wire)
 
 

@@ -14,13 +14,27 @@ from meshpeer.core.sync.entry import Entry
 
 
 class Hearing(Protocol):
-    """A session, as broadcasts see it."""
+    """A session, as broadcasts see it: what `Sessions` asks for, of one neighbour."""
 
-    def offered(self, id: bytes) -> bool: ...
-    def announce(self, announced: Announced) -> None: ...
-    def ended(self, transfer: bytes) -> None: ...
-    def say_missing(self, missing: Missing) -> None: ...
-    def alone(self, id: bytes, now: float) -> None: ...
+    def offered(self, id: bytes) -> bool:
+        """Whether this bundle was offered, and neither asked for nor declined."""
+        ...
+
+    def announce(self, announced: Announced) -> None:
+        """Tell of a transfer."""
+        ...
+
+    def ended(self, transfer: bytes) -> None:
+        """Say that no more of it comes."""
+        ...
+
+    def say_missing(self, missing: Missing) -> None:
+        """Tell the sender what is missing."""
+        ...
+
+    def alone(self, id: bytes, now: float) -> None:
+        """Send it over the link, as always."""
+        ...
 
 
 class Airing:
@@ -44,9 +58,11 @@ class Airing:
     # -- what broadcasts ask
 
     def undecided(self, id: bytes) -> set[bytes]:
+        """See `Sessions.undecided`; so with the others."""
         return {peer for peer, heard in self.hearing.items() if heard.offered(id)}
 
     def load(self, id: bytes, now: float) -> None:
+        """See `Sessions.load`: at once where memory has it, else the disk is asked."""
         wire = self._depot.wires.get(id)
         if wire is None:
             self._depot.load(id, self)
@@ -63,17 +79,21 @@ class Airing:
         self.broadcast.givings.loaded(id, wire, now)
 
     def announce(self, peer: bytes, announced: Announced) -> None:
+        """See `Sessions.announce`."""
         if hearing := self.hearing.get(peer):
             hearing.announce(announced)
 
     def ended(self, peer: bytes, transfer: bytes) -> None:
+        """See `Sessions.ended`."""
         if hearing := self.hearing.get(peer):
             hearing.ended(transfer)
 
     def say_missing(self, peer: bytes, missing: Missing) -> None:
+        """See `Sessions.say_missing`."""
         if hearing := self.hearing.get(peer):
             hearing.say_missing(missing)
 
     def alone(self, peer: bytes, id: bytes, now: float) -> None:
+        """See `Sessions.alone`."""
         if hearing := self.hearing.get(peer):
             hearing.alone(id, now)
