@@ -34,8 +34,9 @@ from transports.routes import Routes
 PORT: Final = 6374
 """MESH on a telephone's keys; not assigned by IANA, below Linux's ephemeral range (32768)."""
 PAYLOAD_LIMIT: Final = 1_452
-TRAITS: Final = Traits(payload_limit=PAYLOAD_LIMIT)
 """Ethernet's 1,500 bytes less IPv6 (40) and UDP (8); IPv4 alone would leave 20 more."""
+TRAITS: Final = Traits(payload_limit=PAYLOAD_LIMIT)
+"""Of a path whose interface is not known."""
 BUFFER: Final = 4 << 20
 """Asked of the kernel for both directions; it grants what net.core.[rw]mem_max allows."""
 READ_AT_ONCE: Final = 256

@@ -121,7 +121,7 @@ class Setup:
     def _join(self, plan: Plan, index: int) -> None:
         at = (u32(nl80211.IFINDEX, index), u32(nl80211.WIPHY_FREQ, plan.frequency))
         owned = attribute(nl80211.SOCKET_OWNER)
-        slow = u32(nl80211.MCAST_RATE, BROADCAST_RATE)
+        rate = u32(nl80211.MCAST_RATE, BROADCAST_RATE)
         wide = u32(nl80211.WIPHY_CHANNEL_TYPE, nl80211.HT20 if plan.ht else nl80211.NO_HT)
         network = plan.network.encode()
         if plan.mode is Mode.MONITOR:
@@ -139,7 +139,7 @@ class Setup:
                 attribute(nl80211.SSID, network),
                 attribute(nl80211.MAC, bssid_of(plan.network)),
                 attribute(nl80211.FREQ_FIXED),
-                slow,
+                rate,
                 owned,
             )
         else:
@@ -150,7 +150,7 @@ class Setup:
                 wide,
                 attribute(nl80211.MESH_ID, network),
                 nested(nl80211.MESH_CONFIG, forwarding),
-                slow,
+                rate,
                 owned,
             )
 
