@@ -260,15 +260,15 @@ class Node:
             self._set_timer(now)
 
     def _send(self, now: float) -> None:
-        if self._unsent.held_up:
+        if self._unsent.held_up(now):
             return
         out = self.peer.outgoing(now)
         if self.online:
-            self._unsent.send(out)
+            self._unsent.send(out, now)
 
     def _writable(self) -> None:
         if self.online:
-            self._unsent.retry()
+            self._unsent.retry(self.now())
         self.soon()
 
     def _set_timer(self, now: float) -> None:
@@ -279,6 +279,7 @@ class Node:
             self.peer.next_wakeup(),
             self.dialer.next_wakeup() if self.online else None,
             self._known.next_wakeup() if self.online else None,
+            self._unsent.next_wakeup(now),
         ]
         due = min((time for time in times if time is not None), default=None)
         if due is not None and not self._closed:

@@ -82,6 +82,6 @@ def test_a_full_modem_does_not_hold_up_the_radio(make_node):
 def test_what_waits_for_a_full_modem_has_a_limit():
     unsent = Unsent({"modem": Modem(Hub(), "tnc", traits=Traits(rate=300.0, medium="tnc"))})
     for _ in range(20):
-        unsent.send([Datagram(Path("modem", "far"), b"?")] * 100)
+        unsent.send([Datagram(Path("modem", "far"), b"?")] * 100, now=0.0)
     assert unsent.waiting == UNSENT_LIMIT
-    assert not unsent.held_up
+    assert not unsent.held_up(0.0)
