@@ -21,6 +21,7 @@ from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.seal import Seal, destination_tag, pad, padded_size
 from tests.vectors import chain
+from tests.vectors.beacon import beacons
 from tests.vectors.broadcast import broadcast
 from tests.vectors.link import conversation
 
@@ -329,6 +330,7 @@ FILES = {
     "receipt.json": receipts,
     "link.json": conversation,
     "broadcast.json": broadcast,
+    "beacon.json": beacons,
     "block.json": chain.blocks,
     "record.json": chain.records,
     "manifest.json": chain.manifests,

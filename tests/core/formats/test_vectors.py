@@ -5,6 +5,7 @@ import json
 import pytest
 
 from meshpeer.core.chains.messages import unpack
+from meshpeer.core.formats import beacon
 from meshpeer.core.formats.block import Block, Header, check_path, path, skip_of
 from meshpeer.core.formats.bundle import Bundle
 from meshpeer.core.formats.card import Card
@@ -228,3 +229,19 @@ def test_sealed_files():
     assert open_chunk(key, 0, True, raw(cases["empty"])) == b""
     for plain, sealed in cases["sizes"]:
         assert plain_size(sealed) == plain
+
+
+def test_beacons():
+    cases = vectors("beacon.json")
+    for case in cases["beacons"]:
+        on_lan, framed = (
+            beacon.parse(raw(case["lan"])),
+            beacon.parse_frame(raw(case["frame"])),
+        )
+        assert (on_lan.port, framed.port) == (cases["port"], 0)
+        for each in (on_lan, framed):
+            assert each.nonce == raw(cases["nonce"])
+            assert (each.peer_id is None, each.answer) == (case["hidden"], case["answer"])
+            assert each.mark == raw(case["mark"])
+            assert each.is_of(raw(cases["peer_id"]))
+    check_refused(cases["refused_in_a_frame"], "payload", beacon.parse_frame)
