@@ -112,9 +112,9 @@ class Partials:
         path = self._path(file, target)
         try:
             descriptor = self._descriptor(file, path, make=True)
+            check_room(path.parent, len(data), self.keep_free)
             if is_zeros(data) and make_hole(descriptor, offset, len(data)):
                 return
-            check_room(path.parent, len(data), self.keep_free)
             view = memoryview(data)
             while view:
                 written = os.pwrite(descriptor, view, offset)
@@ -147,6 +147,8 @@ class Partials:
                 raise Damaged([request.index])
             hollow = is_zeros(data)
             for to in (index * step for index in request.indices):
+                if hollow:  # not every disk has holes: there a file that grows takes room
+                    check_room(path.parent, size, self.keep_free)
                 if not (hollow and make_hole(descriptor, to, size)):
                     self.copy(file, to, descriptor, at, size, target)
         except OSError as error:

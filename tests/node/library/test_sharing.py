@@ -127,6 +127,19 @@ def test_twins_leave_others_their_room(tmp_path):
     partials.close()
 
 
+def test_zeros_leave_others_their_room_for_not_every_disk_has_holes(tmp_path):
+    partials = Partials(tmp_path, begun=lambda file: False, keep_free=0)
+    zeros = bytes(CHUNK)
+    partials.write(FILE, 0, zeros)
+    partials.keep_free = 1 << 60
+    with pytest.raises(StoreFullError, match="no room"):
+        partials.write(FILE, CHUNK, zeros)
+    with pytest.raises(StoreFullError, match="no room"):
+        partials.repeat(repeat(0, 1, data=zeros))
+    assert partials.path(FILE).stat().st_size == CHUNK
+    partials.close()
+
+
 def test_equal_chunks_take_room_once_where_the_disk_shares_blocks(sharing_disk):
     partials = Partials(sharing_disk, begun=lambda file: False, keep_free=0)
     partials.write(FILE, 0, ONE)
