@@ -26,10 +26,12 @@ TAKINGS_LIMIT: Final = 4 << 20
 """Bytes of bundles that may be coming by broadcasts."""
 NEIGHBOUR_LIMIT: Final = 1 << 20
 """Of these, from one neighbour."""
-
-
+NEIGHBOUR_TAKINGS: Final = 64
+"""Transfers of one neighbour: ours has 8 under way on a medium."""
 EARLY_LIMIT: Final = 384
 """Packets kept that came before their announcement: those of a large bundle, 0.5 MB."""
+EARLY_BYTES: Final = 1 << 20
+"""Bytes of these: a packet by UDP may have 65,000."""
 EARLY_S: Final = 5.0
 """They are dropped when none came for so long."""
 
@@ -44,7 +46,8 @@ class Takings:
         self._open: dict[bytes, list[Taking]] = {}
         self._done: dict[bytes, list[Taken]] = {}
         self._bytes: Counter[bytes] = Counter()
-        self._early: deque[bytes] = deque(maxlen=EARLY_LIMIT)
+        self._early: deque[bytes] = deque()
+        self._early_bytes = 0
         self._early_until = 0.0
 
     def __len__(self) -> int:
@@ -65,6 +68,10 @@ class Takings:
         crowded = self._bytes.total() + size > TAKINGS_LIMIT
         if crowded or self._bytes[peer] + size > NEIGHBOUR_LIMIT:
             return False
+        theirs = [taking for taking in self._all() if taking.peer == peer]
+        twice = any(taking.announced.id == announced.id for taking in theirs)
+        if twice or len(theirs) >= NEIGHBOUR_TAKINGS:
+            return False
         self._bytes[peer] += size
         taking = Taking(announced, peer, number, self._rng, now, pace)
         self._open.setdefault(announced.transfer, []).append(taking)
@@ -79,7 +86,7 @@ class Takings:
             self._counters[f"refused {error.field}"] += 1
             return
         if transfer not in self._open:
-            self._early.append(packet)
+            self._keep_early(packet)
             self._early_until = now + EARLY_S
             self._counters["broadcast for others"] += 1
             return
@@ -119,7 +126,7 @@ class Takings:
     def wake(self, now: float) -> None:
         """Say what is missing, and give up what doesn't come."""
         if now >= self._early_until:
-            self._early.clear()
+            self._take_all_early()
         for taking in self._all():
             if taking.given_up(now):
                 self._counters["broadcast given up"] += 1
@@ -135,13 +142,23 @@ class Takings:
 
     def _take_early(self, transfer: bytes, now: float) -> None:
         """Read what came before the announcement."""
-        early = list(self._early)
-        self._early.clear()
-        for packet in early:
+        for packet in self._take_all_early():
             if symbol.parse(packet)[0] == transfer:
                 self.receive(packet, now)
             else:
-                self._early.append(packet)
+                self._keep_early(packet)
+
+    def _keep_early(self, packet: bytes) -> None:
+        self._early.append(packet)
+        self._early_bytes += len(packet)
+        while len(self._early) > EARLY_LIMIT or self._early_bytes > EARLY_BYTES:
+            self._early_bytes -= len(self._early.popleft())
+
+    def _take_all_early(self) -> list[bytes]:
+        early = list(self._early)
+        self._early.clear()
+        self._early_bytes = 0
+        return early
 
     def _all(self) -> list[Taking]:
         return [taking for takings in self._open.values() for taking in takings]

@@ -2,6 +2,7 @@
 
 from random import Random
 
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,7 +10,7 @@ from meshpeer.core.broadcast import symbol
 from meshpeer.core.broadcast.code import MAX_SYMBOLS
 from meshpeer.core.broadcast.sessions import Announced, Missing
 from meshpeer.core.broadcast.taking import QUIET_S
-from meshpeer.core.broadcast.takings import NEIGHBOUR_LIMIT
+from meshpeer.core.broadcast.takings import EARLY_BYTES, NEIGHBOUR_LIMIT, NEIGHBOUR_TAKINGS
 from meshpeer.core.link.packet import BROADCAST
 from meshpeer.core.link.path import Datagram
 from meshpeer.core.sync.messages import Code, Ended, Offer, Result, Run, Want
@@ -20,6 +21,7 @@ from tests.core.sync.stranger import Stranger
 from tests.core.sync.village import Peer
 
 WIRE = 256 * 1024
+CIPHER = ChaCha20Poly1305(bytes(32))
 
 
 def told_of(lacking, transfer=b"tttt", symbol_size=1_400, size=None):
@@ -240,3 +242,34 @@ def test_any_words_at_any_time_hold_nothing_and_break_nothing(words):
     eve.say(*words)
     assert eve.end.closed is None
     assert len(eve.peer.sync.broadcast.takings) == len(eve.peer.sync.broadcast.givings) == 0
+
+
+# ---- room
+
+
+def test_ten_thousand_announcements_of_a_byte_hold_little():
+    eve, lacking = Stranger(Peer("bob")), bundle(1)
+    offered(eve, lacking)
+    takings = eve.peer.sync.broadcast.takings
+    for n in range(10_000):
+        eve.say(told_of(lacking, transfer=n.to_bytes(4), size=1, symbol_size=1))
+        eve.heard()
+    assert len(takings) <= 1
+
+
+def test_a_neighbour_has_one_transfer_of_a_bundle_and_few_in_all():
+    eve = Stranger(Peer("bob"))
+    takings = eve.peer.sync.broadcast.takings
+    for n in range(2 * NEIGHBOUR_TAKINGS):
+        lacking = bundle(n + 1, size=1_000)
+        offered(eve, lacking)
+        eve.say(told_of(lacking, transfer=n.to_bytes(4), symbol_size=100))
+        eve.say(told_of(lacking, transfer=(n + 999).to_bytes(4), symbol_size=100))
+    assert len(takings) <= NEIGHBOUR_TAKINGS
+
+
+def test_packets_of_transfers_that_nobody_announced_hold_little_however_long_they_are():
+    takings = Peer("bob").sync.broadcast.takings
+    for n in range(1_000):
+        takings.receive(symbol.pack(CIPHER, n.to_bytes(4), 1, 0, bytes(60_000)), 0.0)
+    assert sum(map(len, takings._early)) <= EARLY_BYTES
