@@ -42,6 +42,7 @@ test ! -e /boot/firmware/meshpeer
 cat /etc/NetworkManager/conf.d/90-meshpeer.conf
 cat /etc/NetworkManager/system-connections/meshpeer-access-point.nmconnection
 stat -c '%a %U %n' /etc/NetworkManager/system-connections/*
+echo "$(stat -c '%a %U' /home/ann/.ssh/authorized_keys) $(cat /home/ann/.ssh/authorized_keys)"
 
 step "what the next boot starts"
 systemctl is-enabled meshpeer meshpeer-radio@wlan0

@@ -17,6 +17,7 @@ PREPARE = PROJECT / "deploy" / "pi" / "prepare"
 OPTIONS = [
     *("--country", "DE", "--network", "village", "--channel", "6", "--nickname", "Ann's"),
     *("--access-point", "wlan1", "--ssid", "Village Pi", "--password", "open sesame"),
+    *("--user", "ann"),
 ]
 NEEDED = ("/lib/systemd/systemd", "/lib/systemd/systemd-udevd", "/usr/bin/python3.11")
 FAT = ("loop", "vfat", "nls_cp437", "nls_ascii")
@@ -25,6 +26,7 @@ EXPECTED = (
     "cfg80211.ieee80211_regdom=DE console=tty1 rootwait quiet\n",
     "unmanaged-devices+=interface-name:wlan0\n",
     "psk=open sesame\n",
+    "600 ann ssh-ed25519 AAAAC3 ann@home\n",
     "600 root /etc/NetworkManager/system-connections/meshpeer-access-point.nmconnection\n",
     "channel 6 (2437 MHz)",
     "ssid village",
@@ -92,7 +94,9 @@ def test_a_prepared_card_makes_a_node_that_runs_and_goes_without_a_trace(
         pytest.skip("cards are made with mtools and dosfstools")
     package = build(tmp_path, "--arch", "amd64", "--python", "3.11")
     card = boot_partition(tmp_path, "console=tty1 rootwait quiet")
-    command = [PREPARE, card, "--deb", package, *OPTIONS]
+    key = tmp_path / "key.pub"
+    key.write_text("ssh-ed25519 AAAAC3 ann@home\n")
+    command = [PREPARE, card, "--deb", package, "--ssh-key", key, *OPTIONS]
     subprocess.run(command, check=True, capture_output=True)
     ran = machine.run(
         ["sh", STORY, card], radios=2, modules=FAT, systemd=True, patience=PATIENCE
