@@ -84,11 +84,11 @@ class FileService(ChainService):
         await self._node.durable()  # else the watch would not see it, and publish it again
         is_watched = self._is_watched(path)
         if is_watched:  # what was said last holds from now on
-            await self._node.library.unwatch(path)
+            await self._node.library.watches.end(path)
         if new.watch or is_watched:
             told = json.dumps(settings).encode()
             watched = PutWatched(folder.directory, own.person, name, told)
-            self._node.library.keep_watched(watched)
+            self._node.library.watches.keep(watched)
             self._node.publications.watch(watched)
         await self._node.durable()
         id = row if isinstance(row, bytes) else row.id
@@ -145,12 +145,12 @@ class FileService(ChainService):
 
     async def unwatch(self, directory: str) -> None:
         """Publish this folder no more."""
-        await self._node.library.unwatch(absolute_path(directory))
+        await self._node.library.watches.end(absolute_path(directory))
         await self._node.durable()
 
     def _is_watched(self, path: str) -> bool:
         real = os.path.realpath(path)
-        return any(watch.directory == real for watch in self._node.library.watches())
+        return any(watch.directory == real for watch in self._node.library.watches)
 
     # ---- what is here
 

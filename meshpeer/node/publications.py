@@ -64,7 +64,7 @@ class Publications:
             if own is not None:
                 self.publish_folder(own, row.collection, folder, settings)
 
-        self._node.library.watch(row.directory, changed, hidden=settings["hidden"])
+        self._node.library.watches.begin(row.directory, changed, hidden=settings["hidden"])
 
     def publish_folder(
         self, own: Own, name: str, folder: "PublishedFolder", settings: dict[str, Any]

@@ -13,7 +13,7 @@ decides where it goes, and the mirror copies.
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property, partial
@@ -24,33 +24,31 @@ from meshpeer.core.file_writes import (
     DropFetch,
     DropFile,
     DropPlace,
-    DropWatched,
     FileWrite,
     PutFetch,
     PutPlace,
-    PutWatched,
 )
 from meshpeer.core.files.files import Files
 from meshpeer.core.files.requests import Request
 from meshpeer.core.formats.manifest import Manifest
 from meshpeer.core.journal import Journal
-from meshpeer.errors import NotFoundError, StoreError, UsageError
+from meshpeer.errors import NotFoundError, StoreError
 from meshpeer.node.library import packing
 from meshpeer.node.library.chunks import Chunks, is_a_mirrors
 from meshpeer.node.library.copies import Copies, Copy
 from meshpeer.node.library.mirroring import Goal, Mirror, Mirrors, Needed
 from meshpeer.node.library.partials import KEEP_FREE
 from meshpeer.node.library.underway import Underway
+from meshpeer.node.library.watches import Watches
 from store.files import FileReads
 
-if TYPE_CHECKING:  # publishing and watching are imported by who does so: 0.3 MB
+if TYPE_CHECKING:  # publishing is imported by who does so, as watching is: 0.3 MB
     from meshpeer.node.library.publishing import (
         Changes,
         Published,
         PublishedFolder,
         Publishing,
     )
-    from meshpeer.node.library.watching import OnChange, Watch
 
 __all__ = ["Copy", "Goal", "Library", "Mirror", "Needed"]
 
@@ -114,7 +112,7 @@ class Library:
         )
         self._looker = ThreadPoolExecutor(1, thread_name_prefix="files-look")
         self.underway = Underway()
-        self._watches: dict[str, tuple[Watch, asyncio.Task[None]]] = {}
+        self.watches = Watches(self, lambda: self._publishing)
         self.mirrors = Mirrors(store, self, keep_free, mirrored)
 
     # ---- from start to end
@@ -130,10 +128,7 @@ class Library:
         """Let everything go; what is under way is taken up at the next start."""
         for reading in self.underway:
             reading.called_off = True
-        tasks = [task for _, task in self._watches.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.watches.close()
         await self.mirrors.close()
         await self._chunks.close()
         await asyncio.to_thread(self._looker.shutdown)
@@ -199,50 +194,6 @@ class Library:
             for place in self._store.places(row.file)
         }
         packing.sweep(self.folder, needed)
-
-    # ---- watching
-
-    def watch(
-        self, directory: str, on_change: "OnChange", *, hidden: bool = False
-    ) -> "Watch":
-        """Publish a folder now and whenever it changes; `on_change` makes the record.
-
-        It is told of the folder as it is at first, too, and sees itself whether that is news.
-        """
-        from meshpeer.node.library.watching import Watch
-
-        watch = Watch(
-            directory,
-            hidden=hidden,
-            publishing=self._publishing,
-            in_thread=self.in_thread,
-            take=self.take_changes,
-            on_change=on_change,
-        )
-        if watch.directory in self._watches:
-            raise UsageError(f"{watch.directory} is watched already")
-        task = asyncio.get_running_loop().create_task(watch.run())
-        self._watches[watch.directory] = watch, task
-        return watch
-
-    async def unwatch(self, directory: str) -> None:
-        """Publish this folder no more; what was published stays so."""
-        if directory not in self._watches:
-            directory = await self.in_thread(os.path.realpath, directory)
-        if directory not in self._watches:
-            raise NotFoundError(f"{directory} is not watched")
-        _, task = self._watches.pop(directory)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        self.take([DropWatched(directory)])
-
-    def keep_watched(self, row: PutWatched) -> None:
-        """Remember to watch a folder after a restart."""
-        self.take([row._replace(directory=os.path.realpath(row.directory))])
-
-    def watches(self) -> Iterator["Watch"]:
-        """Give the folders that are watched."""
-        return iter([watch for watch, _ in self._watches.values()])
 
     # ---- fetching
 
@@ -455,9 +406,7 @@ class Library:
         others = (each for each in self._store.places(place.file) if each != place)
         if next(others, None) is None and self._store.blob(place.file) is None:
             self.lost(place.file)
-        for watch, _ in self._watches.values():
-            if place.path.startswith(watch.directory + "/"):
-                watch.look_again()
+        self.watches.look_again(place.path)
 
     def _forget(self, file: bytes) -> None:
         self._files.forget(file, self._now())

@@ -163,10 +163,10 @@ def test_a_watched_folder_that_was_swapped_while_the_peer_rested_is_not_followed
             pass
         swapped(folder, private)
         async with peer(tmp_path / "peer") as here:
-            watch = here.library.watch(str(folder), Seen(here).on_change)
+            watch = here.library.watches.begin(str(folder), Seen(here).on_change)
             await here.until(lambda: watch.why, "it says what is wrong")
             assert here.store.file(manifest_of(b"my secret").id) is None
-            await here.library.unwatch(str(folder))
+            await here.library.watches.end(str(folder))
 
     asyncio.run(story())
 

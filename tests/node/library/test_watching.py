@@ -34,7 +34,7 @@ async def watched(tmp_path, folder):
     folder.mkdir(exist_ok=True)
     async with peer(tmp_path / "peer") as here:
         seen = Seen(here)
-        seen.watch = here.library.watch(str(folder), seen.on_change)
+        seen.watch = here.library.watches.begin(str(folder), seen.on_change)
         await seen.next(1)
         yield seen
 
