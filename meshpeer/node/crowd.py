@@ -1,7 +1,7 @@
 """Whom to call on a medium where many are in range.
 
 Each link costs its handshake and, while idle, four packets a minute. 200 stations that all linked
-with each other would make 19,900 links: 36 % of the air of a cell at 6 Mbit/s for nothing but asking
+with each other would make 19,900 links: 34 % of the air of a cell at 6 Mbit/s for nothing but asking
 whether the others are there. So a peer links with up to 24 contacts and 6 strangers on one
 medium: 200 strangers make about 700 links, which take a little over one percent, and whatever one
 holds still reaches all of them over some hops. Contacts come first by having room of their own.

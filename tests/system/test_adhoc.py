@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from meshpeer.node.crowd import STRANGERS
 from tests.namespaces import need_namespaces
 from tests.system.daemon import Daemon
 from tests.transports.ether import Ether
@@ -103,6 +104,17 @@ def test_what_three_neighbours_lack_is_broadcast_to_them(make_ether, peers_on, d
         if ann.status()["counters"].get("broadcast.broadcasts"):
             return
     raise AssertionError("all went by links")
+
+
+def test_in_a_crowd_all_are_linked_and_a_contact_is_called(make_ether, peers_on):
+    ether = make_ether(10)
+    peers = peers_on(ether, *(f"peer{number}" for number in range(10)))
+    first, *_, last = peers
+    for each in peers:
+        each.until_asked(lambda each=each: len(each.neighbours()) >= STRANGERS)
+    first.knows(last)
+    last.knows(first)
+    arrives(first, last, "in the crowd")
 
 
 def test_a_stick_that_is_pulled_and_plugged_again(make_ether, peers_on):
