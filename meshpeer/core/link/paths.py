@@ -13,7 +13,9 @@ acknowledging what it never saw. Then the handshake's path has to be proved like
 `active`, the best path, carries whatever is small: the cheapest proved one, of equals one that
 takes less than half the time, else the one in use. A path from which the peer now sends while the
 one in use is silent takes over as soon as it is proved: the peer moved. A packet that somebody
-copied from the wire and sent from elsewhere moves nothing, for the path in use is still heard.
+copied from the wire and sent from elsewhere moves nothing, for the path in use is still heard. If
+the copy comes first, and challenge and echo go by whoever copies, it does; but the path that was left
+is asked for an echo, too, and if that comes the link goes back to it (RFC 9000 section 9.3.3).
 
 `beside` are those that bulk may take in addition: proved, no dearer than the best, one of each
 medium, since two paths over one interface share its bottleneck. Whether they help is decided
@@ -67,6 +69,7 @@ class Way:
         "first_heard",
         "heard",
         "known",
+        "left",
         "nonce",
         "path",
         "proved",
@@ -84,6 +87,8 @@ class Way:
         """It was proved, but leaves unanswered what is sent there now."""
         self.confirmed = now
         """When an echo or an acknowledgement last showed that it works."""
+        self.left: Way | None = None
+        """The path that was left for this one, because the peer seemed to have moved."""
         self.rtt: float | None = None
         """The shortest round trip seen."""
         self.nonce: bytes | None = None
@@ -342,7 +347,11 @@ class Paths:
         if moved and active.proved and active.usable:
             active.failed = True
             self._challenge(active, now)
-        if moved or not active.usable or _better(way, active):
+            way.left, active.left = active, None
+        stayed = active.left is way
+        if stayed:
+            active.left = None
+        if stayed or moved or not active.usable or _better(way, active):
             self.active = way
 
 

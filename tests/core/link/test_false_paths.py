@@ -5,7 +5,7 @@ import pytest
 from meshpeer.core.link import frames
 from meshpeer.core.link.path import Path
 from meshpeer.core.link.paths import AMPLIFICATION
-from tests.core.link.pair import Network, Node
+from tests.core.link.pair import Network, Node, Wire, linked
 
 VICTIM = Path("sim", "victim")
 FEW = 1_000
@@ -89,3 +89,30 @@ def test_who_lives_at_one_of_several_addresses_is_reached_there():
     assert network.run(5, lambda: len(alice.text(alice.ups[0], 1)) == 100_000)
     assert network.run(5, lambda: len(bob.text(bob.ups[0], 1)) == 100_000)
     assert alice.ups[0].path == bob.path
+
+
+def test_who_copies_packets_faster_than_they_come_draws_no_link_to_itself():
+    network = Network()
+    network.default = Wire(latency=0.02)
+    alice, bob = linked(network)
+    mallory, swallowed = Path("sim", "mallory"), []
+
+    def race(sender: Node, to: Path, data: bytes) -> None:
+        other = bob if sender is alice else alice
+        if to == mallory and len(data) > 100:
+            swallowed.append(data)
+            return
+        at = network.now + 0.005
+        network.inject(at, mallory, other, data)
+        network.inject(at, sender.path, other, data)
+
+    network.watch = race
+    alice.ups[0].write(6, bytes(200_000))
+    bob.ups[0].write(1, b"hello")
+    assert network.run(5, lambda: len(bob.text(bob.ups[0], 6)) == 200_000)
+    network.run(2)
+    assert (alice.ups[0].path, bob.ups[0].path) == (bob.path, alice.path)
+    swallowed.clear()
+    alice.ups[0].write(6, bytes(200_000))
+    assert network.run(1, lambda: len(bob.text(bob.ups[0], 6)) == 400_000)
+    assert not swallowed
