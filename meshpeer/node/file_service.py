@@ -18,7 +18,7 @@ from meshpeer.node.chain_facade import Record
 from meshpeer.node.chain_service import ChainService
 from meshpeer.node.desk import absolute_path, number_cursor, page_limit
 from meshpeer.node.facade_types import Page
-from meshpeer.node.library.copies import Copy
+from meshpeer.node.library.further_places import FurtherPlace
 from meshpeer.node.library.media_types import media_type
 from meshpeer.node.mail_service import opened_size
 from meshpeer.node.publications import PATIENCE_S
@@ -232,8 +232,8 @@ class FileService(ChainService):
             await asyncio.to_thread(self._make_room_for, refs, target, folder, into)
         first = {ref.file: ref for ref in reversed(refs)}
         if target:
-            self._node.library.copy_too(
-                Copy(ref.file, ref.name, _target_of(ref, target, folder))
+            self._node.library.bring_too(
+                FurtherPlace(ref.file, ref.name, _target_of(ref, target, folder))
                 for ref in refs
                 if ref is not first[ref.file]
             )

@@ -35,7 +35,7 @@ from meshpeer.core.journal import Journal
 from meshpeer.errors import NotFoundError, StoreError
 from meshpeer.node.library import packing
 from meshpeer.node.library.chunks import Chunks, is_a_mirrors
-from meshpeer.node.library.copies import Copies, Copy
+from meshpeer.node.library.further_places import FurtherPlace, FurtherPlaces
 from meshpeer.node.library.mirroring import Goal, Mirror, Mirrors, Needed
 from meshpeer.node.library.partials import KEEP_FREE
 from meshpeer.node.library.underway import Underway
@@ -50,7 +50,7 @@ if TYPE_CHECKING:  # publishing is imported by who does so, as watching is: 0.3 
         Publishing,
     )
 
-__all__ = ["Copy", "Goal", "Library", "Mirror", "Needed"]
+__all__ = ["FurtherPlace", "Goal", "Library", "Mirror", "Needed"]
 
 log = logging.getLogger("meshpeer.library")
 
@@ -92,7 +92,7 @@ class Library:
         self._files = files
         self._came_whole = came_whole
         self._tell_fetched = fetched
-        self._copies = Copies(settings, journal)
+        self._further = FurtherPlaces(settings, journal)
         self._now = now
         self._soon = soon
         self._keep_free = keep_free
@@ -227,30 +227,30 @@ class Library:
         )
         self._soon()
 
-    def copy_too(self, copies: Iterable[Copy]) -> None:
+    def bring_too(self, places: Iterable[FurtherPlace]) -> None:
         """Once these files came to their places, bring them to others, too: equal files have one
         id."""
-        self._copies.add(copies)
+        self._further.add(places)
 
     def _fetched(self, file: bytes) -> None:
-        copy = self._copies.next(file)
-        if copy is None:
+        place = self._further.next(file)
+        if place is None:
             self._tell_fetched(file)
         else:
-            self.fetch(file, name=copy.name, target=copy.target)
+            self.fetch(file, name=place.name, target=place.target)
 
     def _copy_on(self) -> None:
         """Go on with copies that a stop or a crash left in the middle."""
-        for file in self._copies.files():
+        for file in self._further.files():
             row = self._store.fetch(file)
             if row is None:
-                self._copies.drop(file)
+                self._further.drop(file)
             elif row.state == "done" and file not in self._chunks.rows:
                 self._fetched(file)
 
     def cancel(self, file: bytes) -> None:
         """Have it come no more, and drop what has come; NotFoundError if it doesn't."""
-        self._copies.drop(file)
+        self._further.drop(file)
         past = self._store.fetch(file)
         if past is not None and self._is_past(past):
             self.take([DropFetch(file), *self._partial(file)])

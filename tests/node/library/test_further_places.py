@@ -5,7 +5,12 @@ import os
 
 from meshpeer.core.formats.manifest import CHUNK
 from meshpeer.core.journal import Journal
-from meshpeer.node.library.copies import SETTING, WRITE_AFTER, Copies, Copy
+from meshpeer.node.library.further_places import (
+    SETTING,
+    WRITE_AFTER,
+    FurtherPlace,
+    FurtherPlaces,
+)
 from tests.node.library.shelf import manifest_of, peer
 
 DATA = os.urandom(3 * CHUNK + 77)
@@ -23,7 +28,7 @@ def kept(journal, before):
 def ask(here, folder):
     here.library.fetch(FILE, name="a.bin", target=str(folder / "a.bin"))
     names = ("b.bin", "c.bin")
-    here.library.copy_too(Copy(FILE, name, str(folder / name)) for name in names)
+    here.library.bring_too(FurtherPlace(FILE, name, str(folder / name)) for name in names)
 
 
 def lie(folder):
@@ -42,7 +47,7 @@ def test_copies_are_made_when_the_file_comes_after_a_restart(tmp_path):
             here.bring(DATA)
             await here.until(lambda: lie(folder), "all three")
         async with peer(tmp_path / "peer") as here:
-            assert not here.library._copies.files()
+            assert not here.library._further.files()
 
     asyncio.run(story())
 
@@ -57,7 +62,7 @@ def test_a_stop_between_two_copies_loses_none_and_makes_none_twice(tmp_path):
             await here.until((folder / "a.bin").exists, "the first")
         async with peer(tmp_path / "peer") as here:
             await here.until(lambda: lie(folder), "the others")
-            await here.until(lambda: not here.library._copies.files(), "the end")
+            await here.until(lambda: not here.library._further.files(), "the end")
         assert sorted(path.name for path in folder.iterdir()) == ["a.bin", "b.bin", "c.bin"]
 
     asyncio.run(story())
@@ -72,31 +77,31 @@ def test_a_cancelled_file_is_not_copied_after_a_restart(tmp_path):
             here.library.cancel(FILE)
             await here.library.durable()
         async with peer(tmp_path / "peer") as here:
-            assert not here.library._copies.files()
+            assert not here.library._further.files()
 
     asyncio.run(story())
 
 
 def test_copies_are_remembered_in_order_until_they_are_made():
     journal = Journal()
-    copies = Copies(dict, journal)
-    copies.add(Copy(FILE, str(n), f"/to/{n}\udcff") for n in range(2 * WRITE_AFTER))
+    copies = FurtherPlaces(dict, journal)
+    copies.add(FurtherPlace(FILE, str(n), f"/to/{n}\udcff") for n in range(2 * WRITE_AFTER))
     disk = kept(journal, {})
-    again = Copies(disk.copy, journal)
+    again = FurtherPlaces(disk.copy, journal)
     made = []
     while (copy := again.next(FILE)) is not None:
         made.append(copy)
         disk = kept(journal, disk)
-        assert made[-1] in Copies(disk.copy, Journal())._waiting[FILE]
+        assert made[-1] in FurtherPlaces(disk.copy, Journal())._waiting[FILE]
     assert len(set(made)) == 2 * WRITE_AFTER
     disk = kept(journal, disk)
-    assert not Copies(disk.copy, Journal()).files()
+    assert not FurtherPlaces(disk.copy, Journal()).files()
 
 
 def test_a_collection_of_equal_files_does_not_wear_the_disk_out():
     journal, count = Journal(), 20_000
-    copies = Copies(dict, journal)
-    copies.add(Copy(FILE, f"{n}.bin", f"/somewhere/{n}.bin") for n in range(count))
+    copies = FurtherPlaces(dict, journal)
+    copies.add(FurtherPlace(FILE, f"{n}.bin", f"/somewhere/{n}.bin") for n in range(count))
     once = written = len(kept(journal, {})[SETTING])
     while copies.next(FILE) is not None:
         written += sum(map(len, kept(journal, {}).values()))

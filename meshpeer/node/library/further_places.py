@@ -18,7 +18,7 @@ WRITE_AFTER: Final = 64
 left at least, or a long list would be written for each few of a collection of equal files."""
 
 
-class Copy(NamedTuple):
+class FurtherPlace(NamedTuple):
     """Where a file is to lie, too."""
 
     file: bytes
@@ -26,48 +26,48 @@ class Copy(NamedTuple):
     target: str
 
 
-class Copies:
+class FurtherPlaces:
     """What is to be copied, by file."""
 
     def __init__(self, settings: Callable[[], dict[str, bytes]], journal: Journal) -> None:
         """`settings` gives what the database keeps by name."""
         self._journal = journal
-        self._waiting: dict[bytes, list[Copy]] = {}
+        self._waiting: dict[bytes, list[FurtherPlace]] = {}
         self._under_way: set[bytes] = set()
         self._left = self._unwritten = 0
         kept = json.loads(settings().get(SETTING, b"[]"))
         for file, name, target in kept:
-            self._put(Copy(bytes.fromhex(file), name, target))
+            self._put(FurtherPlace(bytes.fromhex(file), name, target))
 
     def files(self) -> list[bytes]:
         """Which files are to be copied."""
         return list(self._waiting)
 
-    def add(self, copies: Iterable[Copy]) -> None:
+    def add(self, places: Iterable[FurtherPlace]) -> None:
         """Remember these; durable with what is journalled next."""
         before = self._left
-        for copy in copies:
-            self._put(copy)
+        for place in places:
+            self._put(place)
         if self._left > before:
             self._write()
 
-    def next(self, file: bytes) -> Copy | None:
+    def next(self, file: bytes) -> FurtherPlace | None:
         """The file came to its place, or to the last one that was given here: give the next."""
         if file in self._under_way:
             self._under_way.discard(file)
             self._waiting[file].pop()
             self._left -= 1
             self._unwritten += 1
-        copies = self._waiting.get(file)
-        if copies:
+        places = self._waiting.get(file)
+        if places:
             self._under_way.add(file)
-        elif copies is not None:
+        elif places is not None:
             del self._waiting[file]
         if self._unwritten and (
             not self._left or self._unwritten >= max(WRITE_AFTER, self._left)
         ):
             self._write()
-        return copies[-1] if copies else None
+        return places[-1] if places else None
 
     def drop(self, file: bytes) -> None:
         """Nobody wants it any more."""
@@ -77,15 +77,15 @@ class Copies:
             self._left -= len(dropped)
             self._write()
 
-    def _put(self, copy: Copy) -> None:
-        self._waiting.setdefault(copy.file, []).append(copy)
+    def _put(self, place: FurtherPlace) -> None:
+        self._waiting.setdefault(place.file, []).append(place)
         self._left += 1
 
     def _write(self) -> None:
         self._unwritten = 0
         rows = [
-            (copy.file.hex(), copy.name, copy.target)
-            for copies in self._waiting.values()
-            for copy in copies
+            (place.file.hex(), place.name, place.target)
+            for places in self._waiting.values()
+            for place in places
         ]
         self._journal.add(PutSetting(SETTING, json.dumps(rows).encode()))
