@@ -4,8 +4,8 @@
     small file (blob in the database) --settle--> its name; rows: place, and the blob goes
 
 Who serves must not wait until a large file is synced, so reading has a thread of its own
-(reading.py). In the one that writes (writing.py) each file has its turn (turns.py). Here is the loop's
-side: it hands out the work, journals what has to last, and answers.
+(reading.py). In the one that writes (writing.py) each file has its turn (turns.py). Here is the
+loop's side: it hands out the work, journals what has to last, and answers.
 """
 
 import asyncio

@@ -1,6 +1,7 @@
 """The folders that are published and watched, each by a task of its own.
 
-One of them is Watch (watching.py), imported when the first folder is watched: most peers watch none.
+One of them is Watch (watching.py), imported when the first folder is watched: most peers watch
+none.
 """
 
 import asyncio

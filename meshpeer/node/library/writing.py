@@ -1,9 +1,9 @@
 """Files coming, and brought to their places: what the thread that writes does.
 
 Reading (reading.py) is its counterpart, in another thread; this one has a Reading of its own, for
-a chunk that is here in another file is copied from there. What takes long, such as a file copied whole,
-is done in steps, between which others have their turn. Nothing is journalled here: what became of
-it is given back, and the loop journals it (chunks.py).
+a chunk that is here in another file is copied from there. What takes long, such as a file copied
+whole, is done in steps, between which others have their turn. Nothing is journalled here: what
+became of it is given back, and the loop journals it (chunks.py).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
