@@ -91,6 +91,8 @@ def test_without_a_country_it_says_what_follows(boot, package):
         (["--country", "de"], "two capital letters"),
         (["--network", "my village"], "--network"),
         (["--channel", "one"], "--channel"),
+        (["--deb", "/nowhere.deb"], "there is no /nowhere.deb"),
+        (["--ssh-key", "/nowhere.pub"], "has no public key"),
         (["--radio"], "--radio wants a value"),
         (["--colour", "red"], "no option --colour"),
         (["--ssid", "village"], "go with --access-point"),
