@@ -9,7 +9,7 @@ import pytest
 from meshpeer.errors import ConfigError, TransportError
 from tests.transports.modem import Channel
 from transports.adhoc.kiss import encode
-from transports.adhoc.serial import EVERYBODY, HEAD_SIZE, MTU, Serial
+from transports.adhoc.serial import EVERYBODY, HEAD_SIZE, MTU, REDRAWN_AT_ONCE, Serial
 
 PATIENCE = 20.0
 FAST = 1_000_000
@@ -157,6 +157,41 @@ def test_two_that_drew_the_same_station():
         assert ann.medium.station == same
 
     story(told, rngs=lambda: scripted(same, same))
+
+
+def test_who_forges_our_station_makes_us_move_a_few_times_and_no_answer_is_lost():
+    async def told(air, ann, bob):
+        first = ann.medium.station
+        forged = encode(bob.medium.station + first + b"forged")
+        answer = encode(first + bob.medium.station + b"in answer to the first")
+        air.modems[0].give(forged + answer)
+        await ann.until(lambda: ann.heard)
+        assert ann.heard == [(bob.medium.station, b"in answer to the first")]
+        assert ann.medium.station != first
+        for number in range(50):
+            forged = bob.medium.station + ann.medium.station + bytes((number,))
+            air.modems[0].give(encode(forged) + encode(EVERYBODY + forged[:2] + b"on"))
+            await ann.until(lambda number=number: len(ann.heard) == number + 2)
+        assert ann.medium.counters["stations drawn anew"] == REDRAWN_AT_ONCE
+        assert ann.medium.counters["dropped: forged"] == 51 - REDRAWN_AT_ONCE
+
+    story(told)
+
+
+def test_what_another_radio_of_the_modem_hears_does_not_take_our_air():
+    """A busy one there would keep us silent for ever."""
+
+    async def told(air, ann, bob):
+        elsewhere = encode(bytes(400), port=1)
+        ann.medium._free_at = ann.medium._loop.time() + 0.05
+        before = ann.medium._free_at
+        for _ in range(5):
+            air.modems[0].give(elsewhere)
+        air.modems[0].give(encode(EVERYBODY + bob.medium.station + b"!"))
+        await ann.until(lambda: ann.heard)
+        assert ann.medium._free_at - before <= 0.1
+
+    story(told, rate=1_200)
 
 
 def test_a_modem_that_repeats_to_us_what_it_sends():

@@ -4,7 +4,9 @@
 
 A station draws its two bytes at random when it opens the port; who hears its own address from
 somebody else draws anew, and so does the other. Links don't mind: who sends from elsewhere is
-proved there, as on any new path. `ff ff` is everybody.
+proved there, as on any new path. `ff ff` is everybody. That a station was drawn twice is rare; who
+forges ours again and again would have each answer go where we are no more. So what is on its way
+to the former address is taken, too, and a few times are enough.
 
 A modem that takes 9,600 bit/s from us and sends 1,200 would swallow kilobytes before it says no,
 and an urgent message would wait behind them for minutes. So the port is paced by the rate of the
@@ -27,6 +29,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2s
 from typing import Final
 
+from meshpeer.core.bucket import Bucket
 from meshpeer.core.link.path import Traits
 from meshpeer.core.link.slow import airtime
 from meshpeer.errors import ConfigError, TransportError
@@ -42,8 +45,8 @@ short enough that one takes seconds on most radios."""
 LEAST_MTU: Final = 200
 """A link's first packet has 170 bytes."""
 LARGEST_MTU: Final = 2_048
-FRAMING: Final = HEAD_SIZE + 3
-"""What a frame costs on the line beside itself, escapes apart."""
+FRAMING: Final = 3
+"""What a KISS frame costs on the line beside its content, escapes apart."""
 LINE_BITS: Final = 10
 """Of a byte on a line with a start and a stop bit (8N1)."""
 COST: Final = 1_000
@@ -52,6 +55,9 @@ LEAST_RATE: Final = 50
 READ_AT_ONCE: Final = 4_096
 ECHOES: Final = 16
 """Frames of our own that are known again: some modems repeat to us what they send."""
+REDRAWN_EACH_S: Final = 600.0
+REDRAWN_AT_ONCE: Final = 3
+"""How often another station is drawn since somebody else has ours."""
 FULL: Final = {errno.EAGAIN, errno.EINTR}
 
 
@@ -91,7 +97,8 @@ class Serial:
         self._traits = Traits(payload_limit=mtu, cost=COST, rate=self._rate, medium=port)
         self._baud, self._kiss_port, self._rng = baud, kiss_port, rng
         self._setup = _told_to_modem(kiss_port, txdelay_ms, persistence, slottime_ms)
-        self._station = self._draw()
+        self._station = self._former = self._draw()
+        self._redraws: Bucket
         self._fd = -1
         self._rest = b""
         """What the kernel didn't take of the last frame."""
@@ -123,7 +130,10 @@ class Serial:
         self._fd = _open(self.name, self._baud)
         limit = self._traits.payload_limit + HEAD_SIZE
         self._decoder = Decoder(limit, self.counters)
-        self._station = self._draw()
+        self._station = self._former = self._draw()
+        self._redraws = Bucket(
+            rate=1 / REDRAWN_EACH_S, burst=REDRAWN_AT_ONCE, now=self._loop.time()
+        )
         self._rest, self._wanted, self._free_at = b"", False, 0.0
         self._loop.add_reader(self._fd, self._readable)
         if self._setup:
@@ -217,13 +227,18 @@ class Serial:
             self._fail(OSError(errno.EIO, "it was unplugged"))
             return
         self.counters["bytes received"] += len(data)
-        self._note_busy(len(data))
-        heard = [one for frame in self._decoder.feed(data) if (one := self._hear(frame))]
+        frames = list(self._decoder.feed(data))
+        ours = [len(frame.content) for frame in frames if frame.port == self._kiss_port]
+        self._note_busy(sum(ours) + FRAMING * len(ours))
+        heard = [one for frame in frames if (one := self._hear(frame))]
         if heard:
             self._deliver(heard)
 
     def _note_busy(self, size: int) -> None:
-        """While this came nothing of ours went out: what the modem holds of it goes later."""
+        """While this came nothing of ours went out: what the modem holds of it goes later.
+
+        A modem gives whole frames; those that another radio of its heard took no air of ours.
+        """
         now, taken = self._loop.time(), self._airtime(size)
         if self._free_at > now - taken:
             most = now + 2 * self._airtime(self._traits.payload_limit)
@@ -242,7 +257,7 @@ class Serial:
         if source == self._station:
             self._hear_ourselves(content)
             return None
-        if station not in (self._station, EVERYBODY) or source == EVERYBODY:
+        if station not in (self._station, self._former, EVERYBODY) or source == EVERYBODY:
             self.counters["dropped: foreign"] += 1
             return None
         self.counters["received"] += 1
@@ -253,8 +268,11 @@ class Serial:
         if _print_of(content) in self._echoes:
             self.counters["echoes"] += 1
             return
+        if not self._redraws.take(self._loop.time()):
+            self.counters["dropped: forged"] += 1
+            return
         self.counters["stations drawn anew"] += 1
-        self._station = self._draw()
+        self._former, self._station = self._station, self._draw()
 
     # ---- ends
 
