@@ -22,6 +22,7 @@ from transports.adhoc.adhoc import UNKNOWN, Adhoc
 from transports.adhoc.attached import STATIONS
 from transports.adhoc.cell import encapsulate
 from transports.adhoc.frame import ETHERTYPE, EVERYBODY, HEADS, Kind
+from transports.beaconing import REMEMBERED
 from transports.interface import Introduced, PathFound, PathLost, Reporting
 
 MUTATIONS = int(os.environ.get("MESHPEER_MUTATIONS", "20000"))
@@ -173,9 +174,14 @@ def test_frames_from_strangers_raise_nothing_and_take_no_room(make_ether):
         sock = raw_socket(stranger)
         mark = encapsulate(bob.address, stranger.address, HEADS[Kind.DATAGRAM] + b"mark")
 
-        async def flood(count):
+        def a_beacon(number):
+            payload = Beacon(number.to_bytes(8, "big"), peer_id=b"S" * 32).encode_frame()
+            source = b"\x02" + number.to_bytes(5, "big")
+            return encapsulate(EVERYBODY, source, HEADS[Kind.BEACON] + payload)
+
+        async def flood(count, frame=lambda number: strange(random, bob.address)):
             for number in range(count):
-                sock.send(strange(random, bob.address))
+                sock.send(frame(number))
                 if number % 100 == 99:
                     sock.send(mark)
                     await end.hears(b"mark")
@@ -183,7 +189,8 @@ def test_frames_from_strangers_raise_nothing_and_take_no_room(make_ether):
                     end.found.clear()
 
         tracemalloc.start()
-        await flood(MUTATIONS // 2)  # fills what is bounded
+        await flood(REMEMBERED, a_beacon)  # fills what is bounded
+        await flood(MUTATIONS // 2)
         gc.collect()
         before, _ = tracemalloc.get_traced_memory()
         await flood(MUTATIONS - MUTATIONS // 2)

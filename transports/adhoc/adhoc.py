@@ -76,6 +76,8 @@ class Adhoc:
         self._targets: dict[Path, tuple[Attached, bytes]] = {}
         self._introduced: tuple[bytes, bool, Found] | None = None
         self._beacons: Beacons | None = None
+        self._unsaid: dict[Path, bytes] = {}
+        """Beacons for which a medium had no room: by a modem the next would be minutes away."""
         self._interfaces = Interfaces()
         self._folders: PortFolders | None = None
         self._full = False
@@ -215,12 +217,17 @@ class Adhoc:
             if attached.medium is None:
                 return
             if attached.may_beacon(len(beacon), self._loop.time()):
-                attached.medium.send([(station, HEADS[Kind.BEACON] + beacon)])
+                frames = [(station, HEADS[Kind.BEACON] + beacon)]
+                if not attached.medium.send(frames):
+                    self._unsaid[path] = beacon
             else:
                 self._counters["beacons spared"] += 1
 
     def _has_room(self) -> None:
         self._full = False
+        unsaid, self._unsaid = self._unsaid, {}
+        for path, beacon in unsaid.items():
+            self._send_beacon(path, beacon)
         self._writable()
 
     # -- receiving
