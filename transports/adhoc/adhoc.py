@@ -299,7 +299,9 @@ class Adhoc:
         self._set_beacons()
         if self._full:
             self._loop.call_soon(self._say_writable)
-        self._retries[attached.label] = self._loop.call_later(RETRY, self._retry, attached)
+        if attached.label not in self._retries:
+            retry = self._loop.call_later(RETRY, self._retry, attached)
+            self._retries[attached.label] = retry
 
     def _retry(self, attached: Attached) -> None:
         """Open what failed but whose interface is up all the same: it went and came at once."""
