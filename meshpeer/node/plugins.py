@@ -4,7 +4,8 @@ Only those named in the settings are loaded: a package that happens to be instal
 begin to send by itself, and looking none up costs nothing at start.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from inspect import Parameter, signature
 from typing import Any, Final, cast
 
 from meshpeer.errors import ConfigError
@@ -28,7 +29,21 @@ def load_transports(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Tran
             names = ", ".join(sorted(known.keys() - {"udp"})) or "none"
             raise ConfigError(f"transports.{name}: not installed; installed: {names}")
         try:
-            loaded[name] = cast(Transport, known[name].load()(**values))
+            make = known[name].load()
+            _refuse_unknown(name, make, values)
+            loaded[name] = cast(Transport, make(**values))
         except (TypeError, ImportError, AttributeError) as error:
             raise ConfigError(f"transports.{name}: {error}") from error
     return loaded
+
+
+def _refuse_unknown(name: str, make: Callable[..., object], values: Iterable[str]) -> None:
+    """Raise ConfigError, in the words of settings, for one that the transport doesn't know."""
+    taken = signature(make).parameters
+    if any(one.kind is Parameter.VAR_KEYWORD for one in taken.values()):
+        return
+    for value in values:
+        if value not in taken:
+            raise ConfigError(
+                f"transports.{name}: there is no setting {value!r}; there are: {', '.join(taken)}"
+            )

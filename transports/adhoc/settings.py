@@ -17,6 +17,12 @@ from transports.adhoc.packet_socket import ARPHRD_RADIOTAP, hardware_of
 
 NAME_LIMIT: Final = 15
 """Bytes of an interface's name (IFNAMSIZ, less the zero)."""
+OF_MONITOR: Final = ("name", "network", "rate")
+OF_SERIAL: Final = (
+    *("port", "baud", "rate", "mtu"),
+    *("txdelay_ms", "persistence", "slottime_ms", "kiss_port"),
+)
+"""What may be set."""
 
 
 def attach(
@@ -42,6 +48,7 @@ def _interface(entry: str | Mapping[str, Any]) -> Attached:
     if len(name.encode()) > NAME_LIMIT:
         raise ConfigError(f"transports.adhoc: {name} is longer than {NAME_LIMIT} bytes")
     if options:
+        _refuse_unknown(name, options, OF_MONITOR)
         _monitor(name, options)  # what it refuses is refused now
     return Attached(name, partial(_make, name, options))
 
@@ -49,6 +56,7 @@ def _interface(entry: str | Mapping[str, Any]) -> Attached:
 def _port(table: Mapping[str, Any]) -> Attached:
     if not isinstance(table, Mapping) or "port" not in table:
         raise ConfigError('transports.adhoc: serial wants {port = "/dev/..."}')
+    _refuse_unknown("serial", table, OF_SERIAL)
     from transports.adhoc.serial import Serial
 
     try:
@@ -56,6 +64,14 @@ def _port(table: Mapping[str, Any]) -> Attached:
     except TypeError as error:
         raise ConfigError(f"transports.adhoc: serial: {error}") from error
     return Attached(label_of(medium.name), partial(_same, medium), port=medium.name)
+
+
+def _refuse_unknown(of: str, table: Mapping[str, Any], known: Sequence[str]) -> None:
+    for each in table:
+        if each not in known:
+            raise ConfigError(
+                f"transports.adhoc: {of} has no setting {each!r}; there are: {', '.join(known)}"
+            )
 
 
 def _repeated(attached: Sequence[Attached]) -> Iterator[str]:
