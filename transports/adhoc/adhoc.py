@@ -107,7 +107,7 @@ class Adhoc:
     def warnings(self) -> list[str]:
         """Give the mediums that are not, and why."""
         return [
-            f"adhoc does without {each.described()}. It is used as soon as it can be."
+            f"adhoc does without {each.label} ({each.trouble}), until it can be used"
             for each in self._attached.values()
             if not each.medium
         ]
@@ -272,7 +272,8 @@ class Adhoc:
         except TransportError as error:
             if attached.trouble != str(error):
                 log.warning(
-                    "medium", extra={"medium": attached.label, "reason": str(error)}
+                    "a medium can't be used",
+                    extra={"medium": attached.label, "reason": str(error)},
                 )
             attached.trouble = str(error)
             return
@@ -319,7 +320,7 @@ class Adhoc:
             attached.link = link
             if attached.medium is not None and (changed or link is None):
                 attached.medium.close()
-                self._failed(attached, f"{name}: it {'changed' if link else 'went down'}")
+                self._failed(attached, f"it {'changed' if link else 'went down'}")
             if attached.medium is None and link is not None:
                 self._open(attached)
 
