@@ -140,7 +140,7 @@ def _open(name: str | None) -> socket.socket:
         raise TransportError(
             "listening takes the capability CAP_NET_RAW: `sudo setpriv --reuid=$(id -u) "
             "--regid=$(id -g) --init-groups --inh-caps=+net_raw --ambient-caps=+net_raw "
-            "meshpeer capture`"
+            'env HOME="$HOME" $(which meshpeer) capture`'
         ) from error
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)

@@ -183,4 +183,5 @@ def test_who_may_not_listen_is_told_what_it_takes(tmp_path):
     )
     assert done.returncode == 1
     assert "CAP_NET_RAW" in done.stderr
+    assert 'HOME="$HOME" $(which meshpeer) capture' in done.stderr, "sudo changes both"
     assert "Traceback" not in done.stderr

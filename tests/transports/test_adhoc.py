@@ -411,9 +411,9 @@ def test_peers_on_a_cell_find_each_other(make_ether, hidden):
         ({"interfaces": [7]}, "interface"),
         ({"interfaces": ["a/b"]}, "no interface"),
         ({"interfaces": ["a-name-that-is-too-long"]}, "15 bytes"),
-        ({"interfaces": [{"name": "mon0", "colour": "red"}]}, "colour"),
+        ({"interfaces": [{"name": "mon0", "colour": "red"}]}, "'colour'; .*network"),
         ({"serial": [{}]}, "port"),
-        ({"serial": [{"port": "/dev/ttyUSB0", "colour": "red"}]}, "colour"),
+        ({"serial": [{"port": "/dev/ttyUSB0", "colour": "red"}]}, "'colour'; .*baud"),
     ],
 )
 def test_nonsense_in_the_settings_is_refused(settings, says):
@@ -454,3 +454,4 @@ def test_without_the_capability_it_says_what_helps():
     assert TransportError.__name__ in done.stderr
     assert "CAP_NET_RAW" in done.stderr
     assert "AmbientCapabilities" in done.stderr
+    assert 'HOME="$HOME" $(which meshpeer) run' in done.stderr, "sudo changes both"

@@ -41,10 +41,10 @@ def need_raw() -> None:
         socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
     except PermissionError as error:
         raise TransportError(
-            "adhoc needs the capability CAP_NET_RAW: run meshpeer by the systemd unit of "
-            "deploy/ (AmbientCapabilities=CAP_NET_RAW), or `sudo setpriv --reuid=$(id -u) "
-            "--regid=$(id -g) --init-groups --inh-caps=+net_raw --ambient-caps=+net_raw "
-            "meshpeer run`"
+            "adhoc needs the capability CAP_NET_RAW: run meshpeer by a systemd unit with "
+            "AmbientCapabilities=CAP_NET_RAW, as the Debian package does (deploy/README.md), or "
+            "`sudo setpriv --reuid=$(id -u) --regid=$(id -g) --init-groups --inh-caps=+net_raw "
+            '--ambient-caps=+net_raw env HOME="$HOME" $(which meshpeer) run`'
         ) from error
 
 
