@@ -46,7 +46,7 @@ def peers_list(session: Session) -> None:
     session.give(
         list(session.api.all("peers")),
         _peer_lines,
-        nothing="no peer was met yet; those on the same network come by themselves, and "
+        nothing="nobody is near now; peers on the same network come by themselves, and "
         "`meshpeer peers add` names others",
     )
 

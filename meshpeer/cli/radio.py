@@ -196,7 +196,7 @@ def down(session: Session, interface: str) -> None:
     found += [one for one in restore(folder) if one not in found]
     if not found:
         raise NotFoundError(
-            f"`radio up` keeps no {interface or 'interface'} that is known in {folder}"
+            f"`radio up` keeps no {interface or 'interface'} here (looked in {folder})"
         )
     session.give([one.interface for one in found], radio_show.down_lines)
 
