@@ -10,7 +10,13 @@ from threading import Timer
 import pytest
 from scapy.utils import rdpcap
 
-from meshpeer.dissect import MeshBeacon, MeshData, MeshInitiation, MeshResponse
+from meshpeer.dissect import (
+    MeshBeacon,
+    MeshData,
+    MeshFramedBeacon,
+    MeshInitiation,
+    MeshResponse,
+)
 from tests.namespaces import need_namespaces
 from tests.system.daemon import PATIENCE, ROOT
 from tests.transports.ether import RADIOTAP, Ether
@@ -103,8 +109,13 @@ def meet(daemon, bridge, settings):
 ADHOC = '[lan]\non = false\n[transports.adhoc]\ninterfaces = ["eth0"]\n'
 
 
-@pytest.mark.parametrize(("settings", "via"), [("", "udp"), (ADHOC, "ethernet")])
-def test_what_passes_between_two_peers(bridge, daemon, capture, tmp_path, settings, via):
+@pytest.mark.parametrize(
+    ("settings", "via", "beacon"),
+    [("", "udp", MeshBeacon), (ADHOC, "ethernet", MeshFramedBeacon)],
+)
+def test_what_passes_between_two_peers(
+    bridge, daemon, capture, tmp_path, settings, via, beacon
+):
     ann, bob = meet(daemon, bridge, settings)
     ann.start()
     target = tmp_path / "seen.pcap"
@@ -126,7 +137,7 @@ def test_what_passes_between_two_peers(bridge, daemon, capture, tmp_path, settin
     assert seen.end() == 0
     packets = rdpcap(str(target))
     assert target.stat().st_mode & 0o777 == 0o600
-    for layer in (MeshBeacon, MeshInitiation, MeshResponse, MeshData):
+    for layer in (beacon, MeshInitiation, MeshResponse, MeshData):
         assert any(layer in packet for packet in packets), layer
     closed = subprocess.run(
         [sys.executable, "-m", "meshpeer", "capture", str(target)],
