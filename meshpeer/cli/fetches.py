@@ -96,7 +96,7 @@ def _watch(
         show_eta=False,
         update_min_steps=1,
     ) as bar:
-        held, wait = 0, LOOK_S
+        held, wait, said = 0, LOOK_S, ""
         while any(fetch["state"] not in OVER for fetch in found):
             if deadline is not None and time.monotonic() >= deadline:
                 raise NotReachedError(
@@ -110,6 +110,8 @@ def _watch(
             bar.length = max(sum(max(fetch["size"], 0) for fetch in found), 1)
             bar.update(max(now - held, 0), _how(found))
             held = max(now, held)
+            if (why := _why(found)) not in ("", said) and not sys.stderr.isatty():
+                session.say(said := why)  # where no bar is drawn
     return found
 
 
@@ -133,13 +135,18 @@ def _how(found: list[dict[str, Any]]) -> str:
     rate = sum(fetch["rate"] for fetch in going)
     sources = max((fetch["sources"] for fetch in going), default=0)
     left = max((fetch["left_s"] or 0 for fetch in going), default=0)
-    why = next((fetch["why"] for fetch in going if fetch["why"]), "")
     parts = [
         f"{show.size(rate)}/s from {sources}" if sources and rate else "",
         f"{show.span(left)} left" if left else "",
-        show.safe(why) if not sources else "",
+        _why(found) if not rate else "",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _why(found: list[dict[str, Any]]) -> str:
+    """What they wait for; of several reasons the first."""
+    reasons = (fetch["why"] for fetch in found if fetch["state"] not in OVER)
+    return show.safe(next(filter(None, reasons), ""))
 
 
 def _done_lines(found: list[dict[str, Any]]) -> list[str]:

@@ -117,6 +117,15 @@ def test_who_interrupts_a_get_is_told_that_it_goes_on(ann, bob, film):
     assert [fetch["state"] for fetch in told(bob, "fetches")] == ["waiting"]
 
 
+def test_who_waits_for_a_file_is_told_what_for(ann, bob, film):
+    done = told(ann, "publish", str(film))[0]
+    with ann.meets(bob):
+        bob.hears("record", id=done["record"]["id"])
+    waited = call(bob, "get", done["file"], "--timeout", "2s")
+    assert waited.exit_code == 6
+    assert waited.stderr.count("no peer that can be reached now holds it\n") == 1
+
+
 def test_a_publish_that_is_interrupted_reads_no_further_and_publishes_nothing(
     ann, tmp_path
 ):
