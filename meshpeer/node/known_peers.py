@@ -14,6 +14,7 @@ from meshpeer.core.dialer import Dialer
 from meshpeer.core.formats.card import Card
 from meshpeer.core.identity.idtext import decode
 from meshpeer.core.link.path import Path
+from meshpeer.core.link.slow import is_slow
 from meshpeer.core.mail.people import Contact, Status
 from meshpeer.core.peer import Peer
 from meshpeer.core.sync.account import Kind
@@ -22,6 +23,7 @@ from meshpeer.node.addresses import read_hint, read_path
 from meshpeer.node.config import StaticPeer
 from meshpeer.node.crowd import Call, Crowd
 from meshpeer.node.marks import Marks
+from meshpeer.node.slow_calls import SlowCalls
 from store.store import Store
 from transports.interface import PeerFound
 
@@ -41,6 +43,7 @@ class KnownPeers:
         people = peer.mail.people
         self._marks = Marks(self._peers_known, lambda: people.changes, now)
         self._crowd = Crowd(self._up, os.urandom)
+        self._slow_calls = SlowCalls()
 
     def load(
         self,
@@ -74,17 +77,27 @@ class KnownPeers:
         peer = found.peer_id or self._marks.peer_behind(found.nonce, found.mark, now)
         if peer is None or peer == self._peer.id:
             return False
-        if peer in self._peer.neighbours:
+        traits = self._peer.endpoint.traits_of(found.path)
+        contact = self._is_contact(peer)
+        if neighbour := self._peer.neighbours.get(peer):
+            proved = found.path in neighbour.link.paths
+            if not proved and not self._slow_calls.may_ask(
+                traits, contact=contact, now=now
+            ):
+                return False
             self._dialer.learn(peer, found.path, now, configured=False)
             self._dialer.came_up(peer)
             self._peer.connect(peer, found.path, now)
             return True
-        contact = self._is_contact(peer)
         if peer not in self._dialer and not contact and not self._strangers.take(now):
             return False
+        if not self._slow_calls.may_call(traits, contact=contact, now=now):
+            return False
         if found.spread:
-            medium = self._medium(found.path)
-            self._crowd.heard(Call(peer, found.path, medium, contact), found.spread, now)
+            call = Call(peer, found.path, traits.medium, contact)
+            self._crowd.heard(call, found.spread, now)
+        elif is_slow(traits.rate) and (not contact or peer in self._dialer):
+            self._peer.connect(peer, found.path, now)
         else:
             self._dialer.learn(peer, found.path, now, configured=False)
         return True
