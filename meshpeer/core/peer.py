@@ -130,6 +130,7 @@ class Peer:
         self.endpoint.on_broadcast = self.sync.broadcast.receive
         self.sync.broadcast.traits_of = self._traits_of
         self.sync.broadcast.traits_at = lambda path: self.endpoint.traits_of(path)
+        self.sync.broadcast.free_at = self.endpoint.free_at
         self._events: list[PeerEvent] = []
         self.record_news = RecordNews(
             disk,
@@ -215,8 +216,10 @@ class Peer:
 
     def outgoing(self, now: float) -> list[Datagram]:
         """Give what is to be sent now."""
+        urgent = self.endpoint.urgent(now)
         broadcasts = self.sync.broadcast.outgoing(now)
-        return self.endpoint.outgoing(now) + broadcasts
+        self.endpoint.beside(broadcasts, now)
+        return urgent + self.endpoint.outgoing(now) + broadcasts
 
     def wake(self, now: float) -> None:
         """Do what time brings; early or late does no harm."""

@@ -122,6 +122,11 @@ class Machine:
             self._around.loop.at(self._around.loop.now + GATHER_S, self._take_heard)
         self._heard += batch
 
+    def writable(self) -> None:
+        """A slow medium has room again."""
+        self.peer.endpoint.writable(self.now)
+        self._settle()
+
     def meet(self, number: int, peer: bytes, *, calling: bool) -> None:
         """Another machine comes within range."""
         self._hearing[number] = _Hearing(peer, calling)

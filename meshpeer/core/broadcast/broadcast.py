@@ -39,6 +39,8 @@ class Broadcast:
         """What is known of the path on which the link to a neighbour is."""
         self.traits_at: Callable[[Path], Traits] = lambda path: Traits()
         """What is known of a path for all. Both are to be set before the first link is up."""
+        self.free_at: Callable[[Path], float] = lambda path: 0.0
+        """When a packet may leave by a path; to be set likewise."""
         self.counters: Counter[str] = Counter()
         """What was sent, dropped or refused, by reason."""
         self._sessions, self._rng = sessions, rng
@@ -56,6 +58,7 @@ class Broadcast:
                 self.traits_of,
                 self.traits_at,
             )
+            self._givings.free_at = self.free_at
         return self._givings
 
     @property

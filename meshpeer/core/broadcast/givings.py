@@ -55,6 +55,8 @@ class Givings:
         """What is known of the path on which the link to a neighbour is."""
         self.traits_at: Callable[[Path], Traits] = lambda path: Traits()
         """What is known of a path for all."""
+        self.free_at: Callable[[Path], float] = lambda path: 0.0
+        """When a packet may leave by it: a slow medium is shared with the links."""
         self._sessions, self._rng, self._counters = sessions, rng, counters
         self._wishes: dict[tuple[Path, bytes], Gathering] = {}
         self._givings: dict[bytes, Giving] = {}
@@ -142,7 +144,8 @@ class Givings:
         if self._stirred or room or now >= self._decide_at:
             self._decide(now)
         out: list[Datagram] = []
-        blocked: set[Path] = set()
+        paths = {giving.path for giving in self._givings.values()}
+        blocked = {path for path in paths if self.free_at(path) > now}
         for giving in self._in_order():
             while giving.sending and giving.path not in blocked:
                 if self._pace(giving.path, now).may_send(now):
@@ -156,7 +159,8 @@ class Givings:
         due = [self._decide_at] if self._wishes else []
         for giving in self._givings.values():
             if giving.sending:
-                due.append(self._paces[giving.path].ready())
+                ready = self._paces[giving.path].ready()
+                due.append(max(ready, self.free_at(giving.path)))
             else:
                 due.append(self._over_at(giving) if giving.receivers else 0.0)
         return min((time for time in due if time < inf), default=None)

@@ -19,6 +19,7 @@ from typing import Final
 from meshpeer.core.bucket import Bucket
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.link import packet
+from meshpeer.core.link.air import Air, Airs
 from meshpeer.core.link.config import LinkConfig
 from meshpeer.core.link.cookie import CookieJar, open_cookie
 from meshpeer.core.link.events import Event, LinkDown, LinkUp, Readable, Writable
@@ -40,6 +41,8 @@ from meshpeer.errors import LocalProtocolError, RemoteProtocolError
 
 WINNER_WAITS: Final = 1.0
 """Seconds for which the lower peer's own initiation goes before the other's."""
+URGENT: Final = 1
+"""Streams up to this number go before broadcasts on a slow medium."""
 RATED_STREAMS: Final = 7
 """Those whose users go by the link's rate."""
 SHORT_TRIALS: Final = 4
@@ -65,6 +68,8 @@ class Endpoint:
         """What was dropped or refused, by reason."""
         self.traits_of: Callable[[Path], Traits] = lambda _: DEFAULT_TRAITS
         """What each transport declares of its paths; set it before the first of them is used."""
+        self.airs = Airs()
+        """What we send by slow mediums; `full` is to be set as `traits_of` is."""
         self.group: Callable[[bytes, Path], str] = lambda peer_id, path: ""
         """Whom a peer on a path belongs to: where links end, the largest group gives way."""
         self.on_broadcast: Callable[[bytes, float], None] = lambda data, now: None
@@ -197,15 +202,30 @@ class Endpoint:
         due += [expiry for expiry in expiries if expiry is not None]
         return min(due, default=None)
 
+    def urgent(self, now: float) -> list[Datagram]:
+        """Give what goes by slow mediums before any broadcast; call `outgoing` after those."""
+        if not self.airs:
+            return []
+        return self._outgoing(
+            [link for link in self._touched if link.urgency <= URGENT], now
+        )
+
     def outgoing(self, now: float) -> list[Datagram]:
         """Give what may be sent now: call after every other verb, and after writing or reading."""
+        return self._outgoing(list(self._touched), now)
+
+    def _outgoing(self, touched: list[Link], now: float) -> list[Datagram]:
         out, self._out = self._out, []
-        touched = list(self._touched)
-        self._touched.clear()
+        for link in touched:
+            del self._touched[link]
+        several = False
+        if self.airs:
+            touched.sort(key=lambda link: (link.urgency, link.served_at))
+            several = sum(link.streams.ready for link in touched) > 1
         for link in touched:
             if self._links.get(link.peer_id) is link:
                 first = len(out)
-                link.outgoing(now, out)
+                link.outgoing(now, out, several=several)
                 if link.narrow:
                     out[first:] = map(self._shorten, out[first:])
                 self._stale[link] = None
@@ -214,6 +234,28 @@ class Endpoint:
         out += self._out
         self._out = []
         return out
+
+    def writable(self, now: float) -> None:
+        """A medium that was full has room again."""
+        if self.airs:
+            for link in self._links.values():
+                link.wake(now)
+                self._touch(link)
+            for peer_id, begun in list(self._begun.items()):
+                begun.go_on(now)
+                self._repeat(peer_id, begun, now)
+
+    def free_at(self, path: Path) -> float:
+        """When a packet may leave by this path: on a slow medium after the one before."""
+        air = self._air(path)
+        return 0.0 if air is None else air.free_at
+
+    def beside(self, datagrams: Iterable[Datagram], now: float) -> None:
+        """These leave beside what the links send: on a slow medium they take their time, too."""
+        if self.airs:
+            for datagram in datagrams:
+                if air := self._air(datagram.path):
+                    air.took((datagram,), now)
 
     def events(self) -> list[Event]:
         """Give what happened since the last call, in order."""
@@ -226,9 +268,12 @@ class Endpoint:
         self, connection: bytes, path: Path, packets: list[bytes], now: float
     ) -> None:
         link = self._by_id.get(connection)
+        if self.airs and (air := self._air(path)):
+            for data in packets:
+                air.heard(path, len(data), now)
         if link is None:
             if words := self._goodbyes.answer(connection):
-                self._out.append(Datagram(path, words))
+                self._say(Datagram(path, words), now)
             self.counters["unknown connection"] += len(packets)
             return
         self._feed(link, path, packets, now)
@@ -262,6 +307,15 @@ class Endpoint:
             self._sweep(now, (link,))
         return opened
 
+    def _say(self, datagram: Datagram, now: float) -> None:
+        """Send what belongs to no stream."""
+        self._out.append(datagram)
+        if air := self._air(datagram.path):
+            air.took((datagram,), now)
+
+    def _air(self, path: Path) -> Air | None:
+        return self.airs.of(path, self._traits(path))
+
     def _shorten(self, datagram: Datagram) -> Datagram:
         """Take five bytes off a packet, if it goes by a slow path."""
         if not is_slow(self._traits(datagram.path).rate):
@@ -272,6 +326,8 @@ class Endpoint:
 
     def _receive_other(self, path: Path, data: bytes, now: float) -> None:
         kind = data[0] if data else -1
+        if self.airs and (air := self._air(path)):
+            air.heard(path, len(data), now)
         try:
             if kind == packet.INITIATION:
                 self._receive_initiation(path, data, now)
@@ -305,25 +361,26 @@ class Endpoint:
         return begun
 
     def _repeat(self, peer_id: bytes, begun: Initiator, now: float) -> None:
-        paths = begun.take(now)
+        paths = begun.take(now, self._air)
         if not begun.paths:
             del self._begun[peer_id]
             self.counters["unanswered"] += 1
         elif paths:
             first = begun.first_packet()
-            self._out += [Datagram(path, first) for path in paths]
+            for path in paths:
+                self._say(Datagram(path, first), now)
 
     def _receive_initiation(self, path: Path, data: bytes, now: float) -> None:
         first = packet.parse_initiation(data, self._mac1_key)
         if first.version != packet.VERSION:
-            self._out.append(Datagram(path, packet.versions(first.sender, SPOKEN)))
+            self._say(Datagram(path, packet.versions(first.sender, SPOKEN)), now)
             raise RemoteProtocolError("version", f"{first.version} is not spoken here")
         if response := self._pending.response_to(first.noise, path):
-            self._out.append(Datagram(path, response))
+            self._say(Datagram(path, response), now)
             return
         if not self._affordable(first, path, now):
             self.counters["cookies"] += 1
-            self._out.append(Datagram(path, self._jar.reply(first, path, now)))
+            self._say(Datagram(path, self._jar.reply(first, path, now)), now)
             return
         local_id = self._new_id()
         answer = respond(
@@ -343,7 +400,7 @@ class Endpoint:
         if gone:
             del self._by_id[gone.link.local_id]
         self._by_id[local_id] = link
-        self._out.append(Datagram(path, answer.response))
+        self._say(Datagram(path, answer.response), now)
 
     def _affordable(self, first: packet.Initiation, path: Path, now: float) -> bool:
         """Whether the Diffie-Hellman may be done: within the free rate, or with a cookie."""
@@ -362,8 +419,8 @@ class Endpoint:
             if len(begun.paths) < PATHS_TRIED:
                 begun.call(path, rate, now)
             call = begun.paths.get(path)
-            if call is None or call.take(now) or not call.takes_long:
-                self._out.append(Datagram(path, begun.first_packet()))
+            if call is None or call.take(now, self._air(path)) or not call.takes_long:
+                self._say(Datagram(path, begun.first_packet()), now)
             return False
         begun.held_until = max(begun.held_until, now + wait)
         return True
@@ -475,7 +532,7 @@ class Endpoint:
         if not link.last_words:
             return
         last = Datagram(link.path, link.last_words)
-        self._out.append(self._shorten(last) if link.narrow else last)
+        self._say(self._shorten(last) if link.narrow else last, now)
         self._goodbyes.remember(link.local_id, link.last_words, now)
 
     def _expire(self, now: float) -> None:
@@ -539,6 +596,7 @@ class Endpoint:
             rng=self._rng,
             counters=self.counters,
             touch=self._touch,
+            airs=self.airs,
         )
 
     def _traits(self, path: Path) -> Traits:

@@ -13,11 +13,13 @@ nothing of it takes effect before a packet under the new keys, which a replayer 
 """
 
 from collections.abc import Callable
+from math import inf
 from struct import Struct
 from typing import Final, NamedTuple
 
 from meshpeer.core.identity.noise import Handshake, KeyPair, Pattern
 from meshpeer.core.link import packet
+from meshpeer.core.link.air import Air
 from meshpeer.core.link.keys import Keys
 from meshpeer.core.link.path import Path
 from meshpeer.core.link.slow import first_retry
@@ -97,12 +99,16 @@ class Call:
         """Whether a first packet and its answer need so long that none goes there before it is due."""
         return self._pause > FIRST_RETRY
 
-    def take(self, now: float) -> bool:
-        """Count a try if one is due; False if none is, or none is left."""
+    def take(self, now: float, air: Air | None = None) -> bool:
+        """Count a try if one is due; False if none is, or none is left, or the air is taken."""
         if self.due > now or self.spent:
             return False
+        if air is not None and air.free_at > now:
+            self.due = air.free_at
+            return False
         self.spent = self._tries >= (SLOW_TRIES if self.takes_long else TRIES)
-        self.due = now + self._pause * 2**self._tries
+        crowd = 1 if air is None else air.crowd(now)
+        self.due = now + self._pause * 2**self._tries * crowd
         self._tries += 1
         return not self.spent
 
@@ -164,14 +170,23 @@ class Initiator:
             self.called += 1
             self.paths[path] = Call(rate, now)
 
-    def take(self, now: float) -> list[Path]:
+    def take(
+        self, now: float, air_of: Callable[[Path], Air | None] = lambda path: None
+    ) -> list[Path]:
         """Give the paths by which to send now; one that never answered is dropped."""
         if self.held_until > now:
             return []
-        due = [path for path, call in self.paths.items() if call.take(now)]
+        paths = self.paths.items()
+        due = [path for path, call in paths if call.take(now, air_of(path))]
         for path in [path for path, call in self.paths.items() if call.spent]:
             del self.paths[path]
         return due
+
+    def go_on(self, now: float) -> None:
+        """A medium that was full has room again."""
+        for call in self.paths.values():
+            if call.due == inf:
+                call.due = now
 
     def finish(self, answer: packet.Response) -> Established:
         """Read the response, or raise RemoteProtocolError and go on waiting."""

@@ -6,6 +6,7 @@ the path waits in its queue, and moves on at the rate that was measured.
 
 from typing import Final
 
+from meshpeer.core.link.air import Air
 from meshpeer.core.link.path import Path
 from meshpeer.core.link.paths import Way
 from meshpeer.core.link.recovery import INITIAL_RTT, Recovery
@@ -20,10 +21,14 @@ LEAST_RTT: Final = 1e-4
 class Lane:
     """One path as bulk goes by it."""
 
-    __slots__ = ("pace_at", "paced", "probes", "recovery", "since_flag", "way")
+    __slots__ = ("air", "pace_at", "paced", "probes", "recovery", "since_flag", "way")
 
-    def __init__(self, way: Way, recovery: Recovery, now: float) -> None:
+    def __init__(
+        self, way: Way, recovery: Recovery, now: float, air: Air | None = None
+    ) -> None:
         self.way = way
+        self.air = air
+        """The slow medium that it shares with others; there this one has no pace of its own."""
         self.recovery = recovery
         self.pace_at = now
         """When the next burst may leave."""
@@ -38,6 +43,15 @@ class Lane:
     def path(self) -> Path:
         """Where its packets go."""
         return self.way.path
+
+    @property
+    def next_at(self) -> float:
+        """When a packet may leave, if the window lets it."""
+        return self.pace_at if self.air is None else self.air.free_at
+
+    def held(self, now: float) -> bool:
+        """Whether even what is small has to wait, for the medium is slow and taken."""
+        return self.air is not None and self.air.free_at > now
 
     @property
     def rtt(self) -> float:

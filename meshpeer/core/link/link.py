@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidTag
 
 from meshpeer.core.link import frames
 from meshpeer.core.link.acks import Acks
+from meshpeer.core.link.air import Airs
 from meshpeer.core.link.config import LinkConfig
 from meshpeer.core.link.congestion import Bbr, Congestion
 from meshpeer.core.link.handshake import Established
@@ -25,7 +26,7 @@ from meshpeer.core.link.ranges import NEVER
 from meshpeer.core.link.sealer import LOW, Sealer
 from meshpeer.core.link.sender import Sender
 from meshpeer.core.link.slow import is_slow, keep_alive, low_water, patience
-from meshpeer.core.link.streams import LOW_WATER, Streams
+from meshpeer.core.link.streams import FAIR_FROM, LOW_WATER, Streams
 from meshpeer.errors import RemoteProtocolError
 
 
@@ -45,6 +46,7 @@ class Link:
         rng: Callable[[int], bytes],
         counters: Counter[str],
         touch: Callable[["Link"], None],
+        airs: Airs,
         congestion: Callable[[int, float | None], Congestion] = Bbr,
     ) -> None:
         self.peer_id = established.peer_id
@@ -58,7 +60,9 @@ class Link:
         """Why the link is down, once it is."""
         self.last_words = b""
         self.counters = counters
-        self._touch = touch
+        self._touch, self._airs = touch, airs
+        self.served_at = now
+        """When something was sent last."""
         self._sealer = Sealer(established.keys, established.remote_id, now=now)
         self._config = config
         self._streams = Streams(
@@ -79,6 +83,7 @@ class Link:
             config=config,
             counters=counters,
             congestion=congestion,
+            airs=airs,
             now=now,
         )
         self._heard_at = now
@@ -178,6 +183,17 @@ class Link:
     def narrow(self) -> bool:
         """Whether every path that works is a slow one, so that packets go with short headers."""
         return all(map(is_slow, self._rates))
+
+    @property
+    def urgency(self) -> int:
+        """The most urgent of what waits: where links share a slow medium, the lowest goes first.
+
+        What is small and keeps a link up goes before all: it would wait for ever behind others.
+        """
+        if self._sender.pressing:
+            return -1
+        stream = self._streams.turn()
+        return FAIR_FROM if stream is None else min(stream.number, FAIR_FROM)
 
     @property
     def _rates(self) -> list[float | None]:
@@ -307,17 +323,23 @@ class Link:
         """When to call `wake` and `outgoing`, at the latest."""
         due = [self._heard_at + self._silence_limit]
         answer_due = self._answer_due()
-        due.append(self._keep_alive_at() if answer_due is None else answer_due)
+        if answer_due is not None:
+            due.append(answer_due)
+        elif not self._sender.asking:
+            due.append(self._keep_alive_at())
         others = self._sender.next_wakeup(), self._paths.next_due()
         due += [time for time in others if time is not None]
         return min(due)
 
-    def outgoing(self, now: float, out: list[Datagram]) -> None:
-        """Append what may be sent now."""
+    def outgoing(self, now: float, out: list[Datagram], *, several: bool = False) -> None:
+        """Append what may be sent now, while `several` links have something to say."""
         if self.closed is not None:
             return
+        before = len(out)
         self._send_path_frames(now, out)
-        self._sender.outgoing(now, out)
+        self._sender.outgoing(now, out, several=several)
+        if len(out) > before:
+            self.served_at = now
 
     # -- receiving
 
@@ -327,6 +349,8 @@ class Link:
         """Note that we heard, and by which path; None if that one isn't kept."""
         self._heard_at = now
         self.answered = True
+        if self._airs:
+            self._sender.heard(path)
         return self._paths.heard(path, traits, size, fresh, now)
 
     def _frames(self, plain: bytes, path: Path, now: float) -> bool:
@@ -407,7 +431,9 @@ class Link:
             return None
         traits = self._paths.active.traits
         limit = patience(self._config.answer_limit, traits.rate, traits.payload_limit)
-        return max(sent_at, self._heard_at) + limit
+        since = max(sent_at, self._heard_at)
+        air = self._airs.of(self.path, traits)
+        return since + limit * (1 if air is None else air.crowd(since + limit))
 
     def _check_alive(self, now: float) -> None:
         answer_due = self._answer_due()
@@ -420,14 +446,16 @@ class Link:
 
     def _send_path_frames(self, now: float, out: list[Datagram]) -> None:
         for path, nonce in self._path_answers:
-            self._send_on(path, frames.NONCE.pack(frames.PATH_RESPONSE, nonce), out)
+            self._send_on(path, frames.NONCE.pack(frames.PATH_RESPONSE, nonce), now, out)
         self._path_answers.clear()
         for path, nonce in self._paths.due(now):
-            self._send_on(path, frames.NONCE.pack(frames.PATH_CHALLENGE, nonce), out)
+            self._send_on(path, frames.NONCE.pack(frames.PATH_CHALLENGE, nonce), now, out)
 
-    def _send_on(self, path: Path, frame: bytes, out: list[Datagram]) -> None:
+    def _send_on(self, path: Path, frame: bytes, now: float, out: list[Datagram]) -> None:
         way = self._paths.ways.get(path)
         size = len(frame) + DATA_OVERHEAD
         if way is not None and way.may_send(size):
             way.sent += size
             out.append(Datagram(path, self._sealer.seal(frame)))
+            if air := self._airs.of(path, way.traits):
+                air.took(out[-1:], now)

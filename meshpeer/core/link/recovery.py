@@ -15,6 +15,7 @@ Packets that leave together share one Burst: what delivery-rate estimation must 
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
+from meshpeer.core.link.air import Air
 from meshpeer.core.link.congestion import Acked, Congestion
 from meshpeer.core.link.slow import ack_delay, airtime, is_slow
 from meshpeer.core.link.stream import Piece
@@ -35,7 +36,7 @@ LOST_KEPT: Final = 256
 """Lost packets that are remembered, to see whether they come after all."""
 PTO_LIMIT: Final = 3.0
 """Seconds between probes at most, unless the path itself takes longer."""
-SLOW_BACKOFF: Final = 4.0
+SLOW_BACKOFF: Final = 2.0
 """Probe timeouts between probes at most on a slow path: repeating fills it."""
 PERSISTENT: Final = 3
 """Probe timeouts in a row that mean persistent congestion (section 7.6)."""
@@ -89,13 +90,14 @@ class Recovery:
         reliable: bool = False,
         rate: float | None = None,
         payload_limit: int = 0,
+        air: Air | None = None,
     ) -> None:
         """A `reliable` path repeats by itself: only long waiting is taken for loss there.
 
         Where a `rate` is declared, in bit/s, what a packet takes on the air is counted apart from
         the round trip: there it is most of the time, and small packets take a tenth of it.
         """
-        self._rate = rate
+        self._rate, self._air = rate, air
         self._ack_delay = ack_delay(MAX_ACK_DELAY, rate)
         self._theirs = airtime(rate, payload_limit)
         """Seconds for which a packet of the other side's may keep ours waiting."""
@@ -128,7 +130,12 @@ class Recovery:
     def pto(self) -> float:
         """The probe timeout without back-off, in seconds."""
         quiet = self.rtt + max(4 * self.rtt_variation, GRANULARITY) + self._ack_delay
-        return quiet + airtime(self._rate, self.in_flight) + self._theirs
+        if self._air is None:
+            return quiet + airtime(self._rate, self.in_flight) + self._theirs
+        own = airtime(self._rate, min(self.in_flight, self.congestion.window))
+        # round trips here are the waits for others: in a crowd that is gone they say nothing
+        crowd = self._air.crowd(self._last_sent)
+        return own + min(quiet + self._theirs, self._ack_delay + (2 + crowd) * self._theirs)
 
     @property
     def oldest_sent_at(self) -> float | None:
@@ -236,15 +243,24 @@ class Recovery:
         longest = SLOW_BACKOFF if is_slow(self._rate) else 1.0
         return self._last_sent + min(backoff, max(PTO_LIMIT, longest * self.pto))
 
-    def timed_out(self, now: float) -> list[Sent]:
-        """Count a probe timeout; give the oldest two packets, to be sent again as probes."""
+    def timed_out(self, now: float) -> None:
+        """Count a probe timeout."""
         self.timeouts += 1
         self._last_sent = now
         if self.timeouts == PERSISTENT:
             self.congestion.timed_out()
+
+    def oldest(self) -> list[Sent]:
+        """Take what the oldest two packets carried, to be sent again as probes.
+
+        They only wait for their acknowledgement then: lost, they are not sent a third time.
+        """
         oldest = []
-        for packet in self.sent.values():
-            oldest.append(packet)
+        for counter, packet in self.sent.items():
+            burst, size, pieces, windows, told = packet
+            if pieces or windows:
+                oldest.append(packet)
+                self.sent[counter] = burst, size, (), (), told
             if len(oldest) == 2:
                 break
         return oldest

@@ -26,11 +26,12 @@ from typing import Final
 
 from meshpeer.core.link import frames
 from meshpeer.core.link.acks import Acknowledged, Acks, Arrivals
+from meshpeer.core.link.air import Air, Airs
 from meshpeer.core.link.config import LinkConfig
 from meshpeer.core.link.congestion import Congestion
 from meshpeer.core.link.lane import Lane, arrival, first_rtt
 from meshpeer.core.link.packet import ACK_NOW, DATA, DATA_HEADER, DATA_OVERHEAD
-from meshpeer.core.link.path import Datagram
+from meshpeer.core.link.path import Datagram, Path
 from meshpeer.core.link.paths import LEAST_ROOM, Paths, Way
 from meshpeer.core.link.recovery import Burst, Recovery, Sent
 from meshpeer.core.link.sealer import LOW, Sealer
@@ -51,6 +52,7 @@ class Sender:
 
     __slots__ = (
         "_acks",
+        "_airs",
         "_best",
         "_config",
         "_congestion",
@@ -73,12 +75,13 @@ class Sender:
         config: LinkConfig,
         counters: Counter[str],
         congestion: Callable[[int, float | None], Congestion],
+        airs: Airs,
         now: float,
     ) -> None:
         self._streams, self._acks = streams, acks
         self._sealer, self._paths = sealer, paths
         self._config, self._counters = config, counters
-        self._congestion = congestion
+        self._congestion, self._airs = congestion, airs
         self._lanes: dict[Way, Lane] = {}
         self._best = self._lane(paths.active, now)
         self._largest_acked = -1
@@ -101,20 +104,53 @@ class Sender:
         times = [lane.recovery.oldest_sent_at for lane in self._lanes.values()]
         return min((time for time in times if time is not None), default=None)
 
+    @property
+    def asking(self) -> bool:
+        """Whether a question whether the other side is there waits to be sent."""
+        return self._ping
+
+    @property
+    def pressing(self) -> bool:
+        """Whether a question or an acknowledgement is due that waits for the medium."""
+        probing = self._ping or any(lane.probes for lane in self._lanes.values())
+        return probing or any(arrivals.urgent for arrivals in self._acks.owing)
+
     def ping(self) -> None:
         """Send at least one packet that has to be acknowledged."""
         self._ping = True
 
-    def outgoing(self, now: float, out: list[Datagram]) -> None:
-        """Append what may be sent now."""
+    def outgoing(self, now: float, out: list[Datagram], *, several: bool = False) -> None:
+        """Append what may be sent now.
+
+        Where `several` links share a slow medium, an acknowledgement that is due leaves alone: who
+        waits for it would repeat a packet before a full one of ours for each of them is out.
+        """
+        if several and self._best.air is not None:
+            self._send_acks(now, out)
         for lane in self._lanes.values():
-            if lane.probes or (self._ping and lane is self._best):
+            probing = lane.probes or (self._ping and lane is self._best)
+            if probing and not lane.held(now):
+                before = len(out)
                 self._send_probes(lane, now, out)
+                self._took(lane.air, out[before:], now)
         if self._streams.ready:
             self._send_data(now, out)
+        self._send_acks(now, out)
+
+    def _send_acks(self, now: float, out: list[Datagram]) -> None:
         for arrivals in list(self._acks.owing):
             if arrivals.urgent:
-                self._send_ack(arrivals, now, out)
+                way = self._paths.answering(arrivals.path)
+                air = self._airs.of(way.path, way.traits)
+                if air is None or air.free_at <= now:
+                    self._send_ack(arrivals, way, now, out)
+                    self._took(air, out[-1:], now)
+
+    def heard(self, path: Path) -> None:
+        """The other side is there: by a slow path the next question follows soon again."""
+        for lane in self._lanes.values():
+            if lane.path == path and lane.air is not None:
+                lane.recovery.timeouts = 0
 
     def acked(self, ranges: list[tuple[int, int]], delay: float, now: float) -> None:
         """The other side got these packets; what is lost by that is sent again.
@@ -166,13 +202,24 @@ class Sender:
 
     def next_wakeup(self) -> float | None:
         """When to call `wake` and `outgoing`, at the latest."""
-        times = [self._acks.next_due()]
+        times: list[float | None] = [self._ack_at(each) for each in self._acks.owing]
         ready = self._streams.ready
         for lane in self._lanes.values():
             times.append(lane.recovery.next_timeout())
-            if ready and lane.paced:
-                times.append(lane.pace_at)
+            probing = lane.probes or (self._ping and lane is self._best)
+            if (ready and lane.paced) or (probing and lane.air):
+                times.append(lane.next_at)
         return min((time for time in times if time is not None), default=None)
+
+    def _ack_at(self, arrivals: Arrivals) -> float:
+        way = self._paths.answering(arrivals.path)
+        air = self._airs.of(way.path, way.traits)
+        return arrivals.at if air is None else max(arrivals.at, air.free_at)
+
+    @staticmethod
+    def _took(air: Air | None, sent: list[Datagram], now: float) -> None:
+        if air is not None:
+            air.took(sent, now)
 
     # -- what has to be sent again
 
@@ -189,11 +236,12 @@ class Sender:
             for packet in recovery.detect(now):
                 self._repeat(packet)
             return
-        oldest = recovery.timed_out(now)
+        recovery.timed_out(now)
         dead = recovery.timeouts >= DEAD_PATH_TIMEOUTS and len(paths.ways) > 1
         if dead or paths.others_work(way, now - recovery.pto):
             paths.fail(way, now)
         if way is paths.active or way in paths.beside:
+            oldest = recovery.oldest()
             for packet in oldest:
                 self._repeat(packet)
             twice = any(pieces for _, _, pieces, _, _ in oldest)
@@ -211,6 +259,7 @@ class Sender:
         if lane is None:
             self._prune()
             traits = way.traits
+            air = self._airs.of(way.path, traits)
             recovery = Recovery(
                 self._congestion(traits.payload_limit, traits.rate),
                 now=now,
@@ -218,8 +267,9 @@ class Sender:
                 reliable=traits.reliable,
                 rate=traits.rate,
                 payload_limit=traits.payload_limit,
+                air=air,
             )
-            lane = self._lanes[way] = Lane(way, recovery, now)
+            lane = self._lanes[way] = Lane(way, recovery, now, air)
         return lane
 
     def _empty(self, lane: Lane) -> None:
@@ -260,7 +310,7 @@ class Sender:
         while streams.ready:
             congestion = recovery.congestion
             room = congestion.window - recovery.in_flight
-            if room <= 0 or lane.pace_at > now:
+            if room <= 0 or lane.next_at > now:
                 recovery.starved = False
                 lane.paced = room > 0
                 return
@@ -269,8 +319,11 @@ class Sender:
             size = min(room, congestion.quantum) if proved else limit
             if faster and arrival(size, lane) >= arrival(streams.waiting, *faster):
                 break
+            before = len(out)
             sent = self._send_burst(lane, max(1, size // limit), size == room, now, out)
-            if congestion.rate:
+            if lane.air is not None:
+                lane.air.took(out[before:], now)
+            elif congestion.rate:
                 lane.pace_at += sent / congestion.rate
             if not sent:
                 break
@@ -429,9 +482,10 @@ class Sender:
                 self._seal(lane, burst, [bytes((frames.PING,))], True, out)
         lane.probes = 0
 
-    def _send_ack(self, arrivals: Arrivals, now: float, out: list[Datagram]) -> None:
+    def _send_ack(
+        self, arrivals: Arrivals, way: Way, now: float, out: list[Datagram]
+    ) -> None:
         """Send a packet that nobody acknowledges."""
-        way = self._paths.answering(arrivals.path)
         space = way.traits.payload_limit - DATA_OVERHEAD
         text, _ = self._acks.take(arrivals, space, now)
         out.append(Datagram(way.path, self._sealer.seal(text)))

@@ -30,8 +30,9 @@ IDLE_SHARE: Final = 0.01
 """Of the air, what an idle link may take."""
 ACK_DELAY_LIMIT: Final = 1.0
 """Seconds; an ACK can say that it was held back for 1.05."""
-PATIENCE: Final = 8
-"""Full packets that may go, ours and theirs, before an answer: what both windows hold, twice."""
+PATIENCE: Final = 24
+"""Full packets that may go before an answer: what both windows hold, twice, and as much between two
+others, whom we may not hear."""
 LONG_S: Final = 600.0
 """Seconds that one bundle, or one file if nobody says otherwise, may keep a link busy; what takes
 longer waits for a better one."""

@@ -55,6 +55,11 @@ class Air:
         """The packets that were broadcast."""
         self._waiting: dict[int, deque[tuple[Path, bytes]]] = {}
         self._busy = False
+        self._speaking: int | None = None
+
+    def full(self, source: int) -> bool:
+        """Whether a station's modem holds a frame: its node gives it no other."""
+        return self._speaking == source or bool(self._waiting.get(source))
 
     def traits_of(self, path: Path) -> Traits:
         return self.traits
@@ -74,6 +79,7 @@ class Air:
         waiting = self._waiting.pop(source)
         self._waiting[source] = waiting
         path, data = waiting.popleft()
+        self._speaking = source
         size = len(data) + FRAME_HEAD
         self.bytes, self.frames = self.bytes + size, self.frames + 1
         if data[0] == BROADCAST:
@@ -91,6 +97,9 @@ class Air:
             heard = self.tamper(source, target, data)
             if heard is not None:
                 self.machines[target].hear([Datagram(path_to(source), heard)])
+        self._speaking = None
+        if not self._waiting[source]:
+            self.machines[source].writable()
         self._next()
 
 
@@ -119,6 +128,7 @@ class Place:
             self.machines.append(
                 Machine(number, around, key, Random(seed * 1_000 + number))
             )
+            self.machines[-1].peer.endpoint.airs.full = partial(self._full, number)
         self.sender, *self.receivers = self.machines
         pairs = [
             (a, b)
@@ -131,6 +141,9 @@ class Place:
         self.run_until(self.linked, 600)
         self.run(20)
         self.air.loss = loss
+
+    def _full(self, number: int, path: Path) -> bool:
+        return self.air.full(number)
 
     def linked(self) -> bool:
         """Whether the sender has all its links."""
