@@ -104,6 +104,7 @@ class Node:
             transport.name: transport for transport in (self.udp, *further)
         }
         self._unsent = Unsent(self._transports)
+        self.peer.endpoint.airs.full = self._unsent.full
         self._interfaces = Interfaces()
         self._usable: frozenset[Local] = frozenset()
         self._lan: Lan | None = None
@@ -269,6 +270,7 @@ class Node:
     def _writable(self) -> None:
         if self.online:
             self._unsent.retry(self.now())
+            self.peer.endpoint.writable(self.now())
         self.soon()
 
     def _set_timer(self, now: float) -> None:
@@ -372,6 +374,7 @@ class Node:
         """False closes every link and sends nothing until True."""
         if online and not self.online:
             self.online = True
+            self._writable()
             self.dialer.everything_changed(self.now())
         elif not online:
             self._go_offline()

@@ -56,6 +56,10 @@ class Unsent:
         """Datagrams that wait for room."""
         return sum(map(len, self._waiting.values()))
 
+    def full(self, path: Path) -> bool:
+        """Whether something waits for the same bottleneck as this path."""
+        return bool(self._waiting) and self._bottleneck(path) in self._waiting
+
     def held_up(self, now: float) -> bool:
         """Whether the core is to be asked for nothing more, since a way without a rate is full."""
         return self.next_wakeup(now) is not None

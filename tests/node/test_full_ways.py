@@ -1,6 +1,7 @@
 """A way that is full holds up itself and no other."""
 
 import asyncio
+from math import inf
 
 import pytest
 
@@ -85,3 +86,30 @@ def test_what_waits_for_a_full_modem_has_a_limit():
         unsent.send([Datagram(Path("modem", "far"), b"?")] * 100, now=0.0)
     assert unsent.waiting == UNSENT_LIMIT
     assert not unsent.held_up(0.0)
+
+
+def test_the_core_keeps_what_it_has_for_a_modem_that_is_full(make_node):
+    """A link that would send by it waits, where what is urgent may still overtake."""
+    far = Path("modem", "far")
+    modem = Modem(Hub(), "tnc", traits=Traits(rate=300.0, medium="tnc"))
+
+    async def story():
+        ann = make_node("ann", modem)
+        await ann.start()
+        free_at = ann.peer.endpoint.free_at
+        assert free_at(far) < inf
+        ann._unsent.send([Datagram(far, b"?")], ann.now())
+        assert free_at(far) == inf
+        assert free_at(Path("memory", "near")) < inf
+        modem.room = True
+        ann._writable()
+        assert free_at(far) < inf
+        modem.room = False
+        ann._unsent.send([Datagram(far, b"?")], ann.now())
+        modem.room = True
+        ann.set_online(False)
+        ann.set_online(True)
+        assert free_at(far) < inf
+        await ann.close()
+
+    asyncio.run(story())
