@@ -18,7 +18,8 @@ ARCHITECTURE = (TOP / "ARCHITECTURE.md").read_text()
 PLACES = PLACE.findall(ARCHITECTURE)
 FILES = sorted(set(re.findall(r"`((?:\w+/)+\w+\.py)`", ARCHITECTURE)))
 COMMAND = re.compile(
-    r"^ {4}(?:\$ |sudo )?meshpeer (?! )(.+?)(?: +#.*| < .*)?$", re.MULTILINE
+    r"^ {4}(?:\$ |sudo )?(?:meshpeer|\$\(which meshpeer\)) (?! )(.+?)(?: +#.*| < .*)?$",
+    re.MULTILINE,
 )
 COMMANDS, ON_RADIO = (
     COMMAND.findall((TOP / name).read_text()) for name in ("README.md", "RADIO.md")
