@@ -24,6 +24,7 @@ from tests.vectors import chain
 from tests.vectors.beacon import beacons
 from tests.vectors.broadcast import broadcast
 from tests.vectors.link import conversation
+from tests.vectors.short import shorts
 
 FOLDER = Path(__file__).parent
 
@@ -329,6 +330,7 @@ FILES = {
     "bundle.json": bundles,
     "receipt.json": receipts,
     "link.json": conversation,
+    "short.json": shorts,
     "broadcast.json": broadcast,
     "beacon.json": beacons,
     "block.json": chain.blocks,

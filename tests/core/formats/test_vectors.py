@@ -20,6 +20,7 @@ from meshpeer.core.formats.want import Part, Want
 from meshpeer.core.identity import idtext
 from meshpeer.core.identity.noise import KeyPair
 from meshpeer.core.identity.seal import open_seal
+from meshpeer.core.link import packet
 from meshpeer.core.sync.messages import Frames
 from meshpeer.errors import RemoteProtocolError, UsageError
 from tests.vectors.build import FILES, FOLDER, text_of
@@ -245,3 +246,13 @@ def test_beacons():
             assert each.mark == raw(case["mark"])
             assert each.is_of(raw(cases["peer_id"]))
     check_refused(cases["refused_in_a_frame"], "payload", beacon.parse_frame)
+
+
+def test_short_headers():
+    cases = vectors("short.json")
+    connection = raw(cases["connection"])
+    for case in cases["packets"]:
+        data, short = raw(case["data"]), raw(case["short"])
+        assert packet.shorten(data) == short
+        assert packet.lengthen(short, connection, case["expected"]) == data
+        assert case["counter"].to_bytes(8)[-4:] == data[5:9]
