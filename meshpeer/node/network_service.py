@@ -176,7 +176,7 @@ class NetworkService(Desk):
     def _peer_view(self, peer: bytes, rows: list[PutPeer]) -> facade.Peer:
         neighbour = self._peer.neighbours.get(peer)
         active = neighbour.link.path if neighbour else None
-        paths = [
+        remembered = [
             facade.PathInfo(
                 row.transport,
                 row.address,
@@ -185,10 +185,13 @@ class NetworkService(Desk):
             )
             for row in rows
         ]
-        if active and not any(path.active for path in paths):
-            paths.insert(
-                0, facade.PathInfo(active.transport, path_text(active), False, True)
-            )
+        named = {row.address for row in rows}
+        now = [
+            facade.PathInfo(path.transport, path_text(path), False, path == active)
+            for path in (neighbour.link.paths if neighbour else ())
+            if path_text(path) not in named
+        ]
+        paths = sorted([*now, *remembered], key=lambda path: not path.active)
         return facade.Peer(
             id=idtext.encode(peer),
             name=self.name_at(peer),

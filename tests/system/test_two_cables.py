@@ -59,6 +59,10 @@ def test_a_file_comes_by_both_cables_at_once(pair, network, tmp_path):
     }
     assert min(came.values()) > SIZE / 4, came
     assert sum(came.values()) < 1.2 * SIZE
+    (neighbour,) = sink.api.all("peers")
+    shown = [path["address"].rpartition(".")[0] for path in neighbour["paths"]]
+    assert sorted(shown) == sorted(CABLES.values())
+    assert [path["active"] for path in neighbour["paths"]] == [True, False]
     assert Path(done["path"]).read_bytes() == (tmp_path / "film.bin").read_bytes()
 
 
