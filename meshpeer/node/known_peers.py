@@ -13,7 +13,7 @@ from meshpeer.core.bucket import Bucket
 from meshpeer.core.dialer import Dialer
 from meshpeer.core.formats.card import Card
 from meshpeer.core.identity.idtext import decode
-from meshpeer.core.link.path import Path
+from meshpeer.core.link.path import Path, Traits
 from meshpeer.core.link.slow import is_slow
 from meshpeer.core.mail.people import Contact, Status
 from meshpeer.core.peer import Peer
@@ -29,6 +29,9 @@ from transports.interface import PeerFound
 
 REMEMBERED: Final = 64
 """Peers tried at start that nobody configured: those last met."""
+ASKED_RATE, ASKED_AT_ONCE = 2.0, 64.0
+"""Paths in a second, and at once, by which neighbours are asked since discovery says so: a false
+one costs a beacon, and has each who is linked with that neighbour ask four times."""
 STRANGER_RATE, STRANGER_BURST = 20.0, 100.0
 """Strangers in a second, and at once, of whom discovery may tell us; contacts always."""
 
@@ -44,6 +47,7 @@ class KnownPeers:
         self._marks = Marks(self._peers_known, lambda: people.changes, now)
         self._crowd = Crowd(self._up, os.urandom)
         self._slow_calls = SlowCalls()
+        self._asked = Bucket(rate=ASKED_RATE, burst=ASKED_AT_ONCE, now=now)
 
     def load(
         self,
@@ -79,27 +83,33 @@ class KnownPeers:
             return False
         traits = self._peer.endpoint.traits_of(found.path)
         contact = self._is_contact(peer)
-        if neighbour := self._peer.neighbours.get(peer):
-            proved = found.path in neighbour.link.paths
-            if not proved and not self._slow_calls.may_ask(
-                traits, contact=contact, now=now
-            ):
-                return False
-            self._dialer.learn(peer, found.path, now, configured=False)
-            self._dialer.came_up(peer)
-            self._peer.connect(peer, found.path, now)
-            return True
+        if peer in self._peer.neighbours:
+            return self._offer_found(peer, found.path, traits, contact, now)
         if peer not in self._dialer and not contact and not self._strangers.take(now):
             return False
         if not self._slow_calls.may_call(traits, contact=contact, now=now):
             return False
-        if found.spread:
+        if found.spread or (traits.broadcast and not contact):
             call = Call(peer, found.path, traits.medium, contact)
             self._crowd.heard(call, found.spread, now)
         elif is_slow(traits.rate) and (not contact or peer in self._dialer):
             self._peer.connect(peer, found.path, now)
         else:
             self._dialer.learn(peer, found.path, now, configured=False)
+        return True
+
+    def _offer_found(
+        self, peer: bytes, path: Path, traits: Traits, contact: bool, now: float
+    ) -> bool:
+        """A neighbour was heard, on a path that its link may use, or that is a lie."""
+        if path not in self._peer.neighbours[peer].link.paths:
+            if not self._slow_calls.may_ask(traits, contact=contact, now=now):
+                return False
+            if not self._asked.take(now):
+                return False
+        self._dialer.learn(peer, path, now, configured=False)
+        self._dialer.came_up(peer)
+        self._peer.connect(peer, path, now)
         return True
 
     def offer(self, peer: bytes, now: float) -> None:
