@@ -3,13 +3,14 @@
 Contacts, and devices of persons here, get what their link takes. A chain is for everybody who asks,
 but who asks again and again for all of it, or under ever new keys, would keep the disk and the link
 busy for nothing: so what each stranger gets goes into a bucket, and what all of a network get into
-another, and while one is full nothing more is read for them. A bucket holds a chain of some 100,000
+another, and while one is full nothing more is read for them. Over a slow link this holds for all. A bucket holds a chain of some 100,000
 posts, so that an honest newcomer doesn't feel it. It is the account's, not the link's: to link again
 empties none.
 """
 
 from typing import Final
 
+from meshpeer.core.link.slow import Served, is_slow
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.allowance import Rate
 
@@ -34,6 +35,7 @@ class ServeRate:
         network: Rate = Rate(NETWORK_RATE, NETWORK_BURST),  # noqa: B008
     ) -> None:
         self._stranger, self._network = Buckets(stranger), Buckets(network)
+        self._slowly: dict[Account, Served] = {}
 
     def may(self, account: Account, now: float) -> bool:
         """Whether this neighbour is given more now."""
@@ -48,6 +50,21 @@ class ServeRate:
             _, network, stranger = account.nest
             self._stranger.fill(stranger, size, now)
             self._network.fill(network, size, now)
+
+    def may_slowly(self, account: Account, rate: float | None, now: float) -> bool:
+        """Whether this neighbour is given more over a link of this rate."""
+        served = self._slowly.get(account)
+        return served is None or served.may(rate, now)
+
+    def gave_slowly(
+        self, account: Account, rate: float | None, size: int, now: float
+    ) -> None:
+        """So many bytes went over a link of this rate."""
+        if not is_slow(rate):
+            return
+        if account not in self._slowly and len(self._slowly) >= BUCKETS:
+            del self._slowly[next(iter(self._slowly))]
+        self._slowly.setdefault(account, Served()).gave(rate, size, now)
 
 
 class Buckets:

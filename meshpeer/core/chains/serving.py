@@ -4,6 +4,8 @@ One read of at most READ blocks is under way for each neighbour, and none while 
 sent, so who asks for all and reads nothing costs half a megabyte. Of large blocks fewer are given
 at once: a neighbour on a slow link would else seem to read nothing, and be struck for it. What was
 given to strangers goes into buckets, and while one is full nothing more is read (serve_rate.py).
+Over a slow link anybody gets what takes LONG_S, and then a share of it: our own side asks for the
+newest few only, but another may ask for all there is, and what is new must not wait behind that.
 """
 
 from collections import deque
@@ -15,6 +17,7 @@ from meshpeer.core.chains.log import Log
 from meshpeer.core.chains.messages import Blocks, Get, pack, pack_blocks
 from meshpeer.core.chains.serve_rate import ServeRate
 from meshpeer.core.formats.block import Header
+from meshpeer.core.link.slow import any_rate, low_water
 from meshpeer.core.link.streams import LOW_WATER
 from meshpeer.core.sync.account import Account
 from meshpeer.errors import RemoteProtocolError
@@ -50,9 +53,11 @@ class Serving:
         read: Callable[[Get], None],
         account: Account,
         rate: ServeRate,
+        link_rate: Callable[[], float | None] = any_rate,
     ) -> None:
         self._book, self._write, self._unread, self._read = book, write, unread, read
         self._account, self._rate = account, rate
+        self._link_rate = link_rate
         self._gets: deque[Get] = deque()
         self._reading: Get | None = None
 
@@ -69,8 +74,9 @@ class Serving:
 
     def pump(self, now: float) -> None:
         """Read for the next answer, if the neighbour takes what was sent and may have more."""
-        while self._gets and self._reading is None and self._unread() <= LOW_WATER:
-            if not self._rate.may(self._account, now):
+        while self._gets and self._reading is None and self._unread() <= self._ahead:
+            may = self._rate.may_slowly(self._account, self._link_rate(), now)
+            if not (may and self._rate.may(self._account, now)):
                 return
             get = self._gets[0]
             log = self._book.logs.get((get.device, get.log))
@@ -80,7 +86,7 @@ class Serving:
                 self._gets.popleft()
                 self._write(pack(Blocks(*get, ())))
             else:
-                first = max(get.first, span[0], top - _at_once(log) + 1)
+                first = max(get.first, span[0], top - _at_once(log, self._ahead) + 1)
                 self._reading = get
                 self._read(get._replace(first=first, last=top))
 
@@ -92,28 +98,34 @@ class Serving:
         if get is None or not self._gets:
             return
         self._gets.popleft()
-        given, first = _given(rows), part.first
+        given, first = _given(rows, self._ahead), part.first
         if given < len(rows):
             rows, first = rows[:given], Header.parse(rows[given - 1][0]).sequence
         if first > get.first:
             self._gets.appendleft(get._replace(last=first - 1))
         for frame in pack_blocks(get, rows, first):
             self._rate.gave(self._account, len(frame), now)
+            self._rate.gave_slowly(self._account, self._link_rate(), len(frame), now)
             self._write(frame)
         self.pump(now)
 
+    @property
+    def _ahead(self) -> int:
+        """Bytes given at once: little over a slow link."""
+        return low_water(GIVEN, self._link_rate())
 
-def _at_once(log: Log | None) -> int:
+
+def _at_once(log: Log | None, most: int) -> int:
     """How many blocks to read, going by how large those of this log are."""
     usual = log.weight // max(1, log.held.count) if log else 0
-    return max(1, min(READ, GIVEN // max(1, usual)))
+    return max(1, min(READ, most // max(1, usual)))
 
 
-def _given(rows: Sequence[tuple[bytes, bytes | None]]) -> int:
+def _given(rows: Sequence[tuple[bytes, bytes | None]], most: int) -> int:
     """How many of these blocks to give."""
     size = 0
     for count, (header, body) in enumerate(rows, 1):
         size += len(header) + len(body or b"")
-        if size >= GIVEN:
+        if size >= most:
             return count
     return len(rows)

@@ -135,6 +135,7 @@ class Session:
             lambda get: shared.read(self, get),
             account,
             shared.serve_rate,
+            lambda: link.rate,
         )
         self._held_up: float | None = None
 

@@ -38,6 +38,25 @@ LONG_S: Final = 600.0
 longer waits for a better one."""
 AHEAD: Final = 4.0
 """Seconds of sending that are handed to a link: what is urgent waits no longer than that."""
+SERVED_SHARE: Final = 0.25
+"""Of a slow link, what the other side gets of what is old anyway, once it had LONG_S of it."""
+
+
+class Served:
+    """What one neighbour was given over a slow link, against what it may have: LONG_S at once."""
+
+    def __init__(self) -> None:
+        self._paid_at = 0.0
+
+    def may(self, rate: float | None, now: float) -> bool:
+        """Whether it is given more now."""
+        return not is_slow(rate) or (self._paid_at - now) * SERVED_SHARE < LONG_S
+
+    def gave(self, rate: float | None, size: int, now: float) -> None:
+        """So many bytes were given."""
+        if is_slow(rate):
+            spent = airtime(rate, size) / SERVED_SHARE
+            self._paid_at = max(self._paid_at, now) + spent
 
 
 def any_rate() -> None:

@@ -5,6 +5,7 @@ import pytest
 from meshpeer.core.chains.messages import Blocks, Get
 from meshpeer.core.chains.serve_rate import BUCKETS, Buckets, ServeRate
 from meshpeer.core.formats.record import Post
+from meshpeer.core.link.slow import LONG_S, SERVED_SHARE
 from meshpeer.core.sync.account import Account, Kind
 from meshpeer.core.sync.allowance import Rate
 from tests.core.chains.stranger import Stranger
@@ -88,3 +89,43 @@ def test_ever_new_strangers_leave_no_more_than_so_many_buckets():
         buckets.fill(f"{n}", 1, 0.0)
     assert len(buckets._empty_at) == BUCKETS
     assert not buckets.open("eve", 0.0)
+
+
+def test_a_slow_link_gives_anybody_ten_minutes_of_history_and_then_a_share():
+    rate, contact = ServeRate(), Account(Kind.CONTACT, "ann")
+    bits = 1_200.0
+    at_once = 0
+    while rate.may_slowly(contact, bits, 0.0):
+        rate.gave_slowly(contact, bits, 1_000, 0.0)
+        at_once += 1_000
+    assert abs(at_once * 8 / bits - LONG_S) < 10
+    assert rate.may_slowly(contact, None, 0.0)
+    assert rate.may_slowly(stranger("eve"), bits, 0.0)
+    for second in range(3_600):
+        if rate.may_slowly(contact, bits, float(second)):
+            rate.gave_slowly(contact, bits, 1_000, float(second))
+            at_once += 1_000
+    spent = at_once * 8 / bits
+    assert abs(spent - LONG_S - SERVED_SHARE * 3_600) < 20
+    for number in range(2 * BUCKETS):
+        rate.gave_slowly(stranger(f"{number}"), bits, 100, 0.0)
+    assert len(rate._slowly) == BUCKETS
+
+
+def test_who_asks_for_a_whole_log_by_a_slow_link_gets_the_newest_of_it(ann, bob):
+    log = long_log(ann)
+    bob.take(*log.blocks)
+    eve = Stranger(bob)
+    eve.end.rate = 1_200.0
+    eve.say(Get(log.key.public, log.id, 1, 50))
+
+    def given():
+        return sum(len(one.blocks) for one in eve.asks(Blocks))
+
+    counts = []
+    for _ in range(50):
+        eve.wait(60)
+        counts.append(given())
+    assert 5 <= sum(counts[:10]) <= 8  # of 16 kB, which take 107 seconds
+    assert 4 <= sum(counts[10:]) <= 7
+    assert eve.end.closed is None
