@@ -159,15 +159,15 @@ def profile(
     session.give(session.api.put("profile", body=body), _profile_lines)
 
 
-def _devices(count: int) -> str:
-    return "1 device" if count == 1 else f"{count} devices"
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _profile_lines(profile: dict[str, Any]) -> list[str]:
     lines = [
         f"{show.name(profile['person'])}  {profile['person']['id']}",
-        f"  {WHY[profile['why']]}; {profile['records']} blocks, "
-        f"{show.size(profile['bytes'])}, {_devices(profile['devices'])}",
+        f"  {WHY[profile['why']]}; {_many(profile['records'], 'block')}, "
+        f"{show.size(profile['bytes'])}, {_many(profile['devices'], 'device')}",
     ]
     if profile["about"]:
         lines += [

@@ -26,6 +26,7 @@ from scapy.layers.l2 import SNAP, CookedLinux, CookedLinuxV2, Dot1Q, Ether
 from scapy.packet import Packet, Raw, bind_bottom_up, bind_layers, bind_top_down
 
 from meshpeer.core.formats import beacon
+from meshpeer.core.identity import idtext
 from meshpeer.dissect.packets import PACKETS, MeshPacket
 from transports.adhoc import frame, kiss
 from transports.adhoc.frame import ETHERTYPE
@@ -100,7 +101,7 @@ class MeshFramedBeacon(Packet):
 
     def mysummary(self) -> str:
         """Say who it may be."""
-        who = f"mark {self.mark.hex()}" if self.flags & 1 else self.peer_id.hex()
+        who = f"mark {self.mark.hex()}" if self.flags & 1 else idtext.encode(self.peer_id)
         return f"BEACON{' in answer' if self.flags & 2 else ''}: {who}"
 
 
@@ -134,7 +135,7 @@ class MeshBeacon(Packet):
 
     def mysummary(self) -> str:
         """Say who it may be."""
-        who = f"mark {self.mark.hex()}" if self.flags & 1 else self.peer_id.hex()
+        who = f"mark {self.mark.hex()}" if self.flags & 1 else idtext.encode(self.peer_id)
         return f"BEACON{' in answer' if self.flags & 2 else ''}: {who}, port {self.port}"
 
 

@@ -18,6 +18,7 @@ from scapy.packet import Raw
 
 from meshpeer.core.broadcast import symbol
 from meshpeer.core.formats.beacon import Beacon
+from meshpeer.core.identity import idtext
 from meshpeer.core.link import frames, packet
 from meshpeer.dissect import (
     MeshAck,
@@ -168,6 +169,7 @@ def tells_who(read, wire):
     if wire is BEACON:
         assert str(read.flags) == "ANSWER"
         assert read.peer_id == PEER
+        assert idtext.encode(PEER) in read.summary(), "as all commands write it"
     else:
         assert str(read.flags) == "HIDDEN"
         assert read.mark == HIDDEN[-8:]
