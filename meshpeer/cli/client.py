@@ -6,6 +6,7 @@ http.client costs 27 ms, aiohttp 180.
 
 import http.client
 import json
+import shlex
 import socket
 import time
 from collections.abc import Iterator
@@ -125,8 +126,14 @@ class Api:
             ) from error
         except (OSError, http.client.HTTPException) as error:
             connection.close()
+            root = self._state.root
+            named = (
+                ""
+                if root == State.find(None).root
+                else f" --state {shlex.quote(str(root))}"
+            )
             raise NotRunningError(
-                f"no peer runs on {self._state.root}: start one with `meshpeer run`"
+                f"no peer runs on {root}: start one with `meshpeer{named} run`"
             ) from error
         if answer.status != http.client.OK:
             problem = answer.read()

@@ -75,3 +75,4 @@ def test_a_key_leaves_the_device_and_comes_back(ann, tmp_path):
 def test_a_backup_needs_a_peer_that_runs(ann, tmp_path):
     done = call("backup", tmp_path / "b", "--state", ann.root)
     assert done.exit_code == 3
+    assert f"start one with `meshpeer --state {ann.root} run`" in done.stderr

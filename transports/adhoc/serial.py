@@ -348,5 +348,7 @@ def _advice(number: int | None) -> str:
     if number in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         return "; is it plugged in?"
     if number in (errno.EACCES, errno.EPERM):
-        return "; may this user open it? (usermod -aG dialout)"
+        return (
+            "; may this user open it? `sudo usermod -aG dialout $USER`, then log in again"
+        )
     return "; another program has it" if number == errno.EBUSY else ""
