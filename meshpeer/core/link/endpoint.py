@@ -4,6 +4,8 @@ One link for two peers. When both begin at once, the handshake of the lower peer
 - the lower one, with its own initiation under way, does not answer the other's for a second, but
   repeats its own by the path from which that came;
 - the higher one answers, and holds its own back meanwhile.
+By a slow path two that cross cost the air ten seconds, and most peers hear of each other at the same
+time: there the higher one holds back from the start, for as long as the lower one's would take.
 Should two handshakes be confirmed all the same, a later one replaces an earlier, except at the
 lower peer where the earlier was its own and the other side's instance is the same, so that the
 other did not restart: there the later one is dropped while the earlier is still alive.
@@ -138,7 +140,10 @@ class Endpoint:
                 return
         if path in begun.paths or len(begun.paths) >= PATHS_TRIED:
             return
-        begun.call(path, self._traits(path).rate, now)
+        rate = self._traits(path).rate
+        if not begun.paths and self.peer_id > peer_id and is_slow(rate):
+            begun.held_until = max(begun.held_until, now + first_retry(WINNER_WAITS, rate))
+        begun.call(path, rate, now)
         self._repeat(peer_id, begun, now)
 
     def receive(self, batch: Sequence[Datagram], now: float) -> None:
