@@ -32,6 +32,9 @@ REMEMBERED: Final = 64
 ASKED_RATE, ASKED_AT_ONCE = 2.0, 64.0
 """Paths in a second, and at once, by which neighbours are asked since discovery says so: a false
 one costs a beacon, and has each who is linked with that neighbour ask four times."""
+PLACES: Final = 3
+"""Stations of one medium by which a peer is called. Who names more lies, or somebody does in that
+name: then the first packet goes to all in range, and who can answer it shows where it is."""
 STRANGER_RATE, STRANGER_BURST = 20.0, 100.0
 """Strangers in a second, and at once, of whom discovery may tell us; contacts always."""
 
@@ -92,6 +95,8 @@ class KnownPeers:
         if found.spread or (traits.broadcast and not contact):
             call = Call(peer, found.path, traits.medium, contact)
             self._crowd.heard(call, found.spread, now)
+        elif traits.broadcast and self._named(peer, found.path, traits) >= PLACES:
+            self._peer.connect(peer, traits.broadcast, now)
         elif is_slow(traits.rate) and (not contact or peer in self._dialer):
             self._peer.connect(peer, found.path, now)
         else:
@@ -111,6 +116,11 @@ class KnownPeers:
         self._dialer.came_up(peer)
         self._peer.connect(peer, path, now)
         return True
+
+    def _named(self, peer: bytes, path: Path, traits: Traits) -> int:
+        """Count the other paths on a medium by which this peer is called."""
+        others = (each for each in self._dialer.paths(peer) if each != path)
+        return sum(self._medium(each) == traits.medium for each in others)
 
     def offer(self, peer: bytes, now: float) -> None:
         """Tell a neighbour's link of all paths known: it uses those that are proved."""

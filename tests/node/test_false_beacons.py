@@ -43,6 +43,24 @@ def station(number):
     return path_of("mesh0", b"\x02" + number.to_bytes(5))
 
 
+def exchange(ann, bob, seconds, before=lambda: None):
+    """Let two live in range of each other: ann is station 1, bob is 2."""
+    for _ in range(seconds):
+        before()
+        for one, other, number in ((ann, bob, 1), (bob, ann, 2)):
+            one.pass_second()
+            mine = (station(3 - number), CELL.broadcast)
+            batch = [
+                Datagram(station(number), bytes(each.data))
+                for each in one.sent
+                if each.path in mine
+            ]
+            one.sent.clear()
+            other.now = one.now = max(one.now, other.now)
+            if batch:
+                other.peer.receive(batch, other.now)
+
+
 def test_strangers_who_are_not_there_are_called_as_few_as_if_there_was_a_crowd(tmp_path):
     ann = OnCell(tmp_path / "ann")
     keys = [KeyPair.generate(os.urandom).public for _ in range(A_SECOND)]
@@ -58,18 +76,7 @@ def test_strangers_who_are_not_there_are_called_as_few_as_if_there_was_a_crowd(t
 def test_a_neighbour_is_asked_for_by_few_of_the_paths_that_others_name(tmp_path):
     ann, bob = OnCell(tmp_path / "ann"), OnCell(tmp_path / "bob")
     ann.peer.connect(bob.peer.id, station(2), ann.now)
-    for _ in range(8):
-        for one, other, number in ((ann, bob, 1), (bob, ann, 2)):
-            one.pass_second()
-            batch = [
-                Datagram(station(number), bytes(each.data))
-                for each in one.sent
-                if each.path in (station(1), station(2))
-            ]
-            one.sent.clear()
-            if batch:
-                other.now = one.now = max(one.now, other.now)
-                other.peer.receive(batch, other.now)
+    exchange(ann, bob, 8)
     assert bob.peer.id in ann.peer.neighbours
     ann.sent.clear()
     stations = count(1_000)
@@ -80,3 +87,30 @@ def test_a_neighbour_is_asked_for_by_few_of_the_paths_that_others_name(tmp_path)
         ann.pass_second()
     false = [each for each in ann.sent if each.path != station(2)]
     assert 0 < len(false) <= 5 * (ASKED_AT_ONCE + MINUTE * ASKED_RATE)
+
+
+def test_false_beacons_in_their_names_do_not_keep_contacts_apart(tmp_path):
+    """All slots of a call are taken by stations that aren't there: it goes to all in range."""
+    ann, bob = OnCell(tmp_path / "ann"), OnCell(tmp_path / "bob")
+    for one, other in ((ann, bob), (bob, ann)):
+        own = next(iter(other.peer.mail.people.own.values()))
+        one.peer.mail.people.accept(own.card, None, wall=0)
+    stations = count(1_000)
+
+    def lie():
+        for one, other in ((ann, bob), (bob, ann)):
+            for _ in range(20):
+                false = PeerFound(other.peer.id, station(next(stations)))
+                one.known.found(false, one.now)
+
+    def speak():
+        lie()
+        ann.known.found(PeerFound(bob.peer.id, station(2)), ann.now)
+        bob.known.found(PeerFound(ann.peer.id, station(1)), bob.now)
+        lie()
+
+    exchange(ann, bob, 10, lie)
+    exchange(ann, bob, 30, speak)
+    assert bob.peer.id in ann.peer.neighbours
+    assert ann.peer.neighbours[bob.peer.id].link.path == station(2)
+    assert bob.peer.neighbours[ann.peer.id].link.path == station(1)

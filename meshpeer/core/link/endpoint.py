@@ -437,16 +437,20 @@ class Endpoint:
             raise RemoteProtocolError("response", "to nothing that was asked")
         established = begun.finish(answer)
         del self._begun[begun.peer_id]
-        used = path if path in begun.paths else next(iter(begun.paths))
+        called = path in begun.paths
+        by_all = self._traits(path).broadcast in begun.paths
+        used = path if called or by_all else next(iter(begun.paths))
         link = self._new_link(established, begun.local_id, True, used, now)
         if begun.early:
             link.streams.sent_early(0, begun.early)
         self._by_id[begun.local_id] = link
-        if begun.called > 1 or path != used:
+        if begun.called > 1 or not called:
             link.doubt(len(data) if path == used else 0, now)
         link.greet()
         for other in begun.paths:
-            link.offer(other, self._traits(other), now)
+            traits = self._traits(other)
+            if traits.broadcast != other:
+                link.offer(other, traits, now)
         self._up(link, now)
 
     def _receive_cookie(self, path: Path, data: bytes) -> None:
