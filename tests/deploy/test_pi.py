@@ -80,6 +80,13 @@ def test_what_raspberry_pi_imager_set_runs_first(boot, package):
         assert words.count(UNIT) == 1
 
 
+def test_a_package_for_another_processor_is_noted(boot, package):
+    other = package.rename(package.with_name("meshpeer_1+py3.11_amd64.deb"))
+    done = prepare(boot, "--deb", other, "--country", "DE")
+    assert done.returncode == 0, "in a virtual machine it is right"
+    assert "a Raspberry Pi takes one by `build --arch arm64`" in done.stderr
+
+
 def test_without_a_country_it_says_what_follows(boot, package):
     assert "keeps its own radio off" in prepare(boot, "--deb", package).stderr
 
