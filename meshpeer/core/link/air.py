@@ -45,6 +45,11 @@ class Air:
         """When the next packet may leave: never, until the medium says that it has room again."""
         return inf if self._full() else self._free_at
 
+    @property
+    def busy_until(self) -> float:
+        """When the last was on the air, as far as we know."""
+        return max(self._free_at, next(reversed(self._heard.values()), 0.0))
+
     def took(self, datagrams: Iterable[Datagram], now: float) -> None:
         """These leave now."""
         size = sum(len(datagram.data) + ADDED for datagram in datagrams)

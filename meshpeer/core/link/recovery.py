@@ -241,7 +241,12 @@ class Recovery:
             return None
         backoff: float = self.pto * 2**self.timeouts
         longest = SLOW_BACKOFF if is_slow(self._rate) else 1.0
-        return self._last_sent + min(backoff, max(PTO_LIMIT, longest * self.pto))
+        due = self._last_sent + min(backoff, max(PTO_LIMIT, longest * self.pto))
+        if self._air is None:
+            return due
+        # where all is quiet an answer is on its way or lost: nobody keeps it waiting
+        quiet = (self._ack_delay + 2 * self._theirs) * min(2.0**self.timeouts, longest)
+        return min(due, max(self._air.busy_until, self._last_sent) + quiet)
 
     def timed_out(self, now: float) -> None:
         """Count a probe timeout."""

@@ -6,6 +6,7 @@ import pytest
 
 from meshpeer.core.formats.bundle import Priority
 from meshpeer.core.link.air import ADDED, CROWD_LIMIT, LATELY, Air, Airs
+from meshpeer.core.link.congestion import Bbr
 from meshpeer.core.link.path import Datagram, Path, Traits
 from meshpeer.core.link.recovery import Recovery
 from meshpeer.core.peer import LinkDown
@@ -41,6 +42,21 @@ def test_what_is_heard_takes_the_air_too():
     for _ in range(9):
         air.heard(ANN, 500, 13.0)
     assert air.free_at == 13.0 + 2 * 5.0
+
+
+def test_where_the_air_is_quiet_nobody_waits_for_a_crowd_that_is_gone():
+    air = Air(TRAITS, lambda: False)
+    memory = Recovery(
+        Bbr(500, 800.0), now=0.0, rate=800.0, payload_limit=500, air=air, initial_rtt=60.0
+    )
+    for number in range(4):
+        air.heard(Path("adhoc", f"tnc/{number:04x}"), 500 - ADDED, 10.0 + number)
+    air.took([of_size(500)], 14.0)
+    memory.sent_packet(0, (memory.burst(14.0, 0), 500, (), (), None))
+    assert air.busy_until == 19.0
+    assert memory.next_timeout() == 19.0 + 43 / 100 + 2 * 5.0
+    air.heard(ANN, 500 - ADDED, 24.0)
+    assert memory.next_timeout() == 24.0 + 43 / 100 + 2 * 5.0
 
 
 def test_only_slow_paths_share_a_medium_and_each_medium_is_one():
