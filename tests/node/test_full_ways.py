@@ -63,7 +63,7 @@ def test_a_full_modem_does_not_hold_up_the_radio(make_node):
         await ann.start()
         await bob.start()
         ann.dialer.learn(
-            bytes(31) + b"\x09", Path("modem", "far"), ann.now(), configured=True
+            b"\xff" * 31 + b"\x09", Path("modem", "far"), ann.now(), configured=True
         )
         ann.turn()
         assert ann._unsent.waiting == 1
