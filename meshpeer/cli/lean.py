@@ -14,10 +14,13 @@ can't be found. What is hidden, of 62 MB and 0.4 s of a start:
                                    it never serves here; who asks for a type reads it then
     bz2, lzma        0.3 MB        shutil's archives; zlib stays
 
-One is imported at the top of a library that uses it in functions we never call, so it can't be
-hidden; it is put off until somebody touches it:
+Some are imported by libraries that use them in functions we hardly ever call, so they can't be
+hidden; they are put off until somebody touches them:
 
     dateutil.parser  0.8 MB        sqlite-utils' conversions of columns
+    idna             0.3 MB        yarl's host names that aren't ASCII
+    aiohttp          4 MB, 40 ms   the package's own list of names, which has all of its client;
+                                   the modules of it that the server is made of are imported
 
 It changes our mind if something here ever needs asyncio's TLS, hashlib's scrypt and pbkdf2, or
 shutil's compressed archives.
@@ -27,7 +30,8 @@ import mimetypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import LazyLoader, find_spec, module_from_spec
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec
 from typing import Final
 
 OWN_HASHES: Final = (
@@ -47,7 +51,10 @@ SPARE: Final = (
     "bz2",
     "lzma",
 )
-PUT_OFF: Final = ("dateutil.parser",)
+PUT_OFF: Final = ("dateutil.parser", "idna")
+PUT_OFF_BUT_PARTS: Final = {"aiohttp": {"__version__": ""}}
+"""Packages whose modules are had without the package itself, and what these take from it at once:
+aiohttp's version stands in the header `Server` of answers, which nobody reads."""
 
 
 @contextmanager
@@ -56,7 +63,7 @@ def without_spare_parts() -> Iterator[None]:
     mimetypes.inited = True  # it isn't: whoever guesses a type finds no table, and reads it
     hidden = [name for name in _hideable() if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
-    for name in PUT_OFF:
+    for name in (*PUT_OFF, *PUT_OFF_BUT_PARTS):
         _put_off(name)
     try:
         yield
@@ -71,12 +78,24 @@ def _hideable() -> list[str]:
 
 
 def _put_off(name: str) -> None:
-    """Let it be imported by whoever first wants something of it."""
+    """Let it be imported by whoever first wants something of it.
+
+    Not by importlib's LazyLoader, whose modules load at a mere `import` of their name.
+    """
     spec = find_spec(name) if name not in sys.modules else None
     if spec is None or spec.loader is None:
         return
-    spec.loader = LazyLoader(spec.loader)
-    sys.modules[name] = module = module_from_spec(spec)
-    spec.loader.exec_module(module)
+    loader, module = spec.loader, module_from_spec(spec)
+
+    def give(wanted: str) -> object:
+        if name in PUT_OFF_BUT_PARTS and find_spec(f"{name}.{wanted}"):
+            return import_module(f"{name}.{wanted}")
+        if vars(module).pop("__getattr__", None):
+            loader.exec_module(module)
+        return getattr(module, wanted)
+
+    vars(module).update(PUT_OFF_BUT_PARTS.get(name, {}), __getattr__=give)
+    sys.modules[name] = module
     package, _, last = name.rpartition(".")
-    setattr(sys.modules[package], last, module)  # where `from package import` finds it
+    if package:
+        setattr(sys.modules[package], last, module)  # where `from package import` finds it

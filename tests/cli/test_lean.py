@@ -45,10 +45,14 @@ UNNEEDED = {
     "ssl",
     "_hashlib",
     "frozenlist._frozenlist",
+    "aiohttp.client",
+    "aiohttp.connector",
+    "aiohttp.tracing",
     "aiohttp.web",
     "aiohttp._websocket.mask",
     "aiohttp._websocket.reader_c",
     "encodings.idna",
+    "idna.core",
     "_bz2",
     "_lzma",
     "blake3",
@@ -98,6 +102,25 @@ def test_what_is_put_off_is_there_for_whoever_wants_it():
         "import dateutil.parser; print(dateutil.parser.parse('2020-05-03').year)\n"
     )
     assert run(script) == ["False", "2020-05-03", "2020"]
+
+
+def test_a_library_that_is_had_in_parts_is_whole_for_whoever_wants_more():
+    script = (
+        "import sys\n"
+        "from meshpeer.cli.lean import without_spare_parts\n"
+        "with without_spare_parts():\n"
+        "    import meshpeer.cli.daemon\n"
+        "import aiohttp.web_app as part, aiohttp, idna\n"
+        "assert aiohttp.__version__ == '' and aiohttp.web_app is part\n"
+        "assert not {'aiohttp.client', 'idna.core'} & set(sys.modules)\n"
+        "print(aiohttp.ClientSession.__module__)\n"
+        "from aiohttp import web; print(web.Application is part.Application)\n"
+        "print(aiohttp.__version__ != '', idna.encode('b\u00fccher').decode())\n"
+        "try: aiohttp.nothing\n"
+        "except AttributeError: print('none')\n"
+    )
+    told = ["aiohttp.client", "True", "True", "xn--bcher-kva", "none"]
+    assert run(script) == told
 
 
 def test_types_of_files_are_known_as_ever():
