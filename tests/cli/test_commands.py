@@ -301,4 +301,4 @@ def test_a_peer_that_hangs_is_not_waited_for_without_end(tmp_path, monkeypatch):
 def test_no_peer_is_exit_code_3(tmp_path):
     result = CliRunner().invoke(main.root, ["status", "--state", str(tmp_path)])
     assert (result.exit_code, result.stdout) == (3, "")
-    assert "meshpeer run" in result.stderr
+    assert f"meshpeer --state {tmp_path} run" in result.stderr
