@@ -29,6 +29,11 @@ from meshpeer.node.durable import write_file
 
 MIB: Final = 1024 * 1024
 TABLES: Final = ("peers", "transports")
+_ADHOC: Final = (
+    "# [transports.adhoc]",
+    '# interfaces = ["mesh0"]',
+    '# serial = [{port = "/dev/ttyUSB0", baud = 9600, rate = 1200}]',
+)
 """What one value can't set."""
 
 
@@ -255,7 +260,12 @@ def template(nickname: str) -> str:
         mark, shown = ("", nickname) if key == "nickname" else ("# ", value)
         lines += [f"# {description}", f"{mark}{last} = {tomlkit.item(shown).as_string()}"]
     lines += ["", "# [[peers]]", '# id = "..."', '# address = "192.0.2.7:6374"']
-    lines += ["", "# [transports.adhoc]", '# interfaces = ["mesh0"]', ""]
+    lines += [
+        "",
+        "# Radios, cables without IP, modems; RADIO.md tells of them.",
+        *_ADHOC,
+        "",
+    ]
     return "\n".join(lines)
 
 
@@ -291,4 +301,6 @@ def _plain(text: str) -> str:
 
 
 def _unknown(key: str) -> NotFoundError:
+    if key.startswith("transports."):
+        return NotFoundError(f"{key!r} is set in config.toml only, by hand; see RADIO.md")
     return NotFoundError(f"no setting {key!r}; there are {', '.join(_fields(Config))}")

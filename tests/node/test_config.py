@@ -5,6 +5,7 @@ import pytest
 
 from meshpeer.errors import ConfigError, NotFoundError
 from meshpeer.node.config import Config, get, load, parse, put, settings, template
+from transports.adhoc.adhoc import Adhoc
 
 
 def test_without_a_file_the_defaults_hold(tmp_path):
@@ -38,6 +39,13 @@ def test_the_first_file_reads_as_the_defaults_with_the_nickname():
     assert parse(text, "t") == msgspec.structs.replace(Config(), nickname='Ann "the" B')
 
 
+def test_what_the_first_file_tells_of_radios_and_modems_can_be_used():
+    told = template("ann").partition("# [transports.adhoc]")
+    config = parse("".join(told[1:]).replace("# ", ""), "t")
+    assert config.transports["adhoc"].keys() == {"interfaces", "serial"}
+    Adhoc(**config.transports["adhoc"])
+
+
 def test_setting_one_value_keeps_every_comment(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text(template("ann"))
@@ -60,6 +68,8 @@ def test_a_value_that_is_not_allowed_leaves_the_file_as_it_was(tmp_path):
         put(path, "udp.port", "70000")
     with pytest.raises(NotFoundError, match=r"udp\.port"):
         put(path, "udp.prot", "1")
+    with pytest.raises(NotFoundError, match=r"by hand; see RADIO\.md"):
+        put(path, "transports.adhoc.interfaces", "mesh0")
     assert path.read_text() == "nickname = 'ann'\n"
 
 
