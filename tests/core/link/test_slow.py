@@ -63,6 +63,16 @@ def test_whoever_alone_has_heard_of_the_other_begins_in_the_end():
     assert network.run(60, lambda: bool(alice.ups and bob.ups))
 
 
+def test_who_holds_back_by_a_slow_path_calls_by_a_fast_one_at_once():
+    network, alice, bob = radio()
+    higher, lower = sorted((alice, bob), key=lambda node: node.endpoint.peer_id)[::-1]
+    higher.endpoint.traits_of = lambda path: SLOW if path == lower.path else Traits()
+    higher.connect(lower)
+    cable = lower.path._replace(address="cable")
+    higher.endpoint.connect(lower.endpoint.peer_id, cable, network.now)
+    assert [each.path for each in higher.endpoint.outgoing(network.now)] == [cable]
+
+
 def test_a_peer_that_is_not_there_costs_three_packets():
     network, alice, bob = radio(cut=True)
     alice.connect(bob)
