@@ -114,3 +114,16 @@ def test_false_beacons_in_their_names_do_not_keep_contacts_apart(tmp_path):
     assert bob.peer.id in ann.peer.neighbours
     assert ann.peer.neighbours[bob.peer.id].link.path == station(2)
     assert bob.peer.neighbours[ann.peer.id].link.path == station(1)
+
+
+def test_a_false_beacon_by_a_modem_does_not_delay_a_call_by_another_way(tmp_path):
+    """By a slow path the higher peer id waits for the other to call: by that path alone."""
+    ann = OnCell(tmp_path / "ann")
+    slow = CELL._replace(rate=300.0, medium="tnc", broadcast=None)
+    modem, cable = Path("adhoc", "ttyUSB0/1a2b"), Path("udp", ("192.0.2.7", 6374))
+    ann.peer.endpoint.traits_of = lambda path: slow if path == modem else Traits()
+    lower = bytes(31) + b"\x09"
+    ann.peer.connect(lower, modem, 0.0)
+    assert ann.peer.outgoing(0.0) == []
+    ann.peer.connect(lower, cable, 0.0)
+    assert [datagram.path for datagram in ann.peer.outgoing(0.0)] == [cable]
