@@ -96,7 +96,7 @@ def _watch(
         show_eta=False,
         update_min_steps=1,
     ) as bar:
-        held, wait, said = 0, LOOK_S, ""
+        held, wait, why, said = 0, LOOK_S, "", ""
         while any(fetch["state"] not in OVER for fetch in found):
             if deadline is not None and time.monotonic() >= deadline:
                 raise NotReachedError(
@@ -110,8 +110,11 @@ def _watch(
             bar.length = max(sum(max(fetch["size"], 0) for fetch in found), 1)
             bar.update(max(now - held, 0), _how(found))
             held = max(now, held)
-            if (why := _why(found)) not in ("", said) and not sys.stderr.isatty():
-                session.say(said := why)  # where no bar is drawn
+            before, why = why, _why(found)
+            if why == before != said and why and not sys.stderr.isatty():
+                session.say(
+                    said := why
+                )  # where no bar is drawn, and not what passes at once
     return found
 
 

@@ -59,7 +59,7 @@ def test_the_socket_is_for_its_owner_only(peer):
 
 
 def test_nobody_answers_where_no_peer_runs(tmp_path):
-    with pytest.raises(NotRunningError, match="meshpeer run"):
+    with pytest.raises(NotRunningError, match=r"`meshpeer --state .* run`"):
         Api(State(tmp_path)).get("status")
 
 
