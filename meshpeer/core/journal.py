@@ -5,17 +5,26 @@ batch, commits it in one transaction, and says so; only then do the actions run 
 back: acknowledgements, receipts, pushes. One batch is in flight at a time, so while the disk is
 busy the next batch grows: group commit needs no timer.
 
+Some writes are asides: nobody waits for them, nobody sees them at once, and a crash may lose them.
+They keep their place in the order and go with the next batch, or make one of their own after a
+minute, so that links that come and go all the time don't make a commit each time.
+
 When the commit fails, the batch goes back to the front and `blocked` is true until a later
 commit works; no action of the batch has run, so nothing was promised.
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from meshpeer.core.writes import Write
 from meshpeer.errors import LocalProtocolError
 
 Action: TypeAlias = Callable[[float], None]
+
+ASIDE_S: Final = 60.0
+"""How long an aside waits for a batch to go with, at most."""
+ASIDES: Final = 1_000
+"""How many wait before they go by themselves; what waits takes room from what has to be written."""
 
 
 class Journal:
@@ -25,6 +34,9 @@ class Journal:
         self._waiting: list[Write] = []
         self._actions: list[Action] = []
         self._in_flight: tuple[list[Write], list[Action]] | None = None
+        self._pressing = False
+        """Whether something else than asides waits."""
+        self._asides_due: float | None = None
         self.blocked = False
 
     def __len__(self) -> int:
@@ -34,15 +46,38 @@ class Journal:
     def add(self, *writes: Write) -> None:
         """Append writes; they become durable together with what waits now, or after it."""
         self._waiting += writes
+        self._pressing |= bool(writes)
+
+    def aside(self, write: Write, now: float) -> None:
+        """Append a write that may be lost in a crash; it makes no batch for a minute."""
+        self._waiting.append(write)
+        if self._asides_due is None:
+            self._asides_due = now + ASIDE_S
+        self._pressing |= len(self._waiting) >= ASIDES
+
+    def wake(self, now: float) -> None:
+        """Let asides go by themselves that waited for a minute."""
+        if self._asides_due is not None and now >= self._asides_due:
+            self.press()
+
+    def next_wakeup(self) -> float | None:
+        """When to call `wake`, at the latest."""
+        return self._asides_due
+
+    def press(self) -> None:
+        """Let asides wait no more: no batch may follow with which they could go."""
+        self._pressing |= bool(self._waiting)
+        self._asides_due = None
 
     def then(self, action: Action) -> None:
         """Run `action(now)` once everything added so far is durable."""
         self._actions.append(action)
 
     def take(self) -> list[Write] | None:
-        """Give what waits as one batch, or None if there is nothing or one is in flight."""
-        if self._in_flight is not None or not (self._waiting or self._actions):
+        """Give what waits as one batch, or None if there is no reason or one is in flight."""
+        if self._in_flight is not None or not (self._pressing or self._actions):
             return None
+        self._pressing, self._asides_due = False, None
         self._in_flight = self._waiting, self._actions
         self._waiting, self._actions = [], []
         return self._in_flight[0]
@@ -59,6 +94,7 @@ class Journal:
         writes, actions = self._land()
         self.blocked = True
         self._waiting = writes + self._waiting
+        self.press()
         self._actions = actions + self._actions
 
     def _land(self) -> tuple[list[Write], list[Action]]:

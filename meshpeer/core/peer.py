@@ -230,6 +230,7 @@ class Peer:
                 self.chains.publish(own, key, now)
         self.chains.wake(now)
         self.exchange.wake(now)
+        self.journal.wake(now)
         self._turn(now)
 
     def next_wakeup(self) -> float | None:
@@ -240,6 +241,7 @@ class Peer:
             self.mail.next_wakeup(),
             self.chains.next_wakeup(),
             self.exchange.next_wakeup(),
+            self.journal.next_wakeup(),
         )
         return min((time for time in times if time is not None), default=None)
 
@@ -266,6 +268,11 @@ class Peer:
         """Journal what nobody waits for, unless the disk is far behind: anybody may cause many."""
         if len(self.journal) < WRITES_LIMIT:
             self.journal.add(write)
+
+    def aside(self, write: Write, now: float) -> None:
+        """Journal what a crash may lose, as `note` does, but with the next commit."""
+        if len(self.journal) < WRITES_LIMIT:
+            self.journal.aside(write, now)
 
     def loads(self) -> list[bytes]:
         """Give ids of bundles whose bytes are wanted from the disk."""
@@ -452,10 +459,9 @@ class Peer:
                 self.chains.link_down(link, now)
                 self.exchange.link_down(link, now)
                 if neighbour := self.neighbours.pop(link.peer_id, None):
-                    self.note(
-                        PutContactTime(
-                            link.peer_id, neighbour.since, now, link.path.transport
-                        )
+                    transport = link.path.transport
+                    self.aside(
+                        PutContactTime(link.peer_id, neighbour.since, now, transport), now
                     )
                 self._events.append(event)
 

@@ -358,8 +358,8 @@ class Node:
             if known or self._stranger_news.take("link", now):
                 self._links_told.add(link.peer_id)
             if link.initiator and is_writable(link.path):
-                self.peer.note(
-                    PutPeer(link.peer_id, link.path.transport, address, False, now)
+                self.peer.aside(
+                    PutPeer(link.peer_id, link.path.transport, address, False, now), now
                 )
         else:
             self.dialer.went_down(link.peer_id, now)

@@ -56,6 +56,7 @@ class Writer:
             self._pause = None
         await self._loop.run_in_executor(self._thread, lambda: None)
         await asyncio.sleep(0)
+        self._journal.press()
         for _ in range(2):
             self.turn()
             await self._loop.run_in_executor(self._thread, lambda: None)

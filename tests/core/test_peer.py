@@ -9,7 +9,7 @@ from meshpeer.core.formats.card import Card
 from meshpeer.core.identity.certificate import Certificate
 from meshpeer.core.identity.keys import DeviceKey, PersonKey
 from meshpeer.core.identity.noise import KeyPair
-from meshpeer.core.journal import Journal
+from meshpeer.core.journal import ASIDE_S, Journal
 from meshpeer.core.link.config import LinkConfig
 from meshpeer.core.link.path import Datagram, Path, Traits
 from meshpeer.core.mail.people import People
@@ -36,11 +36,11 @@ def make_peer(name):
     )
 
 
-def exchange(ann, bob, rounds=50):
+def exchange(ann, bob, rounds=50, start=0.0):
     """Carry datagrams both ways until nobody says anything."""
     paths = Path("wire", "ann"), Path("wire", "bob")
     for turn in range(rounds):
-        now = turn / 100
+        now = start + turn / 100
         for source, target, path in ((ann, bob, paths[0]), (bob, ann, paths[1])):
             source.wake(now)
             said = [Datagram(path, datagram.data) for datagram in source.outgoing(now)]
@@ -85,6 +85,33 @@ def test_links_that_come_and_go_while_the_disk_is_full_fill_no_memory(monkeypatc
         ann.connect(bob.id, Path("wire", "bob"), float(turn))
         exchange(ann, bob)
     assert len(bob.journal) == 10
+
+
+def commit(peer, disk, now):
+    """Write what its journal gives, as a shell does; say how many commits that took."""
+    commits = 0
+    while (batch := peer.journal.take()) is not None:
+        disk.commit(batch)
+        peer.committed(now)
+        commits += bool(batch)
+    return commits
+
+
+def test_who_comes_and_goes_a_thousand_times_wears_no_card():
+    (ann, bob), disk = linked(), Store(":memory:")
+    commits = commit(bob, disk, 0.0)
+    for turn in range(1, 1_001):
+        now = turn / 5
+        ann.disconnect(bob.id, now)
+        exchange(ann, bob, 2, start=now)
+        ann.connect(bob.id, Path("wire", "bob"), now)
+        exchange(ann, bob, 5, start=now)
+        assert ann.id in bob.neighbours
+        commits += commit(bob, disk, now)
+    assert 0 < commits <= now / ASIDE_S
+    bob.wake(now + ASIDE_S)
+    commit(bob, disk, now + ASIDE_S)
+    assert len(list(disk.contact_times())) == 1_000
 
 
 @pytest.fixture
