@@ -119,3 +119,16 @@ def test_the_end_commits_what_waits(story, tmp_path):
     store = Store(tmp_path / "meshpeer.db")
     assert set(store.settings()) >= {"name 1", "name 2"}
     store.close()
+
+
+def test_the_end_commits_what_would_have_waited_for_a_minute(story, tmp_path):
+    async def tell(desk):
+        desk.journal.aside(setting(1), 0.0)
+        desk.writer.turn()
+        assert len(desk.journal) == 1
+        assert not desk.batches
+
+    story(tell)
+    store = Store(tmp_path / "meshpeer.db")
+    assert "name 1" in set(store.settings())
+    store.close()
