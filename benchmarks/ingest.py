@@ -47,6 +47,7 @@ class Side(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self.peer_id, self.initiator, self.binding = peer, peer == b"p" * 32, bytes(32)
         self.closed: str | None = None
+        self.rate: float | None = None
         self.held = 0
         self.done = asyncio.Event()
         self.journal = Journal()

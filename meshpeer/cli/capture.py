@@ -14,6 +14,7 @@ import click
 
 from meshpeer.cli import show
 from meshpeer.cli.command import Session, command
+from meshpeer.core.bucket import Bucket
 from meshpeer.errors import MeshpeerError, UsageError
 
 if TYPE_CHECKING:
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
     from meshpeer.dissect.reading import Recording, Seen, Sorting
     from meshpeer.dissect.telling import Teller
 
-ASK_AGAIN: Final = 1.0
-"""Seconds between two questions for keys."""
+ASK_RATE, ASK_BURST = 1.0, 3.0
+"""Times of asking for keys in a second, and at once: packets of others' links lead to it, too."""
+ASK_PAUSES: Final = (0.0, 0.02, 0.2)
+"""Seconds before each question of one time: the first packet of a link may be read here before the
+peer has made the link of it."""
 
 
 @command("meshpeer capture -i mesh0 --decrypt")
@@ -119,21 +123,23 @@ class Keys:
 
         self.opening: Opening = Opening()
         self._session = session
-        self._asked = -ASK_AGAIN
+        self._times = Bucket(rate=ASK_RATE, burst=ASK_BURST, now=time.monotonic())
         self._learn()
 
-    def ask(self) -> None:
+    def ask(self) -> "Iterator[None]":
         """Ask, unless it was just done; a peer that went away leaves the keys there are."""
-        if time.monotonic() - self._asked < ASK_AGAIN:
+        if not self._times.take(time.monotonic()):
             return
-        try:
-            self._learn()
-        except MeshpeerError:
-            self._asked = time.monotonic()
+        for pause in ASK_PAUSES:
+            time.sleep(pause)
+            try:
+                self._learn()
+            except MeshpeerError:
+                return
+            yield
 
     def _learn(self) -> None:
         self.opening.learn(self._session.api.get("links", "keys")["items"])
-        self._asked = time.monotonic()
 
 
 def _clock(at: float) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from scapy.fields import ConditionalField
@@ -53,11 +53,13 @@ class Told(NamedTuple):
 class Teller:
     """Tells of packets, and looks into those for which `opening` has keys.
 
-    `ask` is called when a packet could not be opened; it may bring further keys.
+    `ask` is called when a packet could not be opened; each of its steps may bring further keys.
     """
 
     def __init__(
-        self, opening: Opening | None = None, ask: Callable[[], None] = lambda: None
+        self,
+        opening: Opening | None = None,
+        ask: Callable[[], Iterable[None]] = tuple,
     ) -> None:
         self._opening, self._ask = opening, ask
         self._streams = Streams()
@@ -102,9 +104,12 @@ class Teller:
             return None
         data = layer.original[: head + len(layer.sealed)]
         opened = self._opening.open(data)
-        if opened is None:
-            self._ask()
+        if opened is not None:
+            return opened
+        for _ in self._ask():
             opened = self._opening.open(data)
+            if opened is not None:
+                break
         return opened
 
     def _inside(self, opened: Opened, frame: Packet) -> dict[str, Any]:
